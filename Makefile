@@ -1,0 +1,110 @@
+# Every task of the project, each one command. `make` alone lists them.
+#
+# A target's `##` comment reads "what it does | expected minutes | what it needs";
+# a `##@` comment opens a group. The help is made from these comments.
+
+SHELL := /bin/bash -eu -o pipefail
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+ARGS ?=
+PYTEST_ARGS ?=
+PYTHON ?=
+
+VENV := .venv
+READY := $(VENV)/.ready
+RUN := $(VENV)/bin/python
+SUITE := $(RUN) -m experiments.suite
+REPORT := $(RUN) -m reproductions.report
+PYTHON_CANDIDATES := $(if $(PYTHON),"$(PYTHON)",python3.11 python3.12 python3.13 python3)
+
+.PHONY: help
+help:
+	@awk -F ':.*## ' ' \
+	    BEGIN { printf "Usage: make TARGET [ARGS=\"key=value ...\"] [PYTHON=path]\n" } \
+	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
+	    /^[a-z-]+:.*## / { split($$2, part, / *\| */); \
+	        printf "  %-21s %-53s %7s  %s\n", $$1, part[1], part[2] " min", part[3] }' Makefile
+	@printf '%s\n' '' \
+	    'Minutes are for two CPU cores. The environment ($(VENV)) is made when first needed: add' \
+	    'about 2 minutes, and more where torch brings its CUDA libraries.' \
+	    '  ARGS    settings to change, for both the runs and their report:' \
+	    '          make reproduce-vowel ARGS="study.num_seeds=3"' \
+	    '  PYTHON  the Python (3.11 or newer) to make the environment with:' \
+	    '          make setup PYTHON=/path/to/python3.12'
+
+##@ Environment
+.PHONY: setup clean-env
+setup: $(READY) ## Make the environment with the pinned packages | 2 | Python 3.11 or newer, network
+clean-env: ## Remove the environment; results stay | 0 | nothing
+	rm -rf $(VENV)
+
+##@ Checks
+.PHONY: test lint types unit smoke
+test: lint types unit ## All checks: lint, types and unit | 5 | CPU
+lint: $(READY) ## Style (ruff check, ruff format --check) | <1 | CPU
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+types: $(READY) ## Types (mypy, strict) | 1 | CPU
+	$(RUN) -m mypy
+unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 4 | CPU
+	$(RUN) -m pytest $(PYTEST_ARGS)
+smoke: $(READY) ## The whole way from data to report, at toy size | 1 | CPU
+	$(SUITE) suite=vowel_smoke $(ARGS)
+	$(REPORT) suite=vowel_smoke $(ARGS)
+
+##@ Studies
+.PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
+reproduce-vowel: $(READY) ## The vowel study as published, and its report | 20 | CPU
+	$(SUITE) suite=vowel $(ARGS)
+	$(REPORT) suite=vowel $(ARGS)
+reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its report | 20 | CPU
+	$(SUITE) suite=vowel_tuned $(ARGS)
+	$(REPORT) suite=vowel_tuned $(ARGS)
+multiverse-vowel: $(READY) ## Every reading of what the paper leaves open | 60 | CPU
+	$(SUITE) suite=vowel_multiverse $(ARGS)
+	$(REPORT) suite=vowel $(ARGS)
+
+##@ Results
+.PHONY: report benchmark
+report: $(READY) ## Write the report of finished runs; trains nothing | 1 | finished runs
+	$(REPORT) suite=vowel $(ARGS)
+benchmark: $(READY) ## Time training on this machine | 5 | an otherwise idle machine
+	$(RUN) -m experiments.vowel.benchmark $(ARGS)
+
+# The stamp is written last. An environment without it was never finished, or was interrupted:
+# it is made again from nothing. One whose stamp is merely older than the requirements is
+# brought up to date in place.
+IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PRINT_VERSION := import sys; print("%d.%d" % sys.version_info[:2])
+
+$(READY): requirements.txt pyproject.toml
+	@python=''; \
+	for candidate in $(PYTHON_CANDIDATES); do \
+	    if "$$candidate" -c '$(IS_RECENT)' 2>/dev/null; then python="$$candidate"; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    printf '%s\n' 'error: no Python 3.11 or newer among:' $(PYTHON_CANDIDATES) \
+	        'fix: install Python 3.11 or newer, or name one: make setup PYTHON=/path/to/python3' >&2; \
+	    exit 1; \
+	fi; \
+	version="$$("$$python" -c '$(PRINT_VERSION)')"; \
+	if ! "$$python" -c 'import ensurepip, venv' 2>/dev/null; then \
+	    printf '%s\n' "error: $$python cannot make environments: its venv module is missing." \
+	        "fix: install it (Debian, Ubuntu: the package python$$version-venv), then run again." >&2; \
+	    exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with Python $$version: about 2 minutes, more on a slow network."; \
+	if [ -f $(READY) ] && $(RUN) -c ''; then \
+	    rm -f $(READY); \
+	else \
+	    rm -f $(READY); "$$python" -m venv --clear $(VENV); \
+	fi; \
+	if ! $(RUN) -m pip install -qq --disable-pip-version-check --no-input \
+	    --requirement requirements.txt; then \
+	    printf '%s\n' 'error: the packages could not be installed; pip says why above.' \
+	        'fix: check the network and the free disk space, then run again: it starts afresh.' >&2; \
+	    exit 1; \
+	fi; \
+	touch $(READY); \
+	echo "$(VENV) is ready."

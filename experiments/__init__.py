@@ -1,0 +1,1 @@
+"""Running, recording and resuming the computations behind each study."""

@@ -1,0 +1,68 @@
+"""What every command shares: its console, its progress bar, and errors written for people."""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from hydra._internal.utils import get_args_parser
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from experiments.compose import composed, explain, typed
+from experiments.errors import UserError
+
+console = Console(highlight=False, soft_wrap=True)
+INTERRUPTED = 130
+
+
+def checked_arguments() -> list[str]:
+    """This process's overrides, after every error in them that can be seen before running.
+
+    Raises:
+        UserError: naming the key, what is allowed, and the nearest match.
+    """
+    parsed = get_args_parser().parse_args()
+    overrides = list(parsed.overrides)
+    if not any((parsed.help, parsed.hydra_help, parsed.cfg, parsed.info)):
+        # The combinations of a sweep are composed one by one, each checked by its own job.
+        if parsed.multirun:
+            explain(overrides)
+        else:
+            typed(composed(overrides))
+    return overrides
+
+
+@contextmanager
+def errors_for_people() -> Iterator[None]:
+    """Print a UserError as problem and fix and leave with code 1; Ctrl-C leaves with 130."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(message)s",
+        handlers=[RichHandler(console=console, show_time=False, show_path=False)],
+    )
+    try:
+        yield
+    except UserError as error:
+        console.print(f"[bold]error:[/] {error.problem}", markup=True)
+        console.print(f"[bold]fix:[/] {error.fix}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        console.print("stopped; the same command continues from the last checkpoint")
+        sys.exit(INTERRUPTED)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, float], None]]:
+    """A bar on the terminal; yields a function that takes a stage and the share done of it."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        tasks: dict[str, int] = {}
+
+        def report(stage: str, share: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[stage], completed=share)  # type: ignore[arg-type]
+
+        yield report

@@ -1,0 +1,198 @@
+"""From command-line overrides to a checked, typed config, with errors that name the way out."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from enum import Enum
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiments.errors import UserError
+from experiments.schema import Config, Suite, out_of_range
+from experiments.studies import STUDIES
+
+CONFIG_DIR = Path(__file__).resolve().parents[1] / "configs"
+GROUPS = ("study", "suite")
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, for the first line of every config file's defaults."""
+    store = ConfigStore.instance()
+    store.store(name="base_config", node=Config)
+    store.store(group="suite", name="base_suite", node=Suite)
+    for name, study in STUDIES.items():
+        store.store(group="study", name=f"base_{name}", node=study.schema)
+
+
+def options(group: str) -> list[str]:
+    """Config files of a group, by name."""
+    return sorted(file.stem for file in (CONFIG_DIR / group).glob("*.yaml"))
+
+
+def composed(overrides: Sequence[str]) -> DictConfig:
+    """The config that Hydra composes from the files and these overrides.
+
+    Raises:
+        UserError: an override or a config file is wrong; names the key and the nearest match.
+    """
+    explain(overrides)
+    return _compose(overrides)
+
+
+def _compose(overrides: Sequence[str]) -> DictConfig:
+    register()
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return compose("config", list(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(
+            f"The config does not compose: {_first_line(error)}",
+            f"Correct the file in {CONFIG_DIR.name}/ or the override that it names.",
+        ) from error
+
+
+def typed(config: DictConfig) -> Config:
+    """The composed config as dataclasses, checked for ranges and contradictions.
+
+    Raises:
+        UserError: a key that the schema lacks, a value out of range, or settings that contradict.
+    """
+    known = OmegaConf.to_container(config.study, resolve=True, enum_to_str=True)
+    assert isinstance(known, dict)
+    study = STUDIES.get(str(known.get("name")))
+    if study is None:
+        raise UserError(
+            f"study.name={known.get('name')} is no study.", f"Choose from {', '.join(STUDIES)}."
+        )
+    try:
+        # A fresh schema: what came in with + on the composed config is refused here.
+        instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(study.schema), known))
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"The study's config is wrong: {_first_line(error)}",
+            "Correct the key or the value that it names.",
+        ) from error
+    for name, value, allowed in out_of_range(instance):
+        raise UserError(f"study.{name}={value} is out of range.", f"It must be {allowed}.")
+    study.check(instance)
+    settings = {key: config[key] for key in ("runs_dir", "force", "num_workers")}
+    return Config(study=instance, suite=config.suite, **settings)
+
+
+def explain(overrides: Sequence[str]) -> None:
+    """Look at each override before Hydra does, for the errors that people make most.
+
+    Raises:
+        UserError: unknown group option, unknown key (also with +), deletion, or a value of the
+            wrong type or out of range; names the key, what is allowed and the nearest match.
+    """
+    parsed = _parse(overrides)
+    choices = [override for override in parsed if override.key_or_group in GROUPS]
+    for override in choices:
+        for option in _values(override):
+            _check_option(override.key_or_group, option)
+    base = _compose([f"{item.key_or_group}={_values(item)[0]}" for item in choices])
+    schemas = {"": Config, "study": STUDIES[base.study.name].schema}
+    for override in parsed:
+        key = override.key_or_group
+        if override in choices or key.startswith(("hydra.", "hydra/")) or key == "hydra":
+            continue
+        _check_key(override, schemas)
+        for value in _values(override):
+            _check_value(key, value, schemas)
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    try:
+        return OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise UserError(
+            f"An override cannot be read: {_first_line(error)}",
+            'Write key=value, for example study.num_seeds=100; quote what holds spaces: "..."',
+        ) from error
+
+
+def _values(override: Override) -> list[Any]:
+    if override.is_sweep_override():
+        return list(override.sweep_iterator())
+    return [override.value()]
+
+
+def _check_option(group: str, option: Any) -> None:
+    known = options(group)
+    if option is not None and option not in known:
+        raise UserError(
+            f"{group}={option} does not exist.{_nearest(str(option), known)}",
+            f"Choose from {', '.join(known)}.",
+        )
+
+
+def _split(key: str) -> tuple[str, str]:
+    scope, _, name = key.rpartition(".")
+    return scope, name
+
+
+def _check_key(override: Override, schemas: dict[str, Any]) -> None:
+    scope, name = _split(override.key_or_group)
+    if scope not in schemas:
+        scope, name = "", override.key_or_group
+    known = list(get_type_hints(schemas[scope]))
+    if name not in known:
+        prefix = f"{scope}." if scope else ""
+        raise UserError(
+            f"There is no setting {override.key_or_group}.{_nearest(name, known, prefix)}",
+            f"The settings are: {', '.join(prefix + item for item in known)}.",
+        )
+    if override.is_delete():
+        raise UserError(
+            f"{override.input_line} would remove a setting.", "Give it another value instead."
+        )
+
+
+def _check_value(key: str, value: Any, schemas: dict[str, Any]) -> None:
+    scope, name = _split(key)
+    config = OmegaConf.structured(schemas[scope])
+    try:
+        OmegaConf.update(config, name, value)
+        instance = OmegaConf.to_object(config) if scope else None
+    except OmegaConfBaseException as error:
+        expected = _expected(get_type_hints(schemas[scope])[name])
+        match = _nearest(str(value), expected)
+        raise UserError(
+            f"{key}={value} has the wrong type or no such value.{match}",
+            f"Allowed: {', '.join(expected)}.",
+        ) from error
+    for item, number, allowed in out_of_range(instance) if scope else []:
+        if item == name:
+            raise UserError(f"{key}={number} is out of range.", f"It must be {allowed}.")
+
+
+def _expected(hint: Any) -> list[str]:
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return [member.name for member in hint]
+    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if get_args(hint):
+        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        plural = "a list of: " if getattr(hint, "__origin__", None) is list else ""
+        optional = ["null"] if type(None) in get_args(hint) else []
+        return [plural + ", ".join(sum((_expected(kind) for kind in kinds), [])), *optional]
+    return [names.get(hint, str(hint))]
+
+
+def _nearest(word: str, known: Sequence[str], prefix: str = "") -> str:
+    matches = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" Did you mean {prefix}{matches[0]}?" if matches else ""
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3])

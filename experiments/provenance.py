@@ -1,0 +1,135 @@
+"""Where a result comes from: the code, the machine and the command that made it."""
+
+import ast
+import os
+import platform
+import resource
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+
+_LIBRARIES = {"torch": "torch", "numpy": "numpy", "hydra": "hydra-core", "pandas": "pandas"}
+
+
+def code_digest(modules: Sequence[str]) -> str:
+    """Return the SHA-256 of what the named modules and packages do.
+
+    It is taken over the syntax trees without docstrings, so comments, docstrings and layout
+    do not change it, nor does the order of ``modules``. Trees differ between versions of
+    Python, and so does the digest. Raises ModuleNotFoundError for an unknown name.
+    """
+    sources = dict(source for module in modules for source in _sources(module))
+    digest = sha256()
+    for name, file in sorted(sources.items()):
+        digest.update(f"{name}\n{_tree_text(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _sources(module: str) -> Iterator[tuple[str, Path]]:
+    spec = find_spec(module)
+    if spec is None:
+        raise ModuleNotFoundError(f"no module named {module!r}", name=module)
+    if spec.submodule_search_locations is None:
+        yield module.replace(".", "/") + ".py", Path(str(spec.origin))
+        return
+    for folder in map(Path, spec.submodule_search_locations):
+        for file in folder.rglob("*.py"):
+            yield f"{module.replace('.', '/')}/{file.relative_to(folder).as_posix()}", file
+
+
+def _tree_text(file: Path) -> str:
+    tree = ast.parse(file.read_bytes())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            _drop_docstring(node)
+    return ast.dump(tree)
+
+
+def _drop_docstring(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
+) -> None:
+    if ast.get_docstring(node, clean=False) is not None:
+        node.body = node.body[1:]
+
+
+def manifest(
+    command: Sequence[str], started: datetime, wall_seconds: float, **study_specific: object
+) -> dict[str, object]:
+    """Return the record of a run: code, machine, command, times, and the study's own facts.
+
+    ``started`` must know its time zone; it is recorded in UTC. Memory is in bytes. What
+    cannot be known (the commit outside a git checkout, a missing GPU) is None.
+    """
+    commit, dirty = git_state(Path(__file__).parent)
+    return {
+        **study_specific,
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "command": shlex.join(command),
+        "versions": _versions(),
+        **_machine(),
+        "started_utc": started.astimezone(UTC).isoformat(),
+        "wall_seconds": wall_seconds,
+    }
+
+
+def git_state(folder: Path) -> tuple[str | None, bool | None]:
+    """Return the commit checked out around ``folder`` and whether files differ from it.
+
+    Both are None where git is not installed or there is no commit.
+    """
+    commit = _git(folder, ["rev-parse", "--verify", "HEAD"])
+    if commit is None:
+        return None, None
+    changes = _git(folder, ["status", "--porcelain"])
+    return commit, None if changes is None else bool(changes)
+
+
+def _git(folder: Path, arguments: Iterable[str]) -> str | None:
+    command = ["git", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def _versions() -> dict[str, str]:
+    libraries = {name: version(distribution) for name, distribution in _LIBRARIES.items()}
+    return {"python": platform.python_version(), **libraries}
+
+
+def _machine() -> dict[str, object]:
+    return {
+        "platform": platform.platform(),
+        "cpu": _cpu_model(),
+        "num_cores": os.cpu_count(),
+        "num_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
+        "memory_bytes": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "peak_memory_bytes": _peak_memory(),
+    }
+
+
+def _cpu_model() -> str:
+    # platform.processor() is empty on most Linux systems.
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except FileNotFoundError:
+        return platform.processor()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
+
+
+def _peak_memory() -> int:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak if sys.platform == "darwin" else peak * 1024

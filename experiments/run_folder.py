@@ -1,0 +1,235 @@
+"""Run folders: where one run keeps its outputs, and how a finished one is read back.
+
+A run owns ``runs/<study>/<digest>/``. Only the process that holds the folder's lock
+writes there, each file appears whole or not at all, and ``manifest.json`` comes last:
+its presence means that the run is finished.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock, Timeout
+
+from experiments.atomic import sha256, storage_errors, sweep_temporary_files, write_atomically
+from experiments.checkpoints import read_checkpoint, write_checkpoint
+from experiments.errors import UserError
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+_LOGGER = logging.getLogger(__name__)
+_MANIFEST = "manifest.json"
+_CONFIG = "config.json"
+_CHECKPOINT = "checkpoint.pt"
+_OUTPUT_SUFFIXES = {".json", ".csv", ".npz"}
+_NUM_DIGEST_CHARACTERS = 16
+
+
+def run_digest(identity: Mapping[str, object]) -> str:
+    """Return the name of the run with this identity: 16 hexadecimal digits.
+
+    The order of keys does not matter. Raises TypeError or ValueError for what JSON cannot
+    hold (NaN and the infinities included).
+    """
+    return sha256(_canonical_json(identity))[:_NUM_DIGEST_CHARACTERS]
+
+
+def _canonical_json(data: Mapping[str, object]) -> bytes:
+    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode()
+
+
+def _with_suffix(name: str, suffix: str) -> str:
+    return name if name.endswith(suffix) else name + suffix
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run's own folder, held under its lock; names may leave out the file suffix."""
+
+    path: Path
+
+    def write_table(self, name: str, frame: pd.DataFrame) -> None:
+        """Write ``frame`` without its index as ``<name>.csv``; floats keep every digit."""
+        text = frame.to_csv(index=False, lineterminator="\n")
+        write_atomically(self.path / _with_suffix(name, ".csv"), text.encode())
+
+    def write_arrays(self, name: str, arrays: Mapping[str, Array]) -> None:
+        """Write ``arrays`` as ``<name>.npz``; raises ValueError for an array of objects."""
+        # NumPy's own allow_pickle would be taken for an array's name before version 2.1.
+        objects = [key for key, array in arrays.items() if array.dtype.hasobject]
+        if objects:
+            raise ValueError(f"arrays of objects cannot be written: {', '.join(objects)}")
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        write_atomically(self.path / _with_suffix(name, ".npz"), buffer.getvalue())
+
+    def write_json(self, name: str, data: Mapping[str, object]) -> None:
+        """Write ``data`` as ``<name>.json``; raises ValueError for NaN and the infinities."""
+        text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+        write_atomically(self.path / _with_suffix(name, ".json"), text.encode())
+
+    def save_checkpoint(self, state: Mapping[str, object]) -> None:
+        """Keep ``state`` (tensors and plain values) so that a killed run can continue.
+
+        Raises TypeError for values of other kinds.
+        """
+        write_checkpoint(self.path / _CHECKPOINT, state)
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """Return the last saved state, or None where there is none or it is damaged."""
+        with storage_errors(self.path):
+            return read_checkpoint(self.path / _CHECKPOINT)
+
+    def is_finished(self) -> bool:
+        """Return whether the run wrote its manifest; says nothing about later damage."""
+        return (self.path / _MANIFEST).exists()
+
+    def finish(self, manifest: Mapping[str, object]) -> None:
+        """Write ``manifest`` with the checksums of all outputs, and drop the checkpoint.
+
+        The manifest gains ``files`` (output name to SHA-256) and ``seal`` (SHA-256 of the
+        rest of the manifest). Raises ValueError where config.json was not written.
+        """
+        files = {name: sha256((self.path / name).read_bytes()) for name in self._outputs()}
+        if _CONFIG not in files:
+            raise ValueError(f"{_CONFIG} must be written before the run is finished")
+        content = {**manifest, "files": files}
+        self.write_json(_MANIFEST, {**content, "seal": _seal(content)})
+        # A kill before this line leaves a finished run; the next claim drops the checkpoint.
+        with storage_errors(self.path):
+            (self.path / _CHECKPOINT).unlink(missing_ok=True)
+
+    def _outputs(self) -> list[str]:
+        files = (file for file in self.path.iterdir() if file.suffix in _OUTPUT_SUFFIXES)
+        return sorted(file.name for file in files if file.name != _MANIFEST)
+
+
+def _seal(manifest: Mapping[str, object]) -> str:
+    # The manifest as it reads back from JSON: keys are strings there, and tuples are lists.
+    return sha256(_canonical_json(json.loads(json.dumps(manifest))))
+
+
+@contextmanager
+def claimed(
+    path: Path, identity: Mapping[str, object], *, force: bool = False
+) -> Iterator[RunFolder]:
+    """Hold the run folder ``path`` alone, waiting for any other process that holds it.
+
+    The folder is created where needed and gets identity.json; what a killed process left
+    half-written is swept. With ``force``, a finished folder is first moved to ``superseded/``
+    beside it. The lock ends with the block, or with the process. Raises UserError where the
+    folder cannot be made or written.
+    """
+    lock = FileLock(path.parent / ".locks" / f"{path.name}.lock")
+    try:
+        with storage_errors(path):
+            _acquire(lock, path)
+            _prepare(path, identity, force)
+        yield RunFolder(path)
+    finally:
+        lock.release()
+
+
+def _acquire(lock: FileLock, path: Path) -> None:
+    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _LOGGER.warning("another process is computing %s; waiting for it", path)
+        lock.acquire()
+
+
+def _prepare(path: Path, identity: Mapping[str, object], force: bool) -> None:
+    path.mkdir(exist_ok=True)
+    sweep_temporary_files(path)
+    if RunFolder(path).is_finished():
+        (path / _CHECKPOINT).unlink(missing_ok=True)
+        if not force:
+            return
+        _supersede(path)
+        path.mkdir()
+    RunFolder(path).write_json("identity", identity)
+
+
+def _supersede(path: Path) -> None:
+    moved = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    target = path.parent / "superseded" / f"{path.name}-{moved}"
+    target.parent.mkdir(exist_ok=True)
+    path.rename(target)
+    _LOGGER.info("the finished run %s is kept as %s", path, target)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run whose outputs all matched their checksums when it was read."""
+
+    path: Path
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return ``<name>.csv``; only an empty cell means missing, floats keep every digit."""
+        # Before pandas 3.1 only its slower Python reader returned every float unchanged.
+        return pd.read_csv(
+            self.path / _with_suffix(name, ".csv"),
+            keep_default_na=False,
+            na_values=[""],
+            engine="python",
+        )
+
+    def arrays(self, name: str) -> dict[str, Array]:
+        """Return the arrays of ``<name>.npz`` by name."""
+        with np.load(self.path / _with_suffix(name, ".npz"), allow_pickle=False) as archive:
+            return dict(archive)
+
+
+def read_finished(path: Path) -> FinishedRun:
+    """Read the finished run in ``path`` and verify every output against its checksum.
+
+    Raises UserError for a run that is not finished and for a missing or damaged file.
+    """
+    if not RunFolder(path).is_finished():
+        raise UserError(
+            f"There is no finished run in {path}.",
+            "Start this run again: it continues from its last checkpoint, if it has one.",
+        )
+    manifest = _read_manifest(path)
+    for name, checksum in manifest["files"].items():
+        if sha256(_read_bytes(path, name)) != checksum:
+            raise _damaged(path / name, "does not match its checksum")
+    return FinishedRun(path, manifest, json.loads(_read_bytes(path, _CONFIG)))
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads(_read_bytes(path, _MANIFEST))
+        seal = manifest.pop("seal")
+        whole = seal == _seal(manifest)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = False
+    if not whole:
+        raise _damaged(path / _MANIFEST, "does not match its seal")
+    return manifest
+
+
+def _read_bytes(path: Path, name: str) -> bytes:
+    try:
+        return (path / name).read_bytes()
+    except FileNotFoundError as error:
+        raise _damaged(path / name, "is missing") from error
+
+
+def _damaged(file: Path, reason: str) -> UserError:
+    return UserError(
+        f"The file {file} of a finished run {reason}.",
+        "Run again with force=true to recompute; the damaged folder is kept in superseded/.",
+    )

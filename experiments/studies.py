@@ -1,0 +1,69 @@
+"""The studies that exist. A new study adds one entry here and one package beside this file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.run_folder import RunFolder
+from experiments.vowel import multiverse as vowel_multiverse
+from experiments.vowel import reference as vowel_reference
+from experiments.vowel import settings as vowel_settings
+from experiments.vowel import study as vowel_study
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the runner needs to know of a study.
+
+    Attributes:
+        schema: dataclass of its settings.
+        check: raises UserError for settings that contradict each other.
+        identity: what beside config and code decides its results (checksums of data).
+        run: (config, folder, report) -> facts for the manifest.
+        modules: packages and modules whose code decides its results.
+    """
+
+    schema: type[Any]
+    check: Callable[[Any], None]
+    identity: Callable[[Any], dict[str, object]]
+    run: Callable[[Any, RunFolder, Callable[[str, float], None]], dict[str, Any]]
+    modules: tuple[str, ...]
+
+
+_VOWEL_MODULES = (
+    "moe.experts",
+    "moe.gates",
+    "moe.losses",
+    "moe.measures",
+    "moe.mixture",
+    "experiments.vowel.data",
+    "experiments.vowel.evaluation",
+    "experiments.vowel.steps",
+    "experiments.vowel.study",
+    "experiments.vowel.systems",
+    "experiments.vowel.training",
+)
+
+STUDIES: dict[str, Study] = {
+    "vowel": Study(
+        vowel_settings.VowelConfig,
+        vowel_settings.check,
+        vowel_study.identity,
+        vowel_study.run,
+        _VOWEL_MODULES,
+    ),
+    "vowel_reference": Study(
+        vowel_settings.ReferenceConfig,
+        vowel_settings.check_data,
+        vowel_study.identity,
+        vowel_reference.run,
+        ("experiments.vowel.data", "experiments.vowel.reference"),
+    ),
+    "vowel_multiverse": Study(
+        vowel_multiverse.MultiverseConfig,
+        vowel_multiverse.check,
+        vowel_study.identity,
+        vowel_multiverse.run,
+        (*_VOWEL_MODULES, "experiments.vowel.multiverse"),
+    ),
+}

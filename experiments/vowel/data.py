@@ -1,0 +1,149 @@
+"""The Peterson & Barney (1952) formant table that praat-parselmouth carries, ready for training."""
+
+import hashlib
+import io
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from experiments.errors import UserError
+from experiments.vowel.settings import ALL_VOWELS, Coding, InputScale, Split, VowelDataConfig
+from moe import with_bias
+
+SHA256 = "6a9cb6afeed6d512c24c36578a6cd7ccf2c7c8146100a0c19a18df6d787c240f"
+COLUMNS = ["Type", "Sex", "Speaker", "Vowel", "IPA", "F0", "F1", "F2", "F3"]
+NUM_ROWS = 1520
+NUM_SPEAKERS = 76
+REINSTALL = "Reinstall the pinned requirements (praat-parselmouth 0.4.7): make setup."
+
+# Target vectors per vowel, O numbers each.
+CODES: dict[Coding, dict[str, tuple[float, ...]]] = {
+    Coding.bit_1001: {"iy": (1,), "ih": (0,), "aa": (0,), "ah": (1,)},
+    Coding.bit_1010: {"iy": (1,), "ih": (0,), "aa": (1,), "ah": (0,)},
+    Coding.two_bits: {"iy": (1, 1), "ih": (1, 0), "aa": (0, 1), "ah": (0, 0)},
+}
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Tokens of some speakers.
+
+    Attributes:
+        inputs_DN: F1, F2 and a constant one, `[3, N]`; kHz unless standardised.
+        targets_ON: desired outputs, `[O, N]`.
+        vowels_N: index of each token's vowel in the config's list, `[N]`.
+        speakers_N: speaker numbers as in the table (1 to 76), `[N]`.
+    """
+
+    inputs_DN: Tensor
+    targets_ON: Tensor
+    vowels_N: Tensor
+    speakers_N: Tensor
+
+
+@dataclass(frozen=True)
+class VowelData:
+    """Training and test cases, the code words `[V, O]`, and the table's checksum."""
+
+    train: Cases
+    test: Cases
+    codes_VO: Tensor
+    sha256: str
+
+
+def read_praat_table() -> str:
+    """The table as tab-separated text, in the order in which Praat lists it.
+
+    Raises:
+        UserError: praat-parselmouth is missing.
+    """
+    try:
+        from parselmouth.praat import call
+    except ImportError as error:
+        raise UserError(f"The vowel data cannot be read: {error}.", REINSTALL) from error
+    return str(call(call("Create formant table (Peterson & Barney 1952)"), "List", False))
+
+
+@cache
+def load_table() -> pd.DataFrame:
+    """Read and check the whole table: 76 speakers, 10 vowels, twice each, formants in Hz.
+
+    Raises:
+        UserError: the table is missing, or not the one that this study was written for.
+    """
+    text = read_praat_table()
+    table = pd.read_csv(io.StringIO(text), sep="\t")
+    problem = _first_problem(table, hashlib.sha256(text.encode()).hexdigest())
+    if problem:
+        raise UserError(f"The Peterson & Barney table is not as expected: {problem}.", REINSTALL)
+    return table
+
+
+def _first_problem(table: pd.DataFrame, sha256: str) -> str | None:
+    if list(table.columns) != COLUMNS:
+        return f"columns {list(table.columns)} instead of {COLUMNS}"
+    if len(table) != NUM_ROWS:
+        return f"{len(table)} rows instead of {NUM_ROWS}"
+    if sorted(table["Vowel"].unique()) != sorted(ALL_VOWELS):
+        return f"vowels {sorted(table['Vowel'].unique())}"
+    counts = table.groupby(["Speaker", "Vowel"]).size()
+    if len(counts) != NUM_SPEAKERS * len(ALL_VOWELS) or not (counts == 2).all():
+        return "some speaker does not have two tokens of each vowel"
+    if sha256 != SHA256:
+        return f"its SHA-256 is {sha256} instead of {SHA256}"
+    return None
+
+
+def load(config: VowelDataConfig) -> VowelData:
+    """Select, split, scale and code the tokens that the config asks for.
+
+    Raises:
+        UserError: the table is damaged or the split leaves no test speaker.
+    """
+    table = load_table()
+    table = table[table["Vowel"].isin(config.vowels)]
+    table = table[table["Speaker"] != config.dropped_speaker]
+    train_speakers = _train_speakers(table["Speaker"].unique(), config)
+    in_train = table["Speaker"].isin(train_speakers)
+    codes_VO = _codes(config)
+    formants = table[["F1", "F2"]].to_numpy(np.float64) / 1000
+    if config.input_scale is InputScale.standardised:
+        train = formants[in_train.to_numpy()]
+        formants = (formants - train.mean(axis=0)) / train.std(axis=0)
+    cases = [
+        _cases(table[chosen], formants[chosen.to_numpy()], codes_VO, config)
+        for chosen in (in_train, ~in_train)
+    ]
+    return VowelData(cases[0], cases[1], codes_VO, SHA256)
+
+
+def _train_speakers(speakers: np.ndarray, config: VowelDataConfig) -> np.ndarray:
+    if config.num_train_speakers >= len(speakers):
+        raise UserError(
+            f"study.num_train_speakers={config.num_train_speakers} leaves no test speaker.",
+            f"Take at most {len(speakers) - 1}.",
+        )
+    if config.split is Split.random_by_speaker:
+        speakers = np.random.default_rng(config.split_seed).permutation(speakers)
+    return speakers[: config.num_train_speakers]
+
+
+def _codes(config: VowelDataConfig) -> Tensor:
+    dtype = getattr(torch, config.precision.name)
+    if config.coding is Coding.one_hot:
+        return torch.eye(len(config.vowels), dtype=dtype)
+    codes = CODES[config.coding]
+    return torch.tensor([codes[vowel] for vowel in config.vowels], dtype=dtype)
+
+
+def _cases(
+    table: pd.DataFrame, formants: np.ndarray, codes_VO: Tensor, config: VowelDataConfig
+) -> Cases:
+    vowels_N = torch.tensor([config.vowels.index(vowel) for vowel in table["Vowel"]])
+    inputs_DN = with_bias(torch.tensor(formants.T.copy(), dtype=codes_VO.dtype))
+    speakers_N = torch.tensor(table["Speaker"].to_numpy())
+    return Cases(inputs_DN, codes_VO[vowels_N].T.contiguous(), vowels_N, speakers_N)

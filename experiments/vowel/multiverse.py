@@ -1,0 +1,3 @@
+"""placeholder"""
+from experiments.vowel.settings import VowelConfig as MultiverseConfig, check
+from experiments.vowel.study import run

@@ -1,0 +1,163 @@
+"""Settings of the vowel study, with where the paper states them.
+
+"Not stated" marks the paper's silences; each is a choice that the notes of the study give reasons
+for. Page numbers are those of Neural Computation 3(1), 79-87.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from experiments.errors import UserError
+from experiments.schema import Range, setting
+from moe import Cost, Unit
+
+STEP_GRID = [2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3, 64.0]
+ALL_VOWELS = ["iy", "ih", "eh", "ae", "ah", "aa", "ao", "uh", "uw", "er"]
+# Seeds from here on are kept for choosing step sizes; none of them is ever reported.
+EXPLORATION_FIRST_SEED = 1_000_000
+PAPER_VOWELS = ["iy", "ih", "aa", "ah"]
+
+
+class System(Enum):
+    """The two kinds of network that Table 1 compares."""
+
+    mixture = "mixture"
+    backprop = "backprop"
+
+
+class Coding(Enum):
+    """Target outputs for [i], [I], [a], [A] (iy, ih, aa, ah); not stated in the paper."""
+
+    bit_1001 = "bit_1001"
+    bit_1010 = "bit_1010"
+    two_bits = "two_bits"
+    one_hot = "one_hot"
+
+
+class Split(Enum):
+    """Which speakers train the nets."""
+
+    as_published = "as_published"
+    random_by_speaker = "random_by_speaker"
+
+
+class InputScale(Enum):
+    """Units of the formants."""
+
+    kilohertz = "kilohertz"
+    standardised = "standardised"
+
+
+class StopMeasure(Enum):
+    """The squared error that the stopping rule watches; not stated in the paper."""
+
+    blend = "blend"
+    expected = "expected"
+
+
+class Precision(Enum):
+    """Floating-point type of the training."""
+
+    float32 = "float32"
+    float64 = "float64"
+
+
+@dataclass
+class VowelDataConfig:
+    """Which recordings are used, and how they are presented."""
+
+    vowels: list[str] = setting(PAPER_VOWELS, "section 3: [i] [I] [a] [A]")
+    dropped_speaker: int | None = setting(
+        76, "not stated which of 76 is missing; null keeps all", Range(at_least=1, at_most=76)
+    )
+    split: Split = setting(Split.as_published, "section 3: the first 50 speakers")
+    split_seed: int = setting(0, "for split=random_by_speaker", Range(at_least=0))
+    num_train_speakers: int = setting(50, "section 3: 50", Range(at_least=1, at_most=75))
+    input_scale: InputScale = setting(InputScale.kilohertz, "Figure 2's caption: kHz, not centred")
+    coding: Coding = setting(Coding.bit_1001, "not stated")
+    precision: Precision = setting(Precision.float32, "ours")
+
+
+@dataclass
+class ReferenceConfig(VowelDataConfig):
+    """Classifiers from scikit-learn on the same recordings and split."""
+
+    name: str = "vowel_reference"
+    num_neighbours: int = setting(5, "ours", Range(at_least=1, at_most=400))
+
+
+@dataclass
+class VowelConfig(VowelDataConfig):
+    """One system of the vowel study, trained for many seeds."""
+
+    name: str = "vowel"
+    system: System = setting(System.mixture, "section 3: mixture of experts or back-propagation")
+    num_experts: int = setting(4, "section 3: 4 and 8", Range(at_least=1, at_most=1024))
+    num_hidden: int = setting(6, "section 3: 6 and 12 (backprop)", Range(at_least=1, at_most=1024))
+    cost: Cost = setting(Cost.mixture_likelihood, "section 3 used equation 1.3")
+    variance: float = setting(1.0, "equation 1.3: 1", Range(above=0))
+    unit: Unit = setting(Unit.logistic, "not stated; an output of 0.5 is the border")
+    init_range: float = setting(0.5, "not stated: weights from U(-r, r)", Range(at_least=0))
+    gate_init_range: float = setting(
+        0.0, "section 1: equal mixing proportions at the start", Range(at_least=0)
+    )
+    step_size: float | None = setting(
+        None, "values not stated; null: by the rule of `steps.py`", Range(above=0)
+    )
+    step_grid: list[float] = setting(STEP_GRID, "not stated: steps that are tried", Range(above=0))
+    num_exploration_seeds: int = setting(
+        6, "not stated: seeds of the step exploration", Range(at_least=1, at_most=1000)
+    )
+    exploration_epochs: int = setting(
+        5000, "not stated: a step that needs more is not chosen", Range(at_least=1)
+    )
+    gate_step: float = setting(1.0, "not stated: gate's step over experts' step", Range(at_least=0))
+    gate_temperature: float = setting(1.0, "not stated", Range(above=0))
+    stop_measure: StopMeasure = setting(StopMeasure.blend, "not stated")
+    stop_error: float = setting(0.08, "section 3: average squared error of 0.08", Range(at_least=0))
+    max_epochs: int = setting(10_000, "not stated", Range(at_least=1, at_most=10_000_000))
+    num_seeds: int = setting(25, "Table 1: 25 simulations", Range(at_least=1, at_most=100_000))
+    first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", Range(at_least=0))
+    snapshot_every: int = setting(10, "epochs between snapshots", Range(at_least=1))
+    checkpoint_seconds: float = setting(10.0, "time between checkpoints", Range(at_least=0))
+
+
+def check_data(config: VowelDataConfig) -> None:
+    """Reject vowels that do not exist or have no target.
+
+    Raises:
+        UserError: naming the settings and the fix.
+    """
+    unknown = sorted(set(config.vowels) - set(ALL_VOWELS))
+    if unknown or len(set(config.vowels)) != len(config.vowels) or len(config.vowels) < 2:
+        raise UserError(
+            f"study.vowels={config.vowels} is not a list of two or more different vowels.",
+            f"Choose from {', '.join(ALL_VOWELS)}.",
+        )
+    if config.coding is not Coding.one_hot and not set(config.vowels) <= set(PAPER_VOWELS):
+        raise UserError(
+            f"study.coding={config.coding.name} has no target for "
+            f"{', '.join(sorted(set(config.vowels) - set(PAPER_VOWELS)))}.",
+            "Add study.coding=one_hot.",
+        )
+
+
+def check(config: VowelConfig) -> None:
+    """Reject settings that contradict each other.
+
+    Raises:
+        UserError: naming the settings and the fix.
+    """
+    check_data(config)
+    if not config.step_grid and config.step_size is None:
+        raise UserError("study.step_grid is empty.", "Name steps to try, or give study.step_size.")
+    if config.unit is Unit.softmax and config.coding in (Coding.bit_1001, Coding.bit_1010):
+        raise UserError(
+            "study.unit=softmax needs two outputs or more; a single bit has one.",
+            "Add study.coding=one_hot, or take study.unit=logistic.",
+        )
+    if config.first_seed + config.num_seeds > EXPLORATION_FIRST_SEED:
+        raise UserError(
+            f"Seeds from {EXPLORATION_FIRST_SEED:,} on are kept for choosing step sizes.",
+            "Take a smaller study.first_seed or study.num_seeds.",
+        )

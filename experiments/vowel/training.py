@@ -1,0 +1,231 @@
+"""Full-batch gradient descent on many runs at once, each to its own stop.
+
+Runs are processed in tiles small enough for the processor's cache, each tile for one segment of
+epochs; between segments, runs that have ended leave the batch. A run's result does not depend on
+its company beyond rounding, and the same batch gives the same bits, also when it was interrupted.
+
+Shapes: R runs, C stop criteria, `...` parameter dimensions.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from experiments.vowel.settings import StopMeasure
+from experiments.vowel.systems import Net, Params, mean_squared_error
+
+NEVER = -1
+# Elements of the largest activation in a tile: three or four such tensors fit a 1 MiB cache.
+TILE_ELEMENTS = 64_000
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Stop as soon as a mean squared error is at or below a threshold."""
+
+    measure: StopMeasure
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Runs to train together: same shapes, own weights and own constants.
+
+    Attributes:
+        params: initial weights, each `[R, ...]`.
+        rates: step size per parameter and run, `[R]` each.
+        variance: of equation 1.3, `[R]`, or one number for all.
+        targets: desired outputs, `[R, O, N]`, or `[1, O, N]` for all.
+    """
+
+    params: Params
+    rates: dict[str, Tensor]
+    variance: float | Tensor
+    targets: Tensor
+
+
+@dataclass
+class Progress:
+    """Where every run of a batch stands; also what a checkpoint holds.
+
+    Attributes:
+        epoch: updates done by the runs that are still going.
+        params: weights now, `[R, ...]`.
+        stopped: weights at each criterion, `[C, R, ...]` (NaN before it is met).
+        epochs: updates at each criterion, `[C, R]`, or NEVER.
+        diverged: epoch at which a run was found not finite, `[R]`, or NEVER.
+        snapshot_epochs: epochs at which snapshots were taken.
+        snapshots: weights then, `[R, ...]` each; NaN for runs that had ended.
+    """
+
+    epoch: int
+    params: Params
+    stopped: Params
+    epochs: Tensor
+    diverged: Tensor
+    snapshot_epochs: list[int] = field(default_factory=list)
+    snapshots: list[Params] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long and by which criteria to train."""
+
+    criteria: Sequence[Criterion]
+    max_epochs: int
+    segment_epochs: int
+    keep_snapshots: bool = False
+    checkpoint_seconds: float = float("inf")
+
+
+def initial_progress(batch: Batch, num_criteria: int) -> Progress:
+    """The state before the first update."""
+    num_runs = next(iter(batch.params.values())).shape[0]
+    stopped = {
+        name: torch.full((num_criteria, *value.shape), torch.nan, dtype=value.dtype)
+        for name, value in batch.params.items()
+    }
+    return Progress(
+        0,
+        {name: value.clone() for name, value in batch.params.items()},
+        stopped,
+        torch.full((num_criteria, num_runs), NEVER),
+        torch.full((num_runs,), NEVER),
+    )
+
+
+def train(
+    net: Net,
+    inputs_DN: Tensor,
+    batch: Batch,
+    plan: Plan,
+    progress: Progress | None = None,
+    on_segment: Callable[[Progress], None] = lambda progress: None,
+    on_checkpoint: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Train all runs of a batch until each meets every criterion, diverges or runs out of epochs.
+
+    Args:
+        net: the system.
+        inputs_DN: training inputs `[D, N]`.
+        batch: the runs.
+        plan: criteria and limits.
+        progress: where an interrupted training stood; None starts.
+        on_segment: called after every segment, for progress displays.
+        on_checkpoint: called after a segment when `plan.checkpoint_seconds` have passed.
+
+    Returns:
+        The final state.
+    """
+    progress = progress or initial_progress(batch, len(plan.criteria))
+    saved = time.monotonic()
+    if plan.keep_snapshots and not progress.snapshots:
+        _keep_snapshot(progress, torch.ones_like(progress.diverged, dtype=torch.bool))
+    going = _going(progress)
+    while going.numel() and progress.epoch < plan.max_epochs:
+        num_epochs = min(plan.segment_epochs, plan.max_epochs - progress.epoch)
+        for tile in going.split(_runs_per_tile(net, batch, inputs_DN)):
+            _advance(net, inputs_DN, batch, plan, progress, tile, num_epochs)
+        progress.epoch += num_epochs
+        _mark_diverged(progress, going)
+        going = _going(progress)
+        if plan.keep_snapshots:
+            _keep_snapshot(progress, torch.isin(torch.arange(len(progress.diverged)), going))
+        on_segment(progress)
+        if time.monotonic() - saved >= plan.checkpoint_seconds:
+            on_checkpoint(progress)
+            saved = time.monotonic()
+    return progress
+
+
+def _going(progress: Progress) -> Tensor:
+    unmet = (progress.epochs == NEVER).any(dim=0)
+    return torch.nonzero(unmet & (progress.diverged == NEVER)).squeeze(-1)
+
+
+def _runs_per_tile(net: Net, batch: Batch, inputs_DN: Tensor) -> int:
+    first = {name: value[:1] for name, value in batch.params.items()}
+    prediction = net.predict(first, inputs_DN)
+    if prediction.mixture is not None:
+        widest = prediction.mixture.outputs_EON.numel()
+    else:
+        assert prediction.hidden_HN is not None
+        widest = prediction.hidden_HN.numel()
+    return max(1, TILE_ELEMENTS // widest)
+
+
+def _take(value: Tensor, tile: Tensor) -> Tensor:
+    return value if value.shape[0] == 1 else value[tile]
+
+
+def _advance(
+    net: Net,
+    inputs_DN: Tensor,
+    batch: Batch,
+    plan: Plan,
+    progress: Progress,
+    tile: Tensor,
+    num_epochs: int,
+) -> None:
+    """Take a tile of runs through a segment, noting in `progress` where criteria are met."""
+    params = {name: value[tile] for name, value in progress.params.items()}
+    rates = {
+        name: rate[tile].view(-1, *[1] * (params[name].dim() - 1))
+        for name, rate in batch.rates.items()
+    }
+    targets = _take(batch.targets, tile)
+    variance = batch.variance
+    if isinstance(variance, Tensor):
+        variance = variance[tile].view(-1, 1, 1)
+    unmet = progress.epochs[:, tile] == NEVER
+    for epoch in range(progress.epoch, progress.epoch + num_epochs):
+        prediction = net.predict(params, inputs_DN)
+        met = _criteria_met(prediction, targets, plan.criteria) & unmet
+        if met.any():
+            _note_stops(progress, params, met, tile, epoch)
+            unmet &= ~met
+            if not unmet.any():
+                break
+        for name, gradient in net.gradients(
+            params, prediction, inputs_DN, targets, variance
+        ).items():
+            params[name].addcmul_(gradient, rates[name], value=-1)
+    for name, value in params.items():
+        progress.params[name][tile] = value
+
+
+def _criteria_met(
+    prediction: object, targets: Tensor, criteria: Sequence[Criterion]
+) -> Tensor:
+    errors: dict[StopMeasure, Tensor] = {}
+    for criterion in criteria:
+        if criterion.measure not in errors:
+            errors[criterion.measure] = mean_squared_error(prediction, targets, criterion.measure)
+    return torch.stack([errors[item.measure] <= item.threshold for item in criteria])
+
+
+def _note_stops(
+    progress: Progress, params: Params, met: Tensor, tile: Tensor, epoch: int
+) -> None:
+    criterion, position = torch.nonzero(met, as_tuple=True)
+    runs = tile[position]
+    progress.epochs[criterion, runs] = epoch
+    for name, value in params.items():
+        progress.stopped[name][criterion, runs] = value[position]
+
+
+def _mark_diverged(progress: Progress, going: Tensor) -> None:
+    for value in progress.params.values():
+        finite = value[going].flatten(start_dim=1).isfinite().all(dim=1)
+        progress.diverged[going[~finite]] = progress.epoch
+
+
+def _keep_snapshot(progress: Progress, going: Tensor) -> None:
+    snapshot = {name: value.clone() for name, value in progress.params.items()}
+    for value in snapshot.values():
+        value[~going] = torch.nan
+    progress.snapshot_epochs.append(progress.epoch)
+    progress.snapshots.append(snapshot)

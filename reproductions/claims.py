@@ -1,0 +1,245 @@
+"""The paper's claims as data: reads and checks a study's ``claims.yaml``.
+
+The file is a list, written before the results are known. Every entry says what the paper
+claims, where, and what would count as seeing it again:
+
+    - id: epochs-four-experts
+      sentence: Four experts reach the criterion after 1,124 epochs on average.
+      place: Table 1
+      kind: value
+      published: {value: 1124, spread: 23, spread_is: standard deviation, n: 25, unit: epochs}
+      margin: 60
+      margin_reason: Five percent of the published value.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import yaml
+
+from experiments.errors import UserError
+
+Kind = Literal["value", "order", "rate", "shape"]
+Direction = Literal["lower", "higher"]
+
+_COMMON = ("id", "sentence", "place", "kind")
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "value": ("published", "margin", "margin_reason"),
+    "order": ("better",),
+    "rate": ("at_least",),
+    "shape": ("at_least",),
+}
+_OPTIONAL: dict[str, tuple[str, ...]] = {
+    "value": ("question",),
+    "order": ("question", "published"),
+    "rate": ("question", "published", "margin_reason"),
+    "shape": ("question", "margin_reason"),
+}
+_PUBLISHED_NEEDED = ("value",)
+_PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit")
+
+
+@dataclass(frozen=True)
+class Published:
+    """A number as the paper prints it; ``spread_is`` names what its ± means."""
+
+    value: float
+    spread: float | None = None
+    spread_is: str | None = None
+    n: int | None = None
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of the paper and what would count as seeing it again.
+
+    value: ours must lie within ``margin`` of ``published.value``.
+    order: the first variant is ``better`` ("lower" or "higher") than the second.
+    rate, shape: at least the share ``at_least`` of the seeds must show it.
+    ``question`` numbers the research question that the claim belongs to.
+    """
+
+    id: str
+    sentence: str
+    place: str
+    kind: Kind
+    published: Published | None = None
+    margin: float | None = None
+    margin_reason: str | None = None
+    better: Direction | None = None
+    at_least: float | None = None
+    question: int | None = None
+
+
+def load_claims(path: Path) -> tuple[Claim, ...]:
+    """Reads the claims of one study, in the order of the file.
+
+    Raises UserError, naming the file and the entry, for a file that cannot be read, a key that
+    is unknown or missing, a value of the wrong type, and an id that occurs twice.
+    """
+    entries = _read_list(path)
+    claims = tuple(_claim(entry, path.name, place) for place, entry in enumerate(entries, start=1))
+    ids = [claim.id for claim in claims]
+    for repeated in (name for name in ids if ids.count(name) > 1):
+        raise UserError(
+            f"{path.name} has more than one claim with the id '{repeated}'.",
+            "Give every claim an id of its own.",
+        )
+    return claims
+
+
+def _read_list(path: Path) -> list[object]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(
+            f"The claims file {path} cannot be read: {error.strerror}.",
+            "Check that the file exists and that you may read it.",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} is not valid YAML: {' '.join(str(error).split())}.",
+            "Correct the line that the message names.",
+        ) from error
+    if not isinstance(data, list) or not data:
+        raise UserError(
+            f"{path} does not hold a list of claims.",
+            "Start every claim with a dash, as in '- id: first-claim'.",
+        )
+    return data
+
+
+def _claim(entry: object, file: str, position: int) -> Claim:
+    where = f"{file}, claim {position}"
+    if not isinstance(entry, Mapping):
+        raise UserError(
+            f"{where} is not a mapping of keys to values.",
+            "Write it as '- id: ...' with its other keys indented below.",
+        )
+    if isinstance(entry.get("id"), str):
+        where = f"{file}, claim '{entry['id']}'"
+    kind = _one_of(entry, "kind", tuple(_NEEDED), where)
+    _check_keys(entry, _COMMON + _NEEDED[kind], _OPTIONAL[kind], where)
+    return Claim(
+        id=_identifier(entry, where),
+        sentence=_text(entry, "sentence", where),
+        place=_text(entry, "place", where),
+        kind=cast(Kind, kind),
+        published=_published(entry["published"], where) if "published" in entry else None,
+        margin=_positive(entry, "margin", where) if "margin" in entry else None,
+        margin_reason=_text(entry, "margin_reason", where) if "margin_reason" in entry else None,
+        better=cast(Direction, _one_of(entry, "better", ("lower", "higher"), where))
+        if kind == "order"
+        else None,
+        at_least=_share(entry, where) if "at_least" in entry else None,
+        question=_count(entry, "question", where) if "question" in entry else None,
+    )
+
+
+def _published(entry: object, where: str) -> Published:
+    where = f"{where}, published"
+    if not isinstance(entry, Mapping):
+        raise UserError(
+            f"{where} is not a mapping of keys to values.",
+            "Write it as 'published: {value: 1124, unit: epochs}'.",
+        )
+    _check_keys(entry, _PUBLISHED_NEEDED, _PUBLISHED_OPTIONAL, where)
+    if ("spread" in entry) != ("spread_is" in entry):
+        raise UserError(
+            f"{where} must have both 'spread' and 'spread_is', or neither.",
+            "Say what the published ± means, such as 'spread_is: standard deviation'.",
+        )
+    return Published(
+        value=_number(entry, "value", where),
+        spread=_positive(entry, "spread", where) if "spread" in entry else None,
+        spread_is=_text(entry, "spread_is", where) if "spread_is" in entry else None,
+        n=_count(entry, "n", where) if "n" in entry else None,
+        unit=_text(entry, "unit", where) if "unit" in entry else None,
+    )
+
+
+def _check_keys(
+    entry: Mapping[Any, object], needed: Collection[str], optional: Collection[str], where: str
+) -> None:
+    known = [*needed, *optional]
+    for key in entry:
+        if key not in known:
+            raise UserError(f"{where} has the unknown key '{key}'.", _nearest(str(key), known))
+    for key in needed:
+        if key not in entry:
+            raise UserError(f"{where} lacks the key '{key}'.", f"Add a line '{key}: ...'.")
+
+
+def _nearest(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1)
+    guess = f"Did you mean '{close[0]}'? " if close else ""
+    return f"{guess}Allowed here: {', '.join(known)}."
+
+
+def _wrong(entry: Mapping[Any, object], key: str, where: str, wanted: str) -> UserError:
+    return UserError(
+        f"{where} has {key}: {entry.get(key)!r}, which is not {wanted}.",
+        f"Set '{key}' to {wanted}.",
+    )
+
+
+def _one_of(entry: Mapping[Any, object], key: str, choices: Collection[str], where: str) -> str:
+    if key not in entry:
+        raise UserError(
+            f"{where} lacks the key '{key}'.", f"Set it to one of: {', '.join(choices)}."
+        )
+    chosen = entry[key]
+    if not isinstance(chosen, str) or chosen not in choices:
+        raise UserError(
+            f"{where} has the unknown {key} '{chosen}'.", _nearest(str(chosen), choices)
+        )
+    return chosen
+
+
+def _identifier(entry: Mapping[Any, object], where: str) -> str:
+    # The id becomes an anchor and a file name, so it must be plain.
+    name = entry["id"]
+    if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
+        raise _wrong(entry, "id", where, "lower-case letters and digits joined by hyphens")
+    return name
+
+
+def _text(entry: Mapping[Any, object], key: str, where: str) -> str:
+    text = entry[key]
+    if not isinstance(text, str) or not text.strip():
+        raise _wrong(entry, key, where, "a text")
+    return " ".join(text.split())
+
+
+def _number(entry: Mapping[Any, object], key: str, where: str) -> float:
+    number = entry[key]
+    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+        raise _wrong(entry, key, where, "a number (YAML reads 1e-3 as text: write 1.0e-3)")
+    return number
+
+
+def _positive(entry: Mapping[Any, object], key: str, where: str) -> float:
+    number = _number(entry, key, where)
+    if number <= 0:
+        raise _wrong(entry, key, where, "a number above 0")
+    return number
+
+
+def _share(entry: Mapping[Any, object], where: str) -> float:
+    share = _number(entry, "at_least", where)
+    if not 0 < share < 1:
+        raise _wrong(entry, "at_least", where, "a share between 0 and 1, both excluded")
+    return share
+
+
+def _count(entry: Mapping[Any, object], key: str, where: str) -> int:
+    count = entry[key]
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise _wrong(entry, key, where, "a whole number above 0")
+    return count

@@ -1,0 +1,110 @@
+"""Interval estimates over seeds: Student-t for means and ratios, exact binomial for shares."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+Interval = tuple[float, float]
+
+_MOST_SEEDS = 10_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over ``n`` seeds (or the log of a ratio of means) with its standard error.
+
+    ``freedom`` is the degrees of freedom of its Student-t distribution. A standard error of 0
+    (all seeds gave the same number) makes every interval the point itself.
+    """
+
+    center: float
+    standard_error: float
+    freedom: float
+    n: int
+    is_log: bool = False
+
+    @property
+    def point(self) -> float:
+        """The estimate in the unit of the claim."""
+        return math.exp(self.center) if self.is_log else self.center
+
+    def interval(self, confidence: float) -> Interval:
+        """Two-sided Student-t interval in the unit of the claim."""
+        half = 0.0
+        if self.standard_error > 0:
+            half = self.standard_error * float(stats.t.ppf((1 + confidence) / 2, self.freedom))
+        low, high = self.center - half, self.center + half
+        return (math.exp(low), math.exp(high)) if self.is_log else (low, high)
+
+
+def mean_estimate(samples: Sequence[float]) -> Estimate:
+    """The mean of at least two samples."""
+    n = len(samples)
+    return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n)
+
+
+def ratio_estimate(baseline: Sequence[float], samples: Sequence[float]) -> Estimate:
+    """The ratio of means, baseline over samples, of at least two samples each.
+
+    Works on the log of the ratio: the delta method gives the variance of each log mean, and
+    Welch's formula the degrees of freedom. Raises ValueError unless both means are positive.
+    """
+    means = [float(np.mean(baseline)), float(np.mean(samples))]
+    if min(means) <= 0:
+        raise ValueError("a ratio of means needs positive means")
+    parts = [
+        (_standard_error(values) / mean) ** 2
+        for values, mean in zip((baseline, samples), means, strict=True)
+    ]
+    variance = sum(parts)
+    n = min(len(baseline), len(samples))
+    freedom = float(n - 1)
+    if variance > 0:
+        spread = parts[0] ** 2 / (len(baseline) - 1) + parts[1] ** 2 / (len(samples) - 1)
+        freedom = variance**2 / spread
+    center = math.log(means[0]) - math.log(means[1])
+    return Estimate(center, math.sqrt(variance), freedom, n, is_log=True)
+
+
+def share_interval(successes: int, n: int, confidence: float) -> Interval:
+    """Exact (Clopper-Pearson) interval of a share of ``n`` seeds."""
+    bounds = stats.binomtest(successes, n).proportion_ci(confidence, method="exact")
+    return float(bounds.low), float(bounds.high)
+
+
+def fewest_seeds_to_show(share: float, confidence: float) -> int:
+    """The fewest seeds that, succeeding one and all, put the exact interval above ``share``."""
+    n = max(1, math.floor(math.log((1 - confidence) / 2) / math.log(share)) - 1)
+    while share_interval(n, n, confidence)[0] <= share:
+        n += 1
+    return n
+
+
+def seeds_to_decide(estimate: Estimate, low_edge: float, high_edge: float) -> int | None:
+    """Roughly how many seeds would decide, if mean and spread stayed as they are.
+
+    Inside the edges the 90 % interval must fit; outside them the 95 % interval must clear the
+    nearer edge. None if even 10,000 seeds would not do.
+    """
+    low, high = (_log(edge) if estimate.is_log else edge for edge in (low_edge, high_edge))
+    inside = min(estimate.center - low, high - estimate.center)
+    quantile = 0.95 if inside > 0 else 0.975
+    counts = np.arange(estimate.n + 1, _MOST_SEEDS + 1)
+    freedom = estimate.freedom * (counts - 1) / (estimate.n - 1)
+    half = stats.t.ppf(quantile, freedom) * estimate.standard_error * np.sqrt(estimate.n / counts)
+    enough = counts[half < abs(inside)]
+    return int(enough[0]) if enough.size else None
+
+
+def _standard_error(samples: Sequence[float]) -> float:
+    # Equal samples must give exactly 0, which the floating-point formula does not promise.
+    if min(samples) == max(samples):
+        return 0.0
+    return float(stats.sem(samples))
+
+
+def _log(number: float) -> float:
+    return math.log(number) if number > 0 else -math.inf

@@ -1,0 +1,145 @@
+"""Writes a study's report as one HTML file that needs nothing beside itself.
+
+The file makes no request, reads without JavaScript, and is the same bytes for the same inputs.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reproductions.claims import Claim
+from reproductions.provenance_view import ProvenanceView, provenance_view
+from reproductions.report_types import Figure, Judged, StudyReport
+from reproductions.strips import Strip, strip
+from reproductions.svg import rename_ids, view_box
+from reproductions.tables import table_view
+from reproductions.wording import (
+    MEANINGS,
+    SYMBOLS,
+    count_verdicts,
+    interval_text,
+    margin_text,
+    ours_text,
+    published_text,
+    verdict_word,
+)
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class _ClaimRow:
+    claim: Claim
+    published: str
+    ours: str
+    interval: str
+    margin: str
+    word: str
+    symbol: str
+    explanation: str
+    strip: Strip | None
+
+
+@dataclass(frozen=True)
+class _FigureView:
+    figure: Figure
+    base: Markup | None
+    frames: tuple[tuple[str, Markup], ...]
+    runs: tuple[ProvenanceView, ...]
+
+
+def render_page(report: StudyReport) -> str:
+    """The page's HTML.
+
+    Raises ValueError for a figure without picture or text alternative, one that names an unknown
+    claim, and one whose frames would not lie exactly over its base.
+    """
+    # autoescape: every text of a claim, a table or a manifest is text, never markup.
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    script = (_TEMPLATES / "slider.js").read_text(encoding="utf-8")
+    known = {claim.id for claim, _, _ in report.judged}
+    return environment.get_template("study.html").render(
+        report=report,
+        counts=count_verdicts(verdict for _, _, verdict in report.judged),
+        symbols=SYMBOLS,
+        meanings=MEANINGS,
+        tables=[(caption, table_view(frame)) for caption, frame in report.tables],
+        rows=[_claim_row(judged) for judged in report.judged],
+        figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
+        policy=_policy(script),
+        # Our own files and pictures go in as they are; everything else is escaped.
+        style=Markup((_TEMPLATES / "study.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+    )
+
+
+def write_page(report: StudyReport, path: Path) -> None:
+    """Writes the page, and the folder above it if need be. Raises as ``render_page`` does."""
+    page = render_page(report)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8", newline="\n")
+
+
+def _policy(script: str) -> str:
+    """The content security policy: no request at all, and no script but our own."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _claim_row(judged: Judged) -> _ClaimRow:
+    claim, _, verdict = judged
+    word = verdict_word(verdict)
+    return _ClaimRow(
+        claim=claim,
+        published=published_text(claim),
+        ours=ours_text(claim, verdict),
+        interval=interval_text(claim, verdict),
+        margin=margin_text(claim),
+        word=word,
+        symbol=SYMBOLS[word],
+        explanation=verdict.explanation if verdict else "No finished run speaks about it yet.",
+        strip=strip(claim, verdict),
+    )
+
+
+def _view(figure: Figure, known_claims: set[str], place: int) -> _FigureView:
+    _check(figure, known_claims)
+    # Two frames may be the same picture; ids must differ all the same.
+    base = None if figure.base_svg is None else _inline(figure.base_svg, f"f{place}-")
+    frames = tuple(
+        (frame.label, _inline(frame.svg, f"f{place}-{step}-"))
+        for step, frame in enumerate(figure.frames, start=1)
+    )
+    return _FigureView(figure, base, frames, tuple(map(provenance_view, figure.provenance)))
+
+
+def _inline(svg: str, prefix: str) -> Markup:
+    return Markup(rename_ids(svg, prefix))
+
+
+def _check(figure: Figure, known_claims: set[str]) -> None:
+    pictures = [frame.svg for frame in figure.frames]
+    if figure.base_svg is not None:
+        pictures.append(figure.base_svg)
+    if not pictures:
+        raise ValueError(f"figure '{figure.id}' has no picture")
+    if not figure.alt.strip():
+        raise ValueError(f"figure '{figure.id}' has no text alternative")
+    if len({view_box(picture) for picture in pictures}) > 1:
+        raise ValueError(f"figure '{figure.id}' has pictures of different sizes")
+    if unknown := sorted(set(figure.claim_ids) - known_claims):
+        raise ValueError(f"figure '{figure.id}' names unknown claims: {', '.join(unknown)}")

@@ -1,0 +1,123 @@
+"""Writes RESULTS.md: the reports again as plain GitHub markdown with pictures beside it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from reproductions.report_types import Figure, Judged, Silence, StudyReport
+from reproductions.tables import TableView, table_view
+from reproductions.wording import (
+    SYMBOLS,
+    count_verdicts,
+    interval_text,
+    margin_text,
+    ours_text,
+    published_text,
+    verdict_word,
+)
+
+FIGURE_FOLDER = "reproductions/figures"
+
+_MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
+_HEADER = """\
+<!-- Written from finished runs by the report commands below; edits here are lost. -->
+
+# Results
+
+Every claim and its margin were written down before the runs; one rule in code gives the verdict.
+Intervals are 95 % intervals over seeds.
+"""
+
+
+def study_section(report: StudyReport) -> str:
+    """One study's section: summary, tables, claims, pictures, choices and the command.
+
+    Pictures are links to ``reproductions/figures/<study>/<id>.png``, relative to the root.
+    """
+    counts = count_verdicts(verdict for _, _, verdict in report.judged)
+    headline = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+    citation = escape(report.citation)
+    blocks = [
+        f"## {escape(report.title)}",
+        f"[{citation}]({report.citation_url})" if report.citation_url else citation,
+        escape(report.summary),
+        f"**Verdicts:** {headline or 'no claims'}.",
+        *(
+            block
+            for caption, frame in report.tables
+            for block in _table(caption, table_view(frame))
+        ),
+        "### Claims",
+        _claims(report.judged),
+        *(block for figure in report.figures for block in _figure(report.study, figure)),
+        *_notes(report.notes),
+        "### Make it again",
+        _code(report.command),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def write_results(sections: Sequence[str], path: Path) -> None:
+    """Writes the sections below the common heading."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([_HEADER, *sections]), encoding="utf-8", newline="\n")
+
+
+def escape(text: str) -> str:
+    """A text that markdown shows as it is, on one line, inside and outside of tables."""
+    return _MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(text.split()))
+
+
+def _rows(columns: Iterable[str], rows: Iterable[Iterable[str]], rule: Iterable[str]) -> str:
+    lines = [columns, rule, *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _table(caption: str, view: TableView) -> list[str]:
+    columns = map(escape, view.columns)
+    rows = [map(escape, row) for row in view.rows]
+    rule = ("--:" if numeric else "---" for numeric in view.numeric)
+    return [f"**{escape(caption)}**", _rows(columns, rows, rule)]
+
+
+def _claims(judged: Sequence[Judged]) -> str:
+    columns = ("Claim", "Place", "Published", "Ours", "Allowed", "Verdict", "Why")
+    return _rows(columns, map(_claim_row, judged), ["---"] * len(columns))
+
+
+def _claim_row(judged: Judged) -> list[str]:
+    claim, _, verdict = judged
+    word = verdict_word(verdict)
+    interval = escape(interval_text(claim, verdict))
+    return [
+        escape(claim.sentence),
+        escape(claim.place),
+        escape(published_text(claim)),
+        escape(ours_text(claim, verdict)) + (f"<br>{interval}" if interval else ""),
+        escape(margin_text(claim)),
+        f"{escape(SYMBOLS[word])} **{word}**",
+        escape(verdict.explanation) if verdict else "",
+    ]
+
+
+def _figure(study: str, figure: Figure) -> list[str]:
+    return [
+        f"### {escape(figure.title)}",
+        f"![{escape(figure.alt)}]({FIGURE_FOLDER}/{study}/{figure.id}.png)",
+        escape(figure.caption),
+    ]
+
+
+def _notes(notes: Sequence[Silence]) -> list[str]:
+    if not notes:
+        return []
+    lines = [
+        f"- {escape(note.silence)} **{escape(note.choice)}** {escape(note.reason)} "
+        f"(`{note.config_key}`)"
+        for note in notes
+    ]
+    return ["### Where the paper is silent", "\n".join(lines)]
+
+
+def _code(command: str) -> str:
+    return f"```bash\n{command}\n```"

@@ -1,0 +1,55 @@
+"""Turns a pandas table into texts, the same for the page and for RESULTS.md."""
+
+import re
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reproductions.formatting import number
+
+_MISSING = "–"
+_LOOKS_NUMERIC = re.compile(r"[−+±≥≤≈<>]? ?\d")
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table in texts: the first cell of each row names the row.
+
+    ``numeric`` tells for each column whether all of its cells are numbers, to be set flush right.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+
+
+def table_view(frame: pd.DataFrame) -> TableView:
+    """The table's texts; an index that says something becomes the first column."""
+    if not isinstance(frame.index, pd.RangeIndex):
+        frame = frame.reset_index()
+    rows = tuple(
+        tuple(_cell(entry) for entry in row) for row in frame.itertuples(index=False, name=None)
+    )
+    columns = tuple(_heading(column) for column in frame.columns)
+    numeric = tuple(
+        bool(rows) and all(_is_numeric(row[place]) for row in rows) for place in range(len(columns))
+    )
+    return TableView(columns, rows, numeric)
+
+
+def _heading(column: object) -> str:
+    if isinstance(column, tuple):
+        return ", ".join(str(part) for part in column if str(part))
+    return str(column)
+
+
+def _cell(entry: object) -> str:
+    if isinstance(entry, bool):
+        return "yes" if entry else "no"
+    if entry is None or entry is pd.NA or entry != entry:
+        return _MISSING
+    return number(entry) if isinstance(entry, int | float) else str(entry)
+
+
+def _is_numeric(text: str) -> bool:
+    return text == _MISSING or _LOOKS_NUMERIC.match(text) is not None
