@@ -182,9 +182,10 @@ def _expected(hint: Any) -> list[str]:
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     if get_args(hint):
         kinds = [kind for kind in get_args(hint) if kind is not type(None)]
+        words = [word for kind in kinds for word in _expected(kind)]
         plural = "a list of: " if getattr(hint, "__origin__", None) is list else ""
         optional = ["null"] if type(None) in get_args(hint) else []
-        return [plural + ", ".join(sum((_expected(kind) for kind in kinds), [])), *optional]
+        return [plural + ", ".join(words), *optional]
     return [names.get(hint, str(hint))]
 
 

@@ -43,7 +43,7 @@ def identity_of(study: Any) -> dict[str, object]:
 
 def folder_of(study: Any, runs_dir: str) -> Path:
     """The folder that holds, or will hold, the run of a study config."""
-    return Path(runs_dir) / study.name / run_digest(identity_of(study))
+    return Path(runs_dir, str(study.name), run_digest(identity_of(study)))
 
 
 def execute(
@@ -75,8 +75,6 @@ def execute(
         folder.write_json("config", plain(study))
         facts = STUDIES[study.name].run(study, folder, report)
         seconds = time.perf_counter() - clock
-        record = manifest(
-            command or sys.orig_argv, started, seconds, digest=path.name, **facts
-        )
+        record = manifest(command or sys.orig_argv, started, seconds, digest=path.name, **facts)
         folder.finish(record)
     return Outcome(path, False, seconds)

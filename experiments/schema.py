@@ -88,7 +88,10 @@ def out_of_range(config: Any) -> list[tuple[str, Any, Range]]:
 
 def plain(config: Any) -> dict[str, Any]:
     """A config dataclass as JSON-ready values, enums by name."""
-    values = {item.name: getattr(config, item.name) for item in fields(config)}
-    return {
-        name: value.name if isinstance(value, Enum) else value for name, value in values.items()
-    }
+    return {item.name: _plain_value(getattr(config, item.name)) for item in fields(config)}
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain_value(item) for item in value]
+    return value.name if isinstance(value, Enum) else value

@@ -60,7 +60,7 @@ STUDIES: dict[str, Study] = {
         ("experiments.vowel.data", "experiments.vowel.reference"),
     ),
     "vowel_multiverse": Study(
-        vowel_multiverse.MultiverseConfig,
+        vowel_settings.MultiverseConfig,
         vowel_multiverse.check,
         vowel_study.identity,
         vowel_multiverse.run,

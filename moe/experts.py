@@ -52,7 +52,8 @@ def unit_gradient(d_output: Tensor, output: Tensor, unit: Unit) -> Tensor:
         Derivative by the linear response, same shape.
     """
     if unit is Unit.logistic:
-        return torch.ops.aten.sigmoid_backward(d_output, output)
+        d_response: Tensor = torch.ops.aten.sigmoid_backward(d_output, output)
+        return d_response
     if unit is Unit.softmax:
         return output * (d_output - (d_output * output).sum(dim=-2, keepdim=True))
     return d_output

@@ -44,13 +44,11 @@ def expected_error(mixture: Mixture, targets_ON: Tensor) -> Tensor:
     return (mixture.proportions_EN * squared_errors(mixture, targets_ON)).sum(dim=-2)
 
 
-def _scores(mixture: Mixture, targets_ON: Tensor, variance: float | Tensor) -> Tensor:
+def _scores(mixture: Mixture, targets_ON: Tensor, variance: float) -> Tensor:
     return mixture.logits_EN - squared_errors(mixture, targets_ON) / (2 * variance)
 
 
-def mixture_likelihood(
-    mixture: Mixture, targets_ON: Tensor, variance: float | Tensor = 1.0
-) -> Tensor:
+def mixture_likelihood(mixture: Mixture, targets_ON: Tensor, variance: float = 1.0) -> Tensor:
     """Equation 1.3: minus the log likelihood under a mixture of Gaussians, `[..., N]`.
 
     The Gaussians' normalising constant is left out, as in the paper, whose variance is 1.
@@ -58,22 +56,18 @@ def mixture_likelihood(
     Args:
         mixture: gate and experts' answers.
         targets_ON: desired outputs d, `[..., O, N]`.
-        variance: of each expert's Gaussian; a number or a tensor that broadcasts to `[..., E, N]`.
+        variance: of each expert's Gaussian.
     """
     log_joint = torch.logsumexp(_scores(mixture, targets_ON, variance), dim=-2)
     return torch.logsumexp(mixture.logits_EN, dim=-2) - log_joint
 
 
-def responsibilities(
-    mixture: Mixture, targets_ON: Tensor, variance: float | Tensor = 1.0
-) -> Tensor:
+def responsibilities(mixture: Mixture, targets_ON: Tensor, variance: float = 1.0) -> Tensor:
     """Posterior probability h_i that expert i made the target (equation 1.5), `[..., E, N]`."""
     return torch.softmax(_scores(mixture, targets_ON, variance), dim=-2)
 
 
-def cost(
-    kind: Cost, mixture: Mixture, targets_ON: Tensor, variance: float | Tensor = 1.0
-) -> Tensor:
+def cost(kind: Cost, mixture: Mixture, targets_ON: Tensor, variance: float = 1.0) -> Tensor:
     """The chosen cost per case, `[..., N]`; `variance` matters to equation 1.3 only."""
     if kind is Cost.blend_error:
         return blend_error(mixture, targets_ON)
@@ -83,7 +77,7 @@ def cost(
 
 
 def gradients(
-    kind: Cost, mixture: Mixture, targets_ON: Tensor, variance: float | Tensor = 1.0
+    kind: Cost, mixture: Mixture, targets_ON: Tensor, variance: float = 1.0
 ) -> tuple[Tensor, Tensor]:
     """Derivatives of the chosen cost by the gate's logits and by the experts' outputs, per case.
 
@@ -121,10 +115,13 @@ def _expected_error_gradients(mixture: Mixture, targets_ON: Tensor) -> tuple[Ten
 
 
 def _mixture_likelihood_gradients(
-    mixture: Mixture, targets_ON: Tensor, variance: float | Tensor
+    mixture: Mixture, targets_ON: Tensor, variance: float
 ) -> tuple[Tensor, Tensor]:
     residual_EON = mixture.outputs_EON - targets_ON.unsqueeze(-3)
-    scores_EN = _sum_outputs(residual_EON.square()).div_(-2 * variance).add_(mixture.logits_EN)
+    errors_EN = _sum_outputs(residual_EON * residual_EON)
+    scores_EN = torch.sub(mixture.logits_EN, errors_EN, alpha=0.5 / variance)
     responsibilities_EN = torch.softmax(scores_EN, dim=-2)
-    d_outputs_EON = residual_EON.mul_((responsibilities_EN / variance).unsqueeze(-2))
-    return mixture.proportions_EN - responsibilities_EN, d_outputs_EON
+    d_outputs_EON = residual_EON.mul_(responsibilities_EN.unsqueeze(-2))
+    if variance != 1.0:
+        d_outputs_EON.div_(variance)
+    return responsibilities_EN.neg_().add_(mixture.proportions_EN), d_outputs_EON

@@ -17,7 +17,8 @@ def importance(proportions_EN: Tensor) -> Tensor:
 
 def effective_number_of_experts(proportions_EN: Tensor) -> Tensor:
     """Exponential of the importance's entropy, `[...]`: from 1 (one expert) to E (all alike)."""
-    return torch.special.entr(importance(proportions_EN)).sum(dim=-1).exp()
+    entropy: Tensor = torch.special.entr(importance(proportions_EN)).sum(dim=-1)
+    return entropy.exp()
 
 
 def live_experts(proportions_EN: Tensor, threshold: float) -> Tensor:

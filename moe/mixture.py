@@ -51,7 +51,7 @@ def mixture_of_linear_experts(
 
 def blend(mixture: Mixture) -> Tensor:
     """Gate-weighted mean of the experts' outputs, `[..., O, N]`."""
-    return (mixture.proportions_EN.unsqueeze(-2) * mixture.outputs_EON).sum(dim=-3)
+    return (mixture.outputs_EON * mixture.proportions_EN.unsqueeze(-2)).sum(dim=-3)
 
 
 def weight_gradients(
@@ -73,7 +73,8 @@ def weight_gradients(
         temperature: the gate's temperature.
 
     Returns:
-        Gradients of the mean cost by gate weights `[..., E, D]` and expert weights `[..., E, O, D]`.
+        Gradients of the mean cost by the gate's weights `[..., E, D]` and by the experts'
+        `[..., E, O, D]`.
     """
     cases_ND = inputs_DN.mT / inputs_DN.shape[-1]
     d_response = unit_gradient(d_outputs_EON, mixture.outputs_EON, unit)

@@ -1,8 +1,10 @@
 """Interval estimates over seeds: Student-t for means and ratios, exact binomial for shares."""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -69,6 +71,7 @@ def ratio_estimate(baseline: Sequence[float], samples: Sequence[float]) -> Estim
     return Estimate(center, math.sqrt(variance), freedom, n, is_log=True)
 
 
+@cache
 def share_interval(successes: int, n: int, confidence: float) -> Interval:
     """Exact (Clopper-Pearson) interval of a share of ``n`` seeds."""
     bounds = stats.binomtest(successes, n).proportion_ci(confidence, method="exact")
@@ -92,11 +95,16 @@ def seeds_to_decide(estimate: Estimate, low_edge: float, high_edge: float) -> in
     low, high = (_log(edge) if estimate.is_log else edge for edge in (low_edge, high_edge))
     inside = min(estimate.center - low, high - estimate.center)
     quantile = 0.95 if inside > 0 else 0.975
-    counts = np.arange(estimate.n + 1, _MOST_SEEDS + 1)
-    freedom = estimate.freedom * (counts - 1) / (estimate.n - 1)
-    half = stats.t.ppf(quantile, freedom) * estimate.standard_error * np.sqrt(estimate.n / counts)
-    enough = counts[half < abs(inside)]
-    return int(enough[0]) if enough.size else None
+
+    def is_enough(count: int) -> bool:
+        freedom = estimate.freedom * (count - 1) / (estimate.n - 1)
+        standard_error = estimate.standard_error * math.sqrt(estimate.n / count)
+        return bool(stats.t.ppf(quantile, freedom) * standard_error < abs(inside))
+
+    # More seeds only ever narrow the interval, so bisection finds the fewest that do.
+    counts = range(estimate.n + 1, _MOST_SEEDS + 1)
+    place = bisect_left(counts, True, key=is_enough)
+    return counts[place] if place < len(counts) else None
 
 
 def _standard_error(samples: Sequence[float]) -> float:

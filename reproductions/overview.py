@@ -15,9 +15,9 @@ from reproductions.report_types import Judged
 from reproductions.verdicts import Verdict
 from reproductions.wording import SYMBOLS, ours_text
 
-_ROW_INCHES = 0.72
+_ROW_INCHES = 0.8
 _FEWEST, _MOST = -1.0, 3.0  # farther out, a point is drawn as an arrow at the edge
-_LABEL_CHARACTERS = 76
+_LABEL_CHARACTERS = 66
 
 
 @dataclass(frozen=True)
@@ -103,14 +103,14 @@ def _label(axes: Axes, row: _Row, place: int) -> None:
     numbers = (
         f"{SYMBOLS[word]} {word}: ours {ours_text(row.claim, row.verdict)}, published {published}"
     )
-    for text, height, strength in ((sentence, -0.44, 1.0), (numbers, -0.24, 0.8)):
+    for text, height, strength in ((sentence, -0.52, 1.0), (numbers, -0.30, 0.8)):
         axes.text(
             0.0,
             place + height,
             text,
             transform=axes.get_yaxis_transform(),
             verticalalignment="center",
-            fontsize=9.5,
+            fontsize=10.5,
             alpha=strength,
             parse_math=False,
         )

@@ -105,15 +105,20 @@ def _claim_row(judged: Judged) -> _ClaimRow:
     word = verdict_word(verdict)
     return _ClaimRow(
         claim=claim,
-        published=published_text(claim),
-        ours=ours_text(claim, verdict),
-        interval=interval_text(claim, verdict),
-        margin=margin_text(claim),
+        published=_unbroken(published_text(claim)),
+        ours=_unbroken(ours_text(claim, verdict)),
+        interval=_unbroken(interval_text(claim, verdict)),
+        margin=_unbroken(margin_text(claim)),
         word=word,
         symbol=SYMBOLS[word],
-        explanation=verdict.explanation if verdict else "No finished run speaks about it yet.",
+        explanation=_unbroken(verdict.explanation) if verdict else "No finished run yet.",
         strip=strip(claim, verdict),
     )
+
+
+def _unbroken(text: str) -> str:
+    """Keeps signs on the line of their numbers."""
+    return text.replace(" %", "\u00a0%").replace("n = ", "n\u00a0=\u00a0").replace("± ", "±\u00a0")
 
 
 def _view(figure: Figure, known_claims: set[str], place: int) -> _FigureView:

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from numbers import Real
 
 import pandas as pd
 
@@ -48,7 +49,7 @@ def _cell(entry: object) -> str:
         return "yes" if entry else "no"
     if entry is None or entry is pd.NA or entry != entry:
         return _MISSING
-    return number(entry) if isinstance(entry, int | float) else str(entry)
+    return number(float(entry)) if isinstance(entry, Real) else str(entry)
 
 
 def _is_numeric(text: str) -> bool:

@@ -139,7 +139,8 @@ def _decide_censored(
         side = "above" if above else "below"
         return "differs", (
             f"{start}; even so its 95 % interval, {span(claim, low, high)}, lies wholly {side} "
-            f"the published {number(published)} ± the margin of {number(margin)}{difference_unit(claim)}."
+            f"the published {number(published)} with its margin of "
+            f"±{number(margin)}{difference_unit(claim)}."
         )
     return "inconclusive", (
         f"{start}, which cannot show agreement. A longer epoch limit, not more seeds, "

@@ -77,9 +77,7 @@ def metrics(
     return frame
 
 
-def outcome(
-    progress: Progress, max_epochs: int, criterion: int = 0
-) -> tuple[list[str], Tensor]:
+def outcome(progress: Progress, max_epochs: int, criterion: int = 0) -> tuple[list[str], Tensor]:
     """Per run: how it ended, and its epochs to the criterion (the limit where it never came)."""
     epochs = progress.epochs[criterion]
     status = [

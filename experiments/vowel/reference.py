@@ -38,8 +38,6 @@ def run(
     return {"data_sha256": vowels.sha256}
 
 
-
-
 def _classifiers(config: ReferenceConfig) -> dict[str, Any]:
     return {
         "linear discriminant": LinearDiscriminantAnalysis(),

@@ -55,6 +55,16 @@ class StopMeasure(Enum):
     expected = "expected"
 
 
+class StopRule(Enum):
+    """Readings of "average squared error 0.08" that the multiverse tries."""
+
+    blend = "of the blended output, summed over outputs"
+    expected = "expected over the experts, summed over outputs"
+    half = "half the squared error of the blended output"
+    per_output = "of the blended output, averaged over outputs"
+    later = "seven eighths of the stated error: 0.07"
+
+
 class Precision(Enum):
     """Floating-point type of the training."""
 
@@ -109,7 +119,10 @@ class VowelConfig(VowelDataConfig):
         6, "not stated: seeds of the step exploration", Range(at_least=1, at_most=1000)
     )
     exploration_epochs: int = setting(
-        5000, "not stated: a step that needs more is not chosen", Range(at_least=1)
+        3000, "not stated: a step that needs more is not chosen", Range(at_least=1)
+    )
+    exploration_patience: float | None = setting(
+        None, "ours: give up on steps this many times slower than the best", Range(at_least=1)
     )
     gate_step: float = setting(1.0, "not stated: gate's step over experts' step", Range(at_least=0))
     gate_temperature: float = setting(1.0, "not stated", Range(above=0))
@@ -120,6 +133,30 @@ class VowelConfig(VowelDataConfig):
     first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", Range(at_least=0))
     snapshot_every: int = setting(10, "epochs between snapshots", Range(at_least=1))
     checkpoint_seconds: float = setting(10.0, "time between checkpoints", Range(at_least=0))
+
+
+@dataclass
+class MultiverseConfig:
+    """The axes of the multiverse: values of each choice on which the paper is silent."""
+
+    name: str = "vowel_multiverse"
+    codings: list[Coding] = setting(list(Coding), "not stated")
+    units: list[Unit] = setting(list(Unit), "not stated")
+    costs: list[Cost] = setting(list(Cost), "equations 1.1 to 1.3")
+    init_ranges: list[float] = setting([0.1, 0.5], "not stated", Range(at_least=0))
+    variances: list[float] = setting([1.0, 0.25, 0.1], "equation 1.3 has 1", Range(above=0))
+    gate_steps: list[float] = setting([1.0, 0.1], "not stated", Range(at_least=0))
+    num_experts: list[int] = setting([4, 8], "Table 1", Range(at_least=1))
+    num_hidden: list[int] = setting([6, 12], "Table 1", Range(at_least=1))
+    stop_rules: list[StopRule] = setting(list(StopRule), "not stated")
+    num_seeds: int = setting(25, "Table 1", Range(at_least=1, at_most=EXPLORATION_FIRST_SEED))
+    step_grid: list[float] = setting(
+        [2.0, 4.0, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3], "not stated", Range(above=0)
+    )
+    num_exploration_seeds: int = setting(3, "not stated", Range(at_least=1))
+    exploration_epochs: int = setting(2500, "not stated", Range(at_least=1))
+    exploration_patience: float = setting(1.5, "ours", Range(at_least=1))
+    max_epochs: int = setting(3000, "not stated", Range(at_least=1))
 
 
 def check_data(config: VowelDataConfig) -> None:

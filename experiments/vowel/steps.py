@@ -24,4 +24,5 @@ def choose(exploration: pd.DataFrame) -> float:
     arrived = (exploration["status"] == "converged").groupby(exploration["step_size"]).sum()
     epochs = exploration.groupby("step_size")["epochs"].mean()
     best = epochs[arrived == arrived.max()]
-    return float(best.sort_index().idxmin())
+    candidates = zip(best.tolist(), best.index.tolist(), strict=True)
+    return float(min(candidates)[1])

@@ -16,7 +16,7 @@ from experiments.vowel import data, evaluation, steps, systems
 from experiments.vowel.data import VowelData
 from experiments.vowel.settings import EXPLORATION_FIRST_SEED, VowelConfig
 from experiments.vowel.systems import Net, Params
-from experiments.vowel.training import Batch, Criterion, Plan, Progress, train
+from experiments.vowel.training import NEVER, Batch, Criterion, Plan, Progress, train
 
 Report = Callable[[str, float], None]
 _LOGGER = logging.getLogger(__name__)
@@ -63,17 +63,15 @@ def run(config: VowelConfig, folder: RunFolder, report: Report) -> dict[str, Any
     }
 
 
-def batch_of(
-    config: VowelConfig, net: Net, targets_ON: Tensor, seeds: list[int], step_sizes: Tensor
-) -> Batch:
+def batch_of(config: VowelConfig, net: Net, seeds: list[int], step_sizes: Tensor) -> Batch:
     """Runs of one config that differ in seed and step size, `[R]` each."""
     starts = [net.init(seed) for seed in seeds]
     params = {name: torch.stack([start[name] for start in starts]) for name in starts[0]}
-    step_sizes = step_sizes.to(targets_ON.dtype)
+    step_sizes = step_sizes.to(next(iter(params.values())).dtype)
     rates = {
         name: step_sizes * config.gate_step if name == "gate" else step_sizes for name in params
     }
-    return Batch(params, rates, config.variance, targets_ON.unsqueeze(0))
+    return Batch(params, rates)
 
 
 def explore(
@@ -83,18 +81,32 @@ def explore(
     seeds = [EXPLORATION_FIRST_SEED + index for index in range(config.num_exploration_seeds)]
     grid = [(step, seed) for step in config.step_grid for seed in seeds]
     step_sizes = torch.tensor([step for step, _ in grid], dtype=torch.float64)
-    batch = batch_of(config, net, vowels.train.targets_ON, [seed for _, seed in grid], step_sizes)
+    batch = batch_of(config, net, [seed for _, seed in grid], step_sizes)
     plan = Plan([_criterion(config)], config.exploration_epochs, EXPLORATION_SEGMENT)
     progress = train(
         net,
         vowels.train.inputs_DN,
+        vowels.train.targets_ON,
         batch,
         plan,
         on_segment=lambda state: report("step sizes", state.epoch / plan.max_epochs),
+        enough=partial(_no_step_can_win, config=config),
     )
     status, epochs = evaluation.outcome(progress, plan.max_epochs)
     frame = pd.DataFrame(grid, columns=["step_size", "seed"])
     return frame.assign(status=status, epochs=epochs.numpy())
+
+
+def _no_step_can_win(progress: Progress, config: VowelConfig) -> bool:
+    """Whether some step has had all its seeds home for so long that the others are given up."""
+    if config.exploration_patience is None:
+        return False
+    epochs = progress.epochs[0].view(len(config.step_grid), -1)
+    home = epochs[(epochs != NEVER).all(dim=1)].double()
+    return bool(
+        home.numel()
+        and progress.epoch >= config.exploration_patience * float(home.mean(dim=1).min())
+    )
 
 
 def _criterion(config: VowelConfig) -> Criterion:
@@ -120,7 +132,7 @@ def _train_seeds(
     report: Report,
 ) -> Progress:
     step_sizes = torch.full((len(seeds),), step_size, dtype=torch.float64)
-    batch = batch_of(config, net, vowels.train.targets_ON, seeds, step_sizes)
+    batch = batch_of(config, net, seeds, step_sizes)
     plan = Plan(
         [_criterion(config)],
         config.max_epochs,
@@ -134,6 +146,7 @@ def _train_seeds(
     return train(
         net,
         vowels.train.inputs_DN,
+        vowels.train.targets_ON,
         batch,
         plan,
         progress=None if kept is None else _from_state(kept),

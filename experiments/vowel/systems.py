@@ -45,13 +45,13 @@ class Net:
     Attributes:
         init: parameters of one run, from its seed.
         predict: (params, inputs `[D, N]`) -> Prediction.
-        gradients: (params, prediction, inputs, targets `[O, N]`, variance) -> gradients of the
-            cost's mean over the cases, shaped like the parameters.
+        gradients: (params, prediction, inputs, targets `[O, N]`) -> gradients of the cost's mean
+            over the cases, shaped like the parameters.
     """
 
     init: Callable[[int], Params]
     predict: Callable[[Params, Tensor], Prediction]
-    gradients: Callable[[Params, Prediction, Tensor, Tensor, float | Tensor], Params]
+    gradients: Callable[[Params, Prediction, Tensor, Tensor], Params]
 
 
 def build(config: VowelConfig, num_outputs: int, num_features: int = 3) -> Net:
@@ -79,9 +79,7 @@ def _uniform(shape: tuple[int, ...], limit: float, generator: torch.Generator) -
     return (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1) * limit
 
 
-def _init_mixture(
-    seed: int, config: VowelConfig, num_outputs: int, num_features: int
-) -> Params:
+def _init_mixture(seed: int, config: VowelConfig, num_outputs: int, num_features: int) -> Params:
     generator = torch.Generator().manual_seed(seed)
     num_experts = config.num_experts
     experts_EOD = _uniform((num_experts, num_outputs, num_features), config.init_range, generator)
@@ -100,28 +98,22 @@ def _mixture_net(config: VowelConfig, num_outputs: int, num_features: int) -> Ne
         return Prediction(blend(mixture), mixture)
 
     def gradient(
-        params: Params,
-        prediction: Prediction,
-        inputs_DN: Tensor,
-        targets_ON: Tensor,
-        variance: float | Tensor,
+        params: Params, prediction: Prediction, inputs_DN: Tensor, targets_ON: Tensor
     ) -> Params:
         assert prediction.mixture is not None
-        d_logits, d_outputs = gradients(config.cost, prediction.mixture, targets_ON, variance)
+        d_logits, d_outputs = gradients(
+            config.cost, prediction.mixture, targets_ON, config.variance
+        )
         d_gate, d_experts = weight_gradients(
             d_logits, d_outputs, prediction.mixture, inputs_DN, unit, temperature
         )
         return {"experts": d_experts, "gate": d_gate}
 
-    init = partial(
-        _init_mixture, config=config, num_outputs=num_outputs, num_features=num_features
-    )
+    init = partial(_init_mixture, config=config, num_outputs=num_outputs, num_features=num_features)
     return Net(init, predict, gradient)
 
 
-def _init_backprop(
-    seed: int, config: VowelConfig, num_outputs: int, num_features: int
-) -> Params:
+def _init_backprop(seed: int, config: VowelConfig, num_outputs: int, num_features: int) -> Params:
     generator = torch.Generator().manual_seed(seed)
     hidden_HD = _uniform((config.num_hidden, num_features), config.init_range, generator)
     output_OH = _uniform((num_outputs, config.num_hidden + 1), config.init_range, generator)
@@ -140,7 +132,6 @@ def _backprop_gradients(
     prediction: Prediction,
     inputs_DN: Tensor,
     targets_ON: Tensor,
-    variance: float | Tensor,
     unit: Unit,
 ) -> Params:
     hidden_HN = prediction.hidden_HN

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from experiments.vowel.settings import StopMeasure
-from experiments.vowel.systems import Net, Params, mean_squared_error
+from experiments.vowel.systems import Net, Params, Prediction, mean_squared_error
 
 NEVER = -1
 # Elements of the largest activation in a tile: three or four such tensors fit a 1 MiB cache.
@@ -32,19 +32,15 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Batch:
-    """Runs to train together: same shapes, own weights and own constants.
+    """Runs to train together: same system and cases, own initial weights and step sizes.
 
     Attributes:
         params: initial weights, each `[R, ...]`.
         rates: step size per parameter and run, `[R]` each.
-        variance: of equation 1.3, `[R]`, or one number for all.
-        targets: desired outputs, `[R, O, N]`, or `[1, O, N]` for all.
     """
 
     params: Params
     rates: dict[str, Tensor]
-    variance: float | Tensor
-    targets: Tensor
 
 
 @dataclass
@@ -100,10 +96,12 @@ def initial_progress(batch: Batch, num_criteria: int) -> Progress:
 def train(
     net: Net,
     inputs_DN: Tensor,
+    targets_ON: Tensor,
     batch: Batch,
     plan: Plan,
     progress: Progress | None = None,
-    on_segment: Callable[[Progress], None] = lambda progress: None,
+    on_segment: Callable[[Progress], object] = lambda progress: None,
+    enough: Callable[[Progress], bool] = lambda progress: False,
     on_checkpoint: Callable[[Progress], None] = lambda progress: None,
 ) -> Progress:
     """Train all runs of a batch until each meets every criterion, diverges or runs out of epochs.
@@ -111,10 +109,12 @@ def train(
     Args:
         net: the system.
         inputs_DN: training inputs `[D, N]`.
+        targets_ON: desired outputs `[O, N]`.
         batch: the runs.
         plan: criteria and limits.
         progress: where an interrupted training stood; None starts.
         on_segment: called after every segment, for progress displays.
+        enough: called after every segment; ends the training when it returns true.
         on_checkpoint: called after a segment when `plan.checkpoint_seconds` have passed.
 
     Returns:
@@ -125,10 +125,10 @@ def train(
     if plan.keep_snapshots and not progress.snapshots:
         _keep_snapshot(progress, torch.ones_like(progress.diverged, dtype=torch.bool))
     going = _going(progress)
-    while going.numel() and progress.epoch < plan.max_epochs:
+    while going.numel() and progress.epoch < plan.max_epochs and not enough(progress):
         num_epochs = min(plan.segment_epochs, plan.max_epochs - progress.epoch)
-        for tile in going.split(_runs_per_tile(net, batch, inputs_DN)):
-            _advance(net, inputs_DN, batch, plan, progress, tile, num_epochs)
+        for tile in torch.split(going, _runs_per_tile(net, batch, inputs_DN)):
+            _advance(net, inputs_DN, targets_ON, batch, plan, progress, tile, num_epochs)
         progress.epoch += num_epochs
         _mark_diverged(progress, going)
         going = _going(progress)
@@ -157,13 +157,10 @@ def _runs_per_tile(net: Net, batch: Batch, inputs_DN: Tensor) -> int:
     return max(1, TILE_ELEMENTS // widest)
 
 
-def _take(value: Tensor, tile: Tensor) -> Tensor:
-    return value if value.shape[0] == 1 else value[tile]
-
-
 def _advance(
     net: Net,
     inputs_DN: Tensor,
+    targets_ON: Tensor,
     batch: Batch,
     plan: Plan,
     progress: Progress,
@@ -176,40 +173,34 @@ def _advance(
         name: rate[tile].view(-1, *[1] * (params[name].dim() - 1))
         for name, rate in batch.rates.items()
     }
-    targets = _take(batch.targets, tile)
-    variance = batch.variance
-    if isinstance(variance, Tensor):
-        variance = variance[tile].view(-1, 1, 1)
     unmet = progress.epochs[:, tile] == NEVER
     for epoch in range(progress.epoch, progress.epoch + num_epochs):
         prediction = net.predict(params, inputs_DN)
-        met = _criteria_met(prediction, targets, plan.criteria) & unmet
+        met = _criteria_met(prediction, targets_ON, plan.criteria) & unmet
         if met.any():
             _note_stops(progress, params, met, tile, epoch)
             unmet &= ~met
             if not unmet.any():
                 break
-        for name, gradient in net.gradients(
-            params, prediction, inputs_DN, targets, variance
-        ).items():
+        for name, gradient in net.gradients(params, prediction, inputs_DN, targets_ON).items():
             params[name].addcmul_(gradient, rates[name], value=-1)
     for name, value in params.items():
         progress.params[name][tile] = value
 
 
 def _criteria_met(
-    prediction: object, targets: Tensor, criteria: Sequence[Criterion]
+    prediction: Prediction, targets_ON: Tensor, criteria: Sequence[Criterion]
 ) -> Tensor:
     errors: dict[StopMeasure, Tensor] = {}
     for criterion in criteria:
         if criterion.measure not in errors:
-            errors[criterion.measure] = mean_squared_error(prediction, targets, criterion.measure)
+            errors[criterion.measure] = mean_squared_error(
+                prediction, targets_ON, criterion.measure
+            )
     return torch.stack([errors[item.measure] <= item.threshold for item in criteria])
 
 
-def _note_stops(
-    progress: Progress, params: Params, met: Tensor, tile: Tensor, epoch: int
-) -> None:
+def _note_stops(progress: Progress, params: Params, met: Tensor, tile: Tensor, epoch: int) -> None:
     criterion, position = torch.nonzero(met, as_tuple=True)
     runs = tile[position]
     progress.epochs[criterion, runs] = epoch
