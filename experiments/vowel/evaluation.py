@@ -73,7 +73,8 @@ def metrics(
             for name, value in columns.items()
         }
     )
-    frame.loc[frame["status"] == "diverged", list(columns)[2:]] = float("nan")
+    measured = list(columns)[2:]
+    frame[measured] = frame[measured].mask(frame["status"] == "diverged")
     return frame
 
 

@@ -144,7 +144,7 @@ class MultiverseConfig:
     units: list[Unit] = setting(list(Unit), "not stated")
     costs: list[Cost] = setting(list(Cost), "equations 1.1 to 1.3")
     init_ranges: list[float] = setting([0.1, 0.5], "not stated", Range(at_least=0))
-    variances: list[float] = setting([1.0, 0.25, 0.1], "equation 1.3 has 1", Range(above=0))
+    variances: list[float] = setting([1.0, 0.5, 0.25, 0.1], "equation 1.3 has 1", Range(above=0))
     gate_steps: list[float] = setting([1.0, 0.1], "not stated", Range(at_least=0))
     num_experts: list[int] = setting([4, 8], "Table 1", Range(at_least=1))
     num_hidden: list[int] = setting([6, 12], "Table 1", Range(at_least=1))
