@@ -140,8 +140,8 @@ class MultiverseConfig:
     """The axes of the multiverse: values of each choice on which the paper is silent."""
 
     name: str = "vowel_multiverse"
-    codings: list[Coding] = setting(list(Coding), "not stated")
-    units: list[Unit] = setting(list(Unit), "not stated")
+    codings: list[Coding] = setting([Coding.bit_1001, Coding.bit_1010], "not stated")
+    units: list[Unit] = setting([Unit.logistic], "not stated")
     costs: list[Cost] = setting(list(Cost), "equations 1.1 to 1.3")
     init_ranges: list[float] = setting([0.1, 0.5], "not stated", Range(at_least=0))
     variances: list[float] = setting([1.0, 0.5, 0.25, 0.1], "equation 1.3 has 1", Range(above=0))

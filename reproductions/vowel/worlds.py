@@ -1,0 +1,130 @@
+"""The worlds of the multiverse: in which of them does each published claim hold?
+
+A world fixes every choice on which the paper is silent, the reading of the stop, and how steps are
+chosen (each system at its own best step, or one common step). Each world is held against the same
+claims, by the same rules, as the study itself.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from experiments.vowel.multiverse import AXES, common_steps, own_steps
+from reproductions.claims import Claim
+from reproductions.evidence import Evidence
+from reproductions.verdicts import judge
+
+# The claims that a world can be held against; the absolute epochs of Table 1 are left out, since
+# they follow the step size almost in proportion.
+CLAIM_IDS = (
+    "experts-faster-4-6",
+    "experts-faster-8-12",
+    "half-the-epochs-4-6",
+    "half-the-epochs-8-12",
+    "eight-faster-than-four",
+    "backprop-12-slower",
+    "train-accuracy-4-experts",
+    "test-accuracy-4-experts",
+    "equal-test-accuracy-4-6",
+    "equal-test-accuracy-8-12",
+    "two-or-three-live-4",
+    "two-or-three-live-8",
+    "two-experts-on-a-4",
+    "two-experts-on-a-8",
+)
+ROWS = {
+    "experts_4": "mixture_4",
+    "experts_8": "mixture_8",
+    "backprop_6": "backprop_6",
+    "backprop_12": "backprop_12",
+}
+POLICIES = {"own best step": own_steps, "one common step": common_steps}
+# Equation 1.3 with the published variance and the plain gate step: the nets have no such axes.
+_NET_AXES = {"cost": "mixture_likelihood", "variance": 1.0, "gate_step": 1.0}
+_KEYS = ["system", *AXES, "step_size", "stop_rule"]
+
+Tables = dict[str, pd.DataFrame]
+EvidenceOf = Callable[[Claim, Mapping[str, pd.DataFrame]], Evidence | None]
+
+
+def worlds(
+    exploration: pd.DataFrame, metrics: pd.DataFrame
+) -> Iterator[tuple[dict[str, Any], Tables]]:
+    """Every world with the metrics of its four systems, one row per seed.
+
+    Args:
+        exploration: exploration.csv of a multiverse run.
+        metrics: its metrics.csv.
+
+    Yields:
+        The world (AXES, policy, stop_rule) and, per row of Table 1, the metrics ordered by seed.
+    """
+    groups = dict(iter(metrics.sort_values("seed").groupby(_KEYS, sort=False)))
+    found = common_steps(exploration)
+    steps = {name: choose(exploration) for name, choose in POLICIES.items()}
+    for axes in found:
+        for policy, chosen in steps.items():
+            for stop_rule in metrics["stop_rule"].unique():
+                tables = {
+                    row: groups[(*_setting(system, axes), _step(chosen, system, axes), stop_rule)]
+                    for row, system in ROWS.items()
+                }
+                world = dict(zip(AXES, axes, strict=True))
+                yield {**world, "policy": policy, "stop_rule": stop_rule}, tables
+
+
+def _setting(system: str, axes: tuple[Any, ...]) -> tuple[Any, ...]:
+    if system.startswith("mixture"):
+        return (system, *axes)
+    return (system, *(_NET_AXES.get(name, value) for name, value in zip(AXES, axes, strict=True)))
+
+
+def _step(chosen: Mapping[tuple[Any, ...], float], system: str, axes: tuple[Any, ...]) -> float:
+    return chosen[axes] if axes in chosen else chosen[_setting(system, axes)]
+
+
+def judged_worlds(
+    exploration: pd.DataFrame,
+    metrics: pd.DataFrame,
+    claims: Mapping[str, Claim],
+    evidence_of: EvidenceOf,
+) -> pd.DataFrame:
+    """One row per world: its choices, summary numbers, and a verdict word per claim.
+
+    Beside the verdicts: ratio_4 and ratio_8 (epochs of back-propagation over those of experts),
+    arrived (share of the seeds of all four systems that reached the stop), picture_4 and
+    picture_8 (share of seeds that use experts as in Figure 2: three live, two of them on
+    [a]/[A], one on [i]/[I]).
+    """
+    rows = []
+    for world, tables in worlds(exploration, metrics):
+        evidence = {name: evidence_of(claims[name], tables) for name in CLAIM_IDS}
+        words = {
+            name: judge(claims[name], item).word if item else "inconclusive"
+            for name, item in evidence.items()
+        }
+        rows.append({**world, **_summary(tables), **words})
+    return pd.DataFrame(rows)
+
+
+def _summary(tables: Tables) -> dict[str, float]:
+    epochs = {name: float(table["epochs"].mean()) for name, table in tables.items()}
+    arrived = pd.concat([table["status"] == "converged" for table in tables.values()])
+    return {
+        "ratio_4": epochs["backprop_6"] / max(epochs["experts_4"], 1.0),
+        "ratio_8": epochs["backprop_12"] / max(epochs["experts_8"], 1.0),
+        "arrived": float(arrived.mean()),
+        "picture_4": float(shows_figure_2(tables["experts_4"]).mean()),
+        "picture_8": float(shows_figure_2(tables["experts_8"]).mean()),
+        "test_accuracy_4": float(tables["experts_4"]["test_accuracy"].mean()),
+    }
+
+
+def shows_figure_2(metrics: pd.DataFrame) -> pd.Series:
+    """Per seed: three live experts, two of them on [a]/[A] and one on [i]/[I] (Figure 2)."""
+    return (
+        (metrics["live_experts"] == 3)
+        & (metrics["experts_on_aa_ah"] == 2)
+        & (metrics["experts_on_iy_ih"] == 1)
+    )
