@@ -9,11 +9,13 @@ from hydra._internal.utils import get_args_parser
 from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from experiments.compose import composed, explain, typed
 from experiments.errors import UserError
 
-console = Console(highlight=False, soft_wrap=True)
+# Without markup: paths and values hold brackets of their own.
+console = Console(highlight=False, soft_wrap=True, markup=False)
 INTERRUPTED = 130
 
 
@@ -23,8 +25,10 @@ def checked_arguments() -> list[str]:
     Raises:
         UserError: naming the key, what is allowed, and the nearest match.
     """
-    parsed = get_args_parser().parse_args()
+    parsed = get_args_parser().parse_intermixed_args()
     overrides = list(parsed.overrides)
+    # Hydra's own reading of the line takes no overrides on both sides of a flag.
+    sys.argv[1:] = [*overrides, *(item for item in sys.argv[1:] if item not in overrides)]
     if not any((parsed.help, parsed.hydra_help, parsed.cfg, parsed.info)):
         # The combinations of a sweep are composed one by one, each checked by its own job.
         if parsed.multirun:
@@ -32,6 +36,30 @@ def checked_arguments() -> list[str]:
         else:
             typed(composed(overrides))
     return overrides
+
+
+def plain_arguments(usage: str) -> list[str]:
+    """This process's overrides, for a command that has no Hydra flags; --help prints its usage.
+
+    Raises:
+        UserError: a flag other than --help.
+    """
+    flags = [item for item in sys.argv[1:] if item.startswith("-")]
+    if {"-h", "--help"} & set(flags):
+        console.print(usage)
+        sys.exit(0)
+    if flags:
+        raise UserError(
+            f"This command has no flag {flags[0]}.",
+            "Give settings only, as key=value; Hydra's flags belong to experiments.run.",
+        )
+    return sys.argv[1:]
+
+
+def print_error(error: UserError) -> None:
+    """Print what is wrong and the way out."""
+    console.print(Text.assemble(("error:", "bold"), f" {error.problem}"))
+    console.print(Text.assemble(("fix:", "bold"), f" {error.fix}"))
 
 
 @contextmanager
@@ -45,8 +73,7 @@ def errors_for_people() -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        console.print(f"[bold]error:[/] {error.problem}", markup=True)
-        console.print(f"[bold]fix:[/] {error.fix}")
+        print_error(error)
         sys.exit(1)
     except KeyboardInterrupt:
         console.print("stopped; the same command continues from the last checkpoint")
@@ -57,7 +84,8 @@ def errors_for_people() -> Iterator[None]:
 def progress_bar() -> Iterator[Callable[[str, float], None]]:
     """A bar on the terminal; yields a function that takes a stage and the share done of it."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    hidden = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         tasks: dict[str, int] = {}
 
         def report(stage: str, share: float) -> None:

@@ -44,6 +44,12 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         UserError: an override or a config file is wrong; names the key and the nearest match.
     """
     explain(overrides)
+    for override in _parse(overrides):
+        if override.is_sweep_override():
+            raise UserError(
+                f"{override.input_line} names several values at once.",
+                "python -m experiments.run --multirun runs each; a list has brackets: [a,b].",
+            )
     return _compose(overrides)
 
 
@@ -81,11 +87,21 @@ def typed(config: DictConfig) -> Config:
             f"The study's config is wrong: {_first_line(error)}",
             "Correct the key or the value that it names.",
         ) from error
-    for name, value, allowed in out_of_range(instance):
-        raise UserError(f"study.{name}={value} is out of range.", f"It must be {allowed}.")
-    study.check(instance)
     settings = {key: config[key] for key in ("runs_dir", "force", "num_workers")}
-    return Config(study=instance, suite=config.suite, **settings)
+    root = Config(study=instance, suite=config.suite, **settings)
+    _check_ranges(root)
+    _check_ranges(instance, "study.")
+    study.check(instance)
+    return root
+
+
+def _check_ranges(instance: Any, prefix: str = "", names: Sequence[str] | None = None) -> None:
+    for name, value, allowed in out_of_range(instance):
+        if names is None or name in names:
+            raise UserError(
+                f"{prefix}{name}={value} is out of range.",
+                f"It must be a finite number {allowed}.",
+            )
 
 
 def explain(overrides: Sequence[str]) -> None:
@@ -98,9 +114,11 @@ def explain(overrides: Sequence[str]) -> None:
     parsed = _parse(overrides)
     choices = [override for override in parsed if override.key_or_group in GROUPS]
     for override in choices:
+        _refuse_deletion(override)
         for option in _values(override):
             _check_option(override.key_or_group, option)
-    base = _compose([f"{item.key_or_group}={_values(item)[0]}" for item in choices])
+    named = [item for item in choices if _values(item)[0] is not None]
+    base = _compose([f"{item.key_or_group}={_values(item)[0]}" for item in named])
     schemas = {"": Config, "study": STUDIES[base.study.name].schema}
     for override in parsed:
         key = override.key_or_group
@@ -129,7 +147,7 @@ def _values(override: Override) -> list[Any]:
 
 def _check_option(group: str, option: Any) -> None:
     known = options(group)
-    if option is not None and option not in known:
+    if option not in known and not (group == "suite" and option is None):
         raise UserError(
             f"{group}={option} does not exist.{_nearest(str(option), known)}",
             f"Choose from {', '.join(known)}.",
@@ -137,8 +155,15 @@ def _check_option(group: str, option: Any) -> None:
 
 
 def _split(key: str) -> tuple[str, str]:
-    scope, _, name = key.rpartition(".")
-    return scope, name
+    scope, dot, name = key.partition(".")
+    return (scope, name) if dot else ("", key)
+
+
+def _refuse_deletion(override: Override) -> None:
+    if override.is_delete():
+        raise UserError(
+            f"{override.input_line} would remove a setting.", "Give it another value instead."
+        )
 
 
 def _check_key(override: Override, schemas: dict[str, Any]) -> None:
@@ -146,16 +171,18 @@ def _check_key(override: Override, schemas: dict[str, Any]) -> None:
     if scope not in schemas:
         scope, name = "", override.key_or_group
     known = list(get_type_hints(schemas[scope]))
+    if scope == "study" and name == "name":
+        raise UserError(
+            "study.name belongs to the study and cannot be set.",
+            f"Choose another study: study={', study='.join(options('study'))}.",
+        )
     if name not in known:
         prefix = f"{scope}." if scope else ""
         raise UserError(
             f"There is no setting {override.key_or_group}.{_nearest(name, known, prefix)}",
             f"The settings are: {', '.join(prefix + item for item in known)}.",
         )
-    if override.is_delete():
-        raise UserError(
-            f"{override.input_line} would remove a setting.", "Give it another value instead."
-        )
+    _refuse_deletion(override)
 
 
 def _check_value(key: str, value: Any, schemas: dict[str, Any]) -> None:
@@ -163,7 +190,7 @@ def _check_value(key: str, value: Any, schemas: dict[str, Any]) -> None:
     config = OmegaConf.structured(schemas[scope])
     try:
         OmegaConf.update(config, name, value)
-        instance = OmegaConf.to_object(config) if scope else None
+        instance = OmegaConf.to_object(config) if scope else Config(**{name: config[name]})
     except OmegaConfBaseException as error:
         expected = _expected(get_type_hints(schemas[scope])[name])
         match = _nearest(str(value), expected)
@@ -171,9 +198,7 @@ def _check_value(key: str, value: Any, schemas: dict[str, Any]) -> None:
             f"{key}={value} has the wrong type or no such value.{match}",
             f"Allowed: {', '.join(expected)}.",
         ) from error
-    for item, number, allowed in out_of_range(instance) if scope else []:
-        if item == name:
-            raise UserError(f"{key}={number} is out of range.", f"It must be {allowed}.")
+    _check_ranges(instance, f"{scope}." if scope else "", [name])
 
 
 def _expected(hint: Any) -> list[str]:

@@ -4,12 +4,21 @@ Every Hydra flag works: --multirun for sweeps, hydra/launcher=cores for several 
 hydra/launcher=slurm for a cluster, --cfg job to print the config without running.
 """
 
+from importlib import import_module
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import CompactHydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from experiments.command_line import checked_arguments, console, errors_for_people, progress_bar
+from experiments.command_line import (
+    checked_arguments,
+    console,
+    errors_for_people,
+    print_error,
+    progress_bar,
+)
 from experiments.compose import CONFIG_DIR, register, typed
 from experiments.errors import UserError
 from experiments.execute import execute, folder_of
@@ -17,12 +26,13 @@ from experiments.execute import execute, folder_of
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def _job(config: DictConfig) -> None:
-    # In a sweep Hydra itself says which jobs failed, after the others have run.
+    # A sweep goes on with its other jobs; Hydra leaves with code 1 at its end.
     if HydraConfig.get().mode is RunMode.MULTIRUN:
         try:
             _run(config)
         except UserError as error:
-            raise RuntimeError(str(error)) from error
+            print_error(error)
+            raise CompactHydraException(str(error)) from error
         return
     with errors_for_people():
         _run(config)
@@ -30,6 +40,10 @@ def _job(config: DictConfig) -> None:
 
 def _run(config: DictConfig) -> None:
     settings = typed(config)
+    if settings.suite is not None:
+        raise UserError(
+            "A suite is more than one run.", "Use python -m experiments.suite, or leave out suite=."
+        )
     path = folder_of(settings.study, settings.runs_dir)
     console.print(f"study {settings.study.name}, folder {path}")
     with progress_bar() as report:
@@ -43,14 +57,15 @@ def _run(config: DictConfig) -> None:
 
 def main() -> None:
     """Check the command line, then hand over to Hydra."""
+    register()
     with errors_for_people():
         checked_arguments()
-    register()
-    _job()
+        _job()
 
 
 # Workers of a launcher import this module and compose nothing, but unpickle typed configs.
 register()
 
 if __name__ == "__main__":
-    main()
+    # Launchers can send the job to their workers only under the module's own name.
+    import_module("experiments.run").main()

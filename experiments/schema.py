@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from math import isfinite
 from typing import Any
 
 from omegaconf import MISSING
@@ -17,13 +18,13 @@ class Range:
     below: float | None = None
 
     def allows(self, value: float) -> bool:
-        """Whether the value lies inside all bounds (NaN never does)."""
+        """Whether the value is finite and lies inside all bounds."""
         return (
-            (self.at_least is None or value >= self.at_least)
+            isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
             and (self.at_most is None or value <= self.at_most)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)
-            and value == value
         )
 
     def __str__(self) -> str:
@@ -70,6 +71,9 @@ class Suite:
     place: str = setting("", "place in the paper")
     minutes: float = setting(1.0, "expected minutes on two cores", Range(above=0))
     study: str = MISSING
+    num_workers: int = setting(
+        0, "runs at once if the root's num_workers is 0; 0 takes one per core", Range(at_least=0)
+    )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 

@@ -8,14 +8,16 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from functools import cache
 from typing import Any
 
 import torch
 from joblib import Parallel, delayed
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-from experiments.command_line import checked_arguments, console, errors_for_people
-from experiments.compose import composed, typed
+from experiments.command_line import console, errors_for_people, plain_arguments
+from experiments.compose import composed, explain, options, typed
 from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
 from experiments.schema import Config
@@ -34,11 +36,17 @@ def suite_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
     Raises:
         UserError: no suite was named, or a config is wrong.
     """
-    config = composed(overrides)
+    users = [item.lstrip("+") for item in overrides if item.lstrip("+").startswith("study.")]
+    rest = [item for item in overrides if item.lstrip("+") not in users]
+    config = composed(rest)
     if config.suite is None:
-        raise UserError("No suite was named.", "Add suite=vowel, for example.")
-    users = [item for item in overrides if item.startswith(("study=", "study."))]
-    runs = {name: _study_of(config.suite, name, users) for name in config.suite.runs}
+        raise UserError("No suite was named.", f"Choose suite= from {', '.join(options('suite'))}.")
+    chosen = [item for item in rest if item.startswith("study=")]
+    runs = {name: _study_of(config.suite, name, [*chosen, *users]) for name in config.suite.runs}
+    known = {item.name for study in runs.values() for item in fields(study)}
+    # A setting that no run has is refused, with the nearest one that the suite's study has.
+    unused = [item for item in users if _setting(item) not in known]
+    explain([*(chosen or [f"study={config.suite.study}"]), *unused])
     return typed(config), runs
 
 
@@ -46,21 +54,29 @@ def _study_of(suite: Any, name: str, users: Sequence[str]) -> Any:
     own = dict(OmegaConf.to_container(suite.runs[name]))  # type: ignore[arg-type]
     study = own.pop("study", None)
     chosen = [item for item in users if item.startswith("study=")]
-    base = [f"study={study}"] if study else chosen or [f"study={suite.study}"]
-    known = {item.name for item in fields(STUDIES[composed(base).study.name].schema)}
-    mine = [f"study.{key}={_written(value)}" for key, value in own.items()]
-    given = [item for item in users if _setting(item) in known]
-    return typed(composed([*base, *mine, *given])).study
+    base = f"study={study}" if study else (chosen or [f"study={suite.study}"])[0]
+    schema = STUDIES[_base(base).study.name].schema
+    known = {item.name for item in fields(schema)}
+    given = [item for item in users if item.startswith("study.") and _setting(item) in known]
+    config = _base(base, *given).copy()
+    # What the user gives wins over what the suite says of a run.
+    mine = {key: value for key, value in own.items() if key not in map(_setting, given)}
+    try:
+        config.study = OmegaConf.merge(config.study, mine)
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"Run {name} of the suite is wrong: {error}", "Correct it in configs/suite/."
+        ) from error
+    return typed(config).study
+
+
+@cache
+def _base(*overrides: str) -> DictConfig:
+    return composed(overrides)
 
 
 def _setting(override: str) -> str:
     return override.partition("=")[0].removeprefix("study.")
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ",".join(map(str, value)) + "]"
-    return "null" if value is None else str(value)
 
 
 def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome]:
@@ -71,7 +87,8 @@ def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str
 def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outcome]]:
     """Carry out a suite's runs on `config.num_workers` processes, each as it is finished."""
     unique = {folder_of(study, config.runs_dir): name for name, study in reversed(runs.items())}
-    num_workers = min(config.num_workers or os.cpu_count() or 1, len(unique))
+    wanted = config.num_workers or config.suite.num_workers or os.cpu_count() or 1
+    num_workers = min(wanted, len(unique))
     jobs = (
         delayed(_one)(name, runs[name], config, sys.orig_argv) for name in reversed(unique.values())
     )
@@ -81,7 +98,8 @@ def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outco
 def main() -> None:
     """Run the suite of the command line."""
     with errors_for_people():
-        config, runs = suite_runs(checked_arguments())
+        usage = f"{__doc__}\nSuites: {', '.join(options('suite'))}."
+        config, runs = suite_runs(plain_arguments(usage))
         title = f"{config.suite.title} (about {config.suite.minutes:g} min)"
         console.print(f"{title}: {len(runs)} runs into {config.runs_dir}/")
         for count, (name, outcome) in enumerate(run_suite(config, runs), start=1):

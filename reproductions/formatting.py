@@ -9,7 +9,8 @@ def number(amount: float, digits: int = 4) -> str:
     """Significant digits; from 1,000 on whole numbers with separators."""
     if math.isinf(amount):
         return "−∞" if amount < 0 else "∞"
-    if abs(amount) >= 999.95:
+    # Rounded first: 999.7 with three digits is 1,000, not 1e+03.
+    if amount != 0 and abs(float(f"{amount:.{digits}g}")) >= 1000:
         text = f"{amount:,.0f}"
     elif amount == 0 or abs(amount) < 1e-4:
         text = f"{amount:.3g}"

@@ -4,12 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from sklearn.discriminant_analysis import (
-    LinearDiscriminantAnalysis,
-    QuadraticDiscriminantAnalysis,
-)
-from sklearn.linear_model import LogisticRegression
-from sklearn.neighbors import KNeighborsClassifier
 
 from experiments.run_folder import RunFolder
 from experiments.vowel import data
@@ -39,6 +33,14 @@ def run(
 
 
 def _classifiers(config: ReferenceConfig) -> dict[str, Any]:
+    # Imported here: it takes longer than most commands that never fit a classifier.
+    from sklearn.discriminant_analysis import (
+        LinearDiscriminantAnalysis,
+        QuadraticDiscriminantAnalysis,
+    )
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neighbors import KNeighborsClassifier
+
     return {
         "linear discriminant": LinearDiscriminantAnalysis(),
         "quadratic discriminant": QuadraticDiscriminantAnalysis(),

@@ -65,13 +65,20 @@ def worlds(
     steps = {name: choose(exploration) for name, choose in POLICIES.items()}
     for axes in found:
         for policy, chosen in steps.items():
-            for stop_rule in metrics["stop_rule"].unique():
+            for stop_rule in _stop_rules(metrics, axes):
                 tables = {
                     row: groups[(*_setting(system, axes), _step(chosen, system, axes), stop_rule)]
                     for row, system in ROWS.items()
                 }
                 world = dict(zip(AXES, axes, strict=True))
                 yield {**world, "policy": policy, "stop_rule": stop_rule}, tables
+
+
+def _stop_rules(metrics: pd.DataFrame, axes: tuple[Any, ...]) -> list[str]:
+    # With a single output, an average over outputs is the sum: one world, not two.
+    is_bit = axes[AXES.index("coding")].startswith("bit")
+    rules: list[str] = metrics["stop_rule"].unique().tolist()
+    return [rule for rule in rules if not (is_bit and rule == "per_output" and "blend" in rules)]
 
 
 def _setting(system: str, axes: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -92,10 +99,9 @@ def judged_worlds(
 ) -> pd.DataFrame:
     """One row per world: its choices, summary numbers, and a verdict word per claim.
 
-    Beside the verdicts: ratio_4 and ratio_8 (epochs of back-propagation over those of experts),
-    arrived (share of the seeds of all four systems that reached the stop), picture_4 and
-    picture_8 (share of seeds that use experts as in Figure 2: three live, two of them on
-    [a]/[A], one on [i]/[I]).
+    Beside the verdicts: num_matches (claims that match), ratio_4 and ratio_8 (epochs of
+    back-propagation over those of experts), arrived (share of the seeds of all four systems that
+    reached the stop), picture_4 and picture_8 (share of seeds that use experts as in Figure 2).
     """
     rows = []
     for world, tables in worlds(exploration, metrics):
@@ -104,7 +110,8 @@ def judged_worlds(
             name: judge(claims[name], item).word if item else "inconclusive"
             for name, item in evidence.items()
         }
-        rows.append({**world, **_summary(tables), **words})
+        num_matches = sum(word == "matches" for word in words.values())
+        rows.append({**world, **_summary(tables), "num_matches": num_matches, **words})
     return pd.DataFrame(rows)
 
 

@@ -1,0 +1,1 @@
+"""The vowel study's figures, one module each."""

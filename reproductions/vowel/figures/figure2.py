@@ -1,0 +1,189 @@
+"""Figure 2 of the paper, moving: vowels, the experts' lines and the gate's border by epoch."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from numpy.typing import NDArray
+
+from experiments.vowel import data
+from reproductions.drawing import COLOURS, INK, PAPER, figure_style, overlay_of, to_svg
+from reproductions.pictures import Picture
+from reproductions.report_types import Figure, Frame
+from reproductions.runs import NamedRun
+from reproductions.vowel.looks import (
+    UNUSED_ALPHA,
+    expert_colours,
+    frame_positions,
+    listed,
+    vowel_marker,
+    vowel_symbol,
+)
+from reproductions.vowel.regions import box, segment, winner_regions
+from reproductions.vowel.trajectories import Trajectory, formants, trajectory
+
+Array = NDArray[np.float64]
+_SIZE = (6.4, 5.6)
+# Shades of the vowels by the bit that they ask for; the sign tells the two of a bit apart.
+_BIT_COLOURS = {1: INK, 0: COLOURS["orange"]}
+
+
+def figure2(run: NamedRun, id: str = "figure2") -> Picture:
+    """The picture of the first seed of a mixture whose experts have one output each."""
+    path = trajectory(run)
+    vowels = data.load(run.study)
+    with figure_style():
+        base = _base(run)
+        svg = to_svg(base, label="Training vowels in the plane of F1 and F2")
+        frames = [
+            Frame(_label(path, step), _frame_svg(base, path, step))
+            for step in frame_positions(len(path.epochs))
+        ]
+        still = _base(run)
+        _draw_state(still.axes[0], path, len(path.epochs) - 1)
+    num_experts = path.gate_SE3.shape[1]
+    live = np.flatnonzero(path.live_SE[-1])
+    figure = Figure(
+        id=id,
+        title=f"Figure 2 again: how {num_experts} experts share the vowels",
+        caption=_caption(path, vowels.train.inputs_DN.shape[1]),
+        alt=f"Vowels in the plane of F1 and F2 with the decision lines of {num_experts} experts "
+        f"at the stop: experts {listed(live)} are in use.",
+        base_svg=svg,
+        frames=tuple(frames),
+        claim_ids=(f"two-or-three-live-{num_experts}", f"two-experts-on-a-{num_experts}")
+        if num_experts in (4, 8)
+        else (),
+        provenance=(run.provenance(),),
+    )
+    return figure, still
+
+
+def _caption(path: Trajectory, num_cases: int) -> str:
+    return (
+        f"The {num_cases} training cases as vowel signs, dark where the answer should be 1, "
+        "orange where it should be 0. A thick line is where a live expert answers exactly 0.5, "
+        "drawn out within the part of the plane in which the gate prefers it (tinted, the more so "
+        "the surer the gate) and thin elsewhere; the dashed line is the gate's border, where two "
+        "experts have equal mixing proportions. Grey lines belong to experts whose mixing "
+        "proportion is effectively 0 for every case. Move the slider to follow the training. "
+        f"This is seed {path.seed}, the first one; it was not chosen."
+    )
+
+
+def _base(run: NamedRun) -> Drawing:
+    vowels = data.load(run.study)
+    points = formants(run)
+    bits = vowels.codes_VO[:, 0].tolist()
+    figure = Drawing(figsize=_SIZE)
+    axes = figure.add_subplot()
+    for index, vowel in enumerate(run.study.vowels):
+        chosen = vowels.train.vowels_N.numpy() == index
+        axes.scatter(
+            *points[chosen].T,
+            marker=vowel_marker(vowel),
+            s=68,
+            color=_BIT_COLOURS[int(bits[index])],
+            linewidths=0,
+            alpha=0.9,
+            label=f"[{vowel_symbol(vowel)}]: {int(bits[index])}",
+        )
+    unit = "kHz" if run.study.input_scale.name == "kilohertz" else "standard deviations"
+    axes.set(xlabel=f"F1 ({unit})", ylabel=f"F2 ({unit})")
+    axes.set(xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
+    axes.grid(visible=False)
+    axes.legend(loc="upper right", title="vowel and its target", ncols=2, handletextpad=0.1)
+    # Room above the picture for the frame's own line of text.
+    axes.set_title(" ")
+    return figure
+
+
+def _limits(values: Array) -> tuple[float, float]:
+    pad = 0.06 * float(np.ptp(values))
+    return float(values.min()) - pad, float(values.max()) + pad
+
+
+def _label(path: Trajectory, step: int) -> str:
+    epoch = f"epoch {path.epochs[step]:,}"
+    is_stop = step == len(path.epochs) - 1 and path.status == "converged"
+    return f"{epoch} (stop)" if is_stop else epoch
+
+
+def _frame_svg(base: Drawing, path: Trajectory, step: int) -> str:
+    overlay, (axes,) = overlay_of(base)
+    _draw_state(axes, path, step)
+    return to_svg(overlay, label=f"Lines and regions at {_label(path, step)}")
+
+
+def _draw_state(axes: Axes, path: Trajectory, step: int) -> None:
+    corners = box(axes.get_xlim(), axes.get_ylim())
+    colours = expert_colours(path.live_SE[-1])
+    live = path.live_SE[step]
+    regions = winner_regions(path.gate_SE3[step], corners)
+    undecided = np.ptp(path.gate_SE3[step], axis=0).max() == 0
+    for expert, region in enumerate(regions):
+        line = path.lines_SE3[step, expert]
+        whole = segment(line, corners)
+        if not live[expert]:
+            axes.plot(*whole.T, color=INK, linewidth=0.9, alpha=UNUSED_ALPHA)
+            continue
+        axes.plot(*whole.T, color=colours[expert], linewidth=1.1, alpha=0.75)
+        if not undecided:
+            axes.fill(*region.T, color=colours[expert], alpha=_tint(path, step, expert), lw=0)
+            axes.plot(*segment(line, region).T, color=colours[expert], linewidth=3)
+    if not undecided:
+        _draw_borders(axes, path.gate_SE3[step], regions)
+    _label_lines(axes, path, step, regions if not undecided else [corners] * len(regions))
+    axes.text(0, 1.025, _status(path, step), transform=axes.transAxes, fontsize=11)
+
+
+def _tint(path: Trajectory, step: int, expert: int) -> float:
+    """From 0 for a gate that is undecided between all experts to 0.2 for one that is certain."""
+    proportions_EN = path.proportions_SEN[step]
+    won = proportions_EN.argmax(axis=0) == expert
+    if not won.any() or len(proportions_EN) == 1:
+        return 0.0
+    chance = 1 / len(proportions_EN)
+    return 0.2 * float((proportions_EN[expert, won].mean() - chance) / (1 - chance))
+
+
+def _draw_borders(axes: Axes, gate_E3: Array, regions: list[Array]) -> None:
+    """The gate's border between every two experts, where they beat all the others."""
+    for first in range(len(regions)):
+        for second in range(first + 1, len(regions)):
+            border = _shared_edge(gate_E3[first] - gate_E3[second], regions[first])
+            other = _shared_edge(gate_E3[first] - gate_E3[second], regions[second])
+            if len(border) == 2 and len(other) == 2:
+                axes.plot(*border.T, color=INK, linewidth=1.3, linestyle=(0, (5, 3)))
+
+
+def _shared_edge(line: Array, region: Array) -> Array:
+    """The corners of a region that lie on the line along which it was cut."""
+    if not len(region):
+        return np.empty((0, 2))
+    return region[np.abs(region @ line[:2] + line[2]) < 1e-9 * np.abs(line).sum()]
+
+
+def _label_lines(axes: Axes, path: Trajectory, step: int, regions: list[Array]) -> None:
+    colours = expert_colours(path.live_SE[-1])
+    for expert in np.flatnonzero(path.live_SE[step]):
+        ends = segment(path.lines_SE3[step, expert], regions[expert])
+        if len(ends) != 2:
+            continue
+        place = ends[np.argmin(ends[:, 1])] * 0.9 + ends[np.argmax(ends[:, 1])] * 0.1
+        axes.annotate(
+            str(expert + 1),
+            place,
+            color=PAPER,
+            fontsize=10.5,
+            fontweight="bold",
+            horizontalalignment="center",
+            verticalalignment="center",
+            bbox={"boxstyle": "circle,pad=0.22", "facecolor": colours[expert], "linewidth": 0},
+        )
+
+
+def _status(path: Trajectory, step: int) -> str:
+    live = path.live_SE[step]
+    unused = np.flatnonzero(~live)
+    text = f"{_label(path, step)}; in use: {listed(np.flatnonzero(live))}"
+    return text + (f"; unused (grey): {listed(unused)}" if len(unused) else "")
