@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from reproductions.drawing import PAPER
+
 Entry = tuple[float, str, str, float]
 
 
@@ -24,7 +26,7 @@ def label_ends(axes: Axes, x: float, entries: Sequence[Entry], fontsize: float =
     gap = 1.25 * fontsize / height * (high - low)
     ordered = sorted(entries)
     # An end outside of the picture is labelled at its edge.
-    places = spread_apart([min(max(entry[0], low + gap), high) for entry in ordered], gap)
+    places = spread_apart([min(max(entry[0], low + gap / 2), high) for entry in ordered], gap)
     for y, (_, text, colour, alpha) in zip(places, ordered, strict=True):
         axes.annotate(
             text,
@@ -36,6 +38,8 @@ def label_ends(axes: Axes, x: float, entries: Sequence[Entry], fontsize: float =
             fontsize=fontsize,
             verticalalignment="center",
             annotation_clip=False,
+            # Lines that pass below a label would strike it through.
+            bbox={"boxstyle": "square,pad=0.1", "facecolor": PAPER, "linewidth": 0},
         )
 
 

@@ -16,7 +16,7 @@ from reproductions.claims import Claim
 from reproductions.drawing import to_svg
 from reproductions.report_types import Figure
 from reproductions.vowel.figures import multiverse as drawings
-from reproductions.vowel.worlds import CLAIM_IDS, EvidenceOf, judged_worlds
+from reproductions.vowel.worlds import CLAIM_IDS, judged_worlds
 
 COMMAND = "make multiverse-vowel"
 
@@ -30,15 +30,12 @@ class MultiversePart:
     summary: tuple[str, ...]
 
 
-def multiverse_part(
-    runs_dir: str, claims: Sequence[Claim], evidence_of: EvidenceOf
-) -> MultiversePart | None:
+def multiverse_part(runs_dir: str, claims: Sequence[Claim]) -> MultiversePart | None:
     """Figures, table and sentences from the finished multiverse runs; None where there are none.
 
     Args:
         runs_dir: folder of all runs.
         claims: the study's claims.
-        evidence_of: (claim, metrics of the rows of Table 1 by name) -> evidence.
 
     Raises:
         UserError: a finished run is damaged.
@@ -47,7 +44,7 @@ def multiverse_part(
     if not runs:
         return None
     by_id = {claim.id: claim for claim in claims}
-    judged = {name: _judged(run, by_id, evidence_of) for name, run in runs.items()}
+    judged = {name: _judged(run, by_id) for name, run in runs.items()}
     searched = judged.pop("multiverse_picture", None)
     if not judged:
         return None
@@ -80,8 +77,8 @@ def _is_finished(path: Path) -> bool:
     return RunFolder(path).is_finished()
 
 
-def _judged(run: FinishedRun, claims: Mapping[str, Claim], evidence_of: EvidenceOf) -> pd.DataFrame:
-    return judged_worlds(run.table("exploration"), run.table("metrics"), claims, evidence_of)
+def _judged(run: FinishedRun, claims: Mapping[str, Claim]) -> pd.DataFrame:
+    return judged_worlds(run.table("exploration"), run.table("metrics"), claims)
 
 
 def _figures(

@@ -91,4 +91,5 @@ def trajectory(run: NamedRun, position: int = 0) -> Trajectory:
 
 def lone_line(run: NamedRun) -> Array:
     """The decision line `[3]` of a single expert at the end of its training, first seed."""
-    return trajectory(run).lines_SE3[-1, 0]
+    line: Array = trajectory(run).lines_SE3[-1, 0]
+    return line

@@ -5,15 +5,15 @@ chosen (each system at its own best step, or one common step). Each world is hel
 claims, by the same rules, as the study itself.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
 
 from experiments.vowel.multiverse import AXES, common_steps, own_steps
 from reproductions.claims import Claim
-from reproductions.evidence import Evidence
 from reproductions.verdicts import judge
+from reproductions.vowel.evidence import measured
 
 # The claims that a world can be held against; the absolute epochs of Table 1 are left out, since
 # they follow the step size almost in proportion.
@@ -45,7 +45,6 @@ _NET_AXES = {"cost": "mixture_likelihood", "variance": 1.0, "gate_step": 1.0}
 _KEYS = ["system", *AXES, "step_size", "stop_rule"]
 
 Tables = dict[str, pd.DataFrame]
-EvidenceOf = Callable[[Claim, Mapping[str, pd.DataFrame]], Evidence | None]
 
 
 def worlds(
@@ -95,7 +94,6 @@ def judged_worlds(
     exploration: pd.DataFrame,
     metrics: pd.DataFrame,
     claims: Mapping[str, Claim],
-    evidence_of: EvidenceOf,
 ) -> pd.DataFrame:
     """One row per world: its choices, summary numbers, and a verdict word per claim.
 
@@ -105,7 +103,7 @@ def judged_worlds(
     """
     rows = []
     for world, tables in worlds(exploration, metrics):
-        evidence = {name: evidence_of(claims[name], tables) for name in CLAIM_IDS}
+        evidence = {name: measured(name, tables) for name in CLAIM_IDS}
         words = {
             name: judge(claims[name], item).word if item else "inconclusive"
             for name, item in evidence.items()

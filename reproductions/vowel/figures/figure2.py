@@ -79,7 +79,8 @@ def _base(run: NamedRun) -> Drawing:
     for index, vowel in enumerate(run.study.vowels):
         chosen = vowels.train.vowels_N.numpy() == index
         axes.scatter(
-            *points[chosen].T,
+            points[chosen, 0],
+            points[chosen, 1],
             marker=vowel_marker(vowel),
             s=68,
             color=_BIT_COLOURS[int(bits[index])],
@@ -160,7 +161,8 @@ def _shared_edge(line: Array, region: Array) -> Array:
     """The corners of a region that lie on the line along which it was cut."""
     if not len(region):
         return np.empty((0, 2))
-    return region[np.abs(region @ line[:2] + line[2]) < 1e-9 * np.abs(line).sum()]
+    corners: Array = region[np.abs(region @ line[:2] + line[2]) < 1e-9 * np.abs(line).sum()]
+    return corners
 
 
 def _label_lines(axes: Axes, path: Trajectory, step: int, regions: list[Array]) -> None:
