@@ -24,7 +24,8 @@ _HEADER = """\
 
 # Results
 
-Every claim and its margin were written down before the runs; one rule in code gives the verdict.
+Margins follow one rule, stated with the claims and independent of our results; one function gives
+the verdict.
 Intervals are 95 % intervals over seeds.
 """
 

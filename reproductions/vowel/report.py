@@ -1,7 +1,6 @@
 """The vowel study's report, put together from finished runs."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,7 @@ from reproductions.overview import interval_overview
 from reproductions.pictures import Picture, still
 from reproductions.report_types import Judged, StudyReport
 from reproductions.runs import Found
-from reproductions.verdicts import judge
+from reproductions.verdicts import Verdict, judge
 from reproductions.vowel import table
 from reproductions.vowel.evidence import evidence
 from reproductions.vowel.figures.figure2 import figure2
@@ -29,6 +28,13 @@ _CLAIMS = Path(__file__).with_name("claims.yaml")
 _CITATION = (
     "Jacobs, R. A., Jordan, M. I., Nowlan, S. J. & Hinton, G. E. (1991). Adaptive mixtures of "
     "local experts. Neural Computation 3(1), 79-87."
+)
+# The claims that the summary names.
+HEADLINES = (
+    "experts-faster-4-6",
+    "half-the-epochs-4-6",
+    "two-or-three-live-4",
+    "two-experts-on-a-4",
 )
 _DOI = "https://doi.org/10.1162/neco.1991.3.1.79"
 
@@ -118,12 +124,7 @@ def _sentences(judged: tuple[Judged, ...], multiverse: MultiversePart | None) ->
     words = Counter(verdict.word if verdict else "not run" for _, _, verdict in judged)
     counts = ", ".join(f"{count} {word}" for word, count in words.most_common())
     sentences = [f"Of {len(judged)} published claims: {counts}."]
-    for word, opening in (("matches", "What matches"), ("differs", "What differs")):
-        claims = _listed(
-            [claim.sentence for claim, _, item in judged if item and item.word == word]
-        )
-        if claims:
-            sentences.append(f"{opening}: {claims}")
+    sentences += [_headline(*item) for item in judged if item[0].id in HEADLINES]
     if multiverse is None:
         return [*sentences, f"Not run yet: every other reading of the paper ({COMMAND})."]
     return [*sentences, *multiverse.summary]
@@ -133,7 +134,9 @@ def _judge(claim: Claim, item: Evidence | None) -> Judged:
     return claim, item, None if item is None else judge(claim, item)
 
 
-def _listed(claims: Sequence[str]) -> str:
-    if not claims:
-        return ""
-    return "; ".join(claim.rstrip(".") for claim in claims) + "."
+def _headline(claim: Claim, _: Evidence | None, verdict: Verdict | None) -> str:
+    if verdict is None:
+        return f"{claim.sentence} Not run."
+    is_share = claim.kind != "value"
+    ours = f"{verdict.estimate:.0%} of seeds" if is_share else f"{verdict.estimate:,.3g}"
+    return f"{claim.sentence.rstrip('.')}: {verdict.word} (ours {ours})."

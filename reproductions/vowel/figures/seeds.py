@@ -1,100 +1,166 @@
-"""All seeds as dots beside the published values."""
+"""Every seed as a sign beside the published values: epochs, test accuracy, and the three costs."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reproductions.claims import Claim
+from reproductions.claims import Claim, Published
 from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.intervals import mean_estimate
 from reproductions.pictures import Picture, still
 from reproductions.runs import NamedRun
 from reproductions.vowel.rows import COSTS, TABLE_1
 
+_ROW_INCHES = 0.47
+_KINDS = {
+    "epochs": ("epochs", 1.0, "epochs to the stop"),
+    "test-accuracy": ("test_accuracy", 100.0, "test cases answered correctly (%)"),
+}
+_COST_LOOKS = (("blue", "o"), ("vermillion", "s"), ("green", "D"))
 
-def seeds(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture:
-    """Epochs and test accuracy of every seed of the systems of Table 1."""
-    by_id = {claim.id: claim for claim in claims}
+
+@dataclass(frozen=True)
+class _Strip:
+    """One row of signs: its label, a number per seed, how it looks, and the published number."""
+
+    label: str
+    values: pd.Series
+    is_censored: pd.Series
+    colour: str
+    marker: str
+    published: Published | None = None
+
+
+def seeds(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | None:
+    """Epochs and test accuracy of every seed of Table 1's systems; None where there is none."""
     rows = [row for row in TABLE_1 if row.run in runs]
-    with figure_style():
-        drawing = Drawing(figsize=(7.8, 4.2))
-        panels = drawing.subplots(1, 2)
-        for place, row in enumerate(rows):
-            metrics = runs[row.run].finished.table("metrics")
-            colour = COLOURS[row.colour]
-            _dots(panels[0], place, metrics["epochs"].to_numpy(float), colour, row.marker)
-            _dots(
-                panels[1], place, 100 * metrics["test_accuracy"].to_numpy(float), colour, row.marker
-            )
-            _published(panels[0], place, by_id[f"epochs-{row.suffix}"])
-            _published(panels[1], place, by_id[f"test-accuracy-{row.suffix}"])
-        for axes, label in zip(
-            panels, ("epochs to the stop", "test cases correct, %"), strict=True
-        ):
-            names = [row.label.replace(", ", ",\n") for row in rows]
-            axes.set_xticks(range(len(rows)), names, fontsize=8)
-            axes.set_ylabel(label)
+    if not rows:
+        return None
+    published = {claim.id: claim.published for claim in claims}
+    panels = [
+        (
+            label,
+            [
+                _strip(
+                    runs[row.run],
+                    (row.label, row.colour, row.marker),
+                    column,
+                    factor,
+                    published.get(f"{kind}-{row.suffix}"),
+                )
+                for row in rows
+            ],
+        )
+        for kind, (column, factor, label) in _KINDS.items()
+    ]
     return still(
-        drawing,
+        _draw(panels),
         id="seeds",
         title="Every seed beside the published values",
-        caption="Dots are seeds, the short thick line is their mean; the black diamond is the "
-        "value of Table 1, with its published standard deviation where one is printed.",
-        alt="Epochs to the stop and test accuracy of all seeds of the four systems of Table 1, "
-        "with the published values.",
-        claim_ids=[
-            f"{name}-{row.suffix}" for row in TABLE_1 for name in ("epochs", "test-accuracy")
-        ],
+        caption="Each coloured sign is one seed (hollow at the epoch limit: it never reached the "
+        "stop). The upright tick is our mean, the bar through it its 95 % interval. The dark "
+        "diamond below is the published mean; its bar is the published standard deviation, which "
+        "the paper prints for the epochs only.",
+        alt="Epochs and test accuracy of every seed of the systems of Table 1 beside the published "
+        "means.",
+        claim_ids=[f"{kind}-{row.suffix}" for kind in _KINDS for row in rows],
         runs=[runs[row.run] for row in rows],
     )
 
 
-def costs(runs: Mapping[str, NamedRun]) -> Picture:
-    """Epochs of every seed under the three costs, with 4 and 8 experts."""
-    with figure_style():
-        drawing = Drawing(figsize=(7.8, 3.8))
-        panels = drawing.subplots(1, 2, sharey=True)
-        colours = (COLOURS["blue"], COLOURS["green"], COLOURS["purple"])
-        for axes, size in zip(panels, (4, 8), strict=True):
-            for place, (prefix, _) in enumerate(COSTS):
-                run = runs.get(f"{prefix}_{size}")
-                if run is not None:
-                    epochs = run.finished.table("metrics")["epochs"].to_numpy(float)
-                    _dots(axes, place, epochs, colours[place], "osD"[place])
-            names = [label.replace(" (", "\n(") for _, label in COSTS]
-            axes.set_xticks(range(len(COSTS)), names, fontsize=7.5)
-            axes.set_title(f"{size} experts")
-        panels[0].set_ylabel("epochs to the stop")
-    names = [f"{prefix}_{size}" for prefix, _ in COSTS for size in (4, 8)]
+def costs(runs: Mapping[str, NamedRun]) -> Picture | None:
+    """Epochs of every seed under the three costs, 4 and 8 experts; None without rivals of 1.3."""
+    panels, used = [], []
+    for size in (4, 8):
+        found = [
+            (runs[f"{name}_{size}"], (label, *look))
+            for (name, label), look in zip(COSTS, _COST_LOOKS, strict=True)
+            if f"{name}_{size}" in runs
+        ]
+        if len(found) > 1:
+            strips = [_strip(run, look, "epochs", 1.0) for run, look in found]
+            panels.append((f"epochs to the stop, {size} experts", strips))
+            used += [run for run, _ in found]
+    if not panels:
+        return None
     return still(
-        drawing,
+        _draw(panels, is_shared=True),
         id="costs",
         title="The three costs, each at its own best step",
-        caption="Dots are seeds, the short thick line is their mean. Equation 1.1 stops first, "
-        "since the stop is its own error; the paper compares 1.3 with 1.2.",
-        alt="Epochs to the stop under equations 1.1, 1.2 and 1.3 for 4 and 8 experts.",
+        caption="Each sign is one seed (hollow at the epoch limit: it never reached the stop); the "
+        "tick is the mean, the bar its 95 % interval. The paper argues for equation 1.3 over 1.2. "
+        "Equation 1.1 is there for comparison: it trains the very error that the stop watches, "
+        "and lets experts share cases.",
+        alt="Epochs to the stop of every seed under equations 1.1, 1.2 and 1.3.",
         claim_ids=[f"likelihood-beats-expected-error-{size}" for size in (4, 8)],
-        runs=[runs[name] for name in names if name in runs],
+        runs=used,
     )
 
 
-def _dots(axes: Axes, place: int, values: np.ndarray, colour: str, marker: str) -> None:
-    # Spread sideways by rank, so that equal values do not hide each other.
-    offsets = 0.28 * (np.arange(len(values)) * 0.618 % 1 - 0.5)
-    axes.scatter(place + offsets, values, s=12, color=colour, marker=marker, alpha=0.75)
-    axes.hlines(np.nanmean(values), place - 0.25, place + 0.25, color=colour, linewidth=3)
+def _strip(
+    run: NamedRun,
+    look: tuple[str, str, str],
+    column: str,
+    factor: float,
+    published: Published | None = None,
+) -> _Strip:
+    metrics = run.finished.table("metrics")
+    values = factor * metrics[column].astype(float)
+    is_censored = (metrics["status"] != "converged") & (column == "epochs")
+    label, colour, marker = look
+    kept = values.notna()
+    return _Strip(label, values[kept], is_censored[kept], colour, marker, published)
 
 
-def _published(axes: Axes, place: int, claim: Claim) -> None:
-    assert claim.published is not None
-    axes.errorbar(
-        place + 0.36,
-        claim.published.value,
-        yerr=claim.published.spread,
-        color=INK,
-        marker="D",
-        markersize=5,
-        capsize=3,
-        linestyle="none",
-    )
+def _draw(panels: Sequence[tuple[str, Sequence[_Strip]]], *, is_shared: bool = False) -> Drawing:
+    counts = [len(strips) for _, strips in panels]
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 0.6 * len(panels) + _ROW_INCHES * sum(counts) + 0.2))
+        grid = figure.subplots(
+            len(panels), 1, height_ratios=counts, squeeze=False, sharex=is_shared
+        )
+        for axes, (label, strips) in zip(grid[:, 0], panels, strict=True):
+            for place, strip in enumerate(strips):
+                _draw_strip(axes, strip, place)
+            axes.set_yticks(range(len(strips)), [strip.label for strip in strips])
+            axes.set(ylim=(len(strips) - 0.4, -0.6), xlabel=label)
+            axes.grid(visible=False, axis="y")
+            axes.spines["left"].set_visible(False)
+            axes.tick_params(axis="y", length=0)
+            axes.tick_params(axis="x", labelbottom=True)
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+    return figure
+
+
+def _draw_strip(axes: Axes, strip: _Strip, place: int) -> None:
+    colour, middle = COLOURS[strip.colour], place - 0.12
+    # Equal values would hide each other; the shift follows nothing but their order.
+    shift = 0.17 * np.resize([0.0, 0.6, -0.6, 1.0, -1.0], len(strip.values))
+    for chosen, face in ((~strip.is_censored, colour), (strip.is_censored, "none")):
+        axes.plot(
+            strip.values[chosen],
+            (middle + shift)[chosen.to_numpy()],
+            strip.marker,
+            color=colour,
+            markerfacecolor=face,
+            markersize=4.5,
+            alpha=0.6,
+        )
+    if len(strip.values) > 1:
+        estimate = mean_estimate(strip.values.tolist())
+        axes.hlines(middle, *estimate.interval(0.95), color=INK, linewidth=2.2)
+        axes.plot(estimate.point, middle, "|", color=INK, markersize=14, markeredgewidth=2)
+    if strip.published is not None:
+        axes.errorbar(
+            strip.published.value,
+            place + 0.28,
+            xerr=strip.published.spread,
+            fmt="D",
+            color=INK,
+            markersize=5,
+            elinewidth=1.4,
+        )

@@ -1,79 +1,147 @@
-"""Epochs to the stop against the step size: how much the choice of a step decides."""
+"""Epochs to the stop against the step size, for every system: what the choice of step decides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.claims import Claim
+from reproductions.drawing import COLOURS, INK, PAPER, figure_style
 from reproductions.pictures import Picture, still
 from reproductions.runs import NamedRun
 from reproductions.vowel.rows import TABLE_1, Row
 
-_CLAIMS = (
-    "experts-faster-4-6",
-    "experts-faster-8-12",
-    "half-the-epochs-4-6",
-    "half-the-epochs-8-12",
-)
+_TICKS = (2, 4, 8, 16, 32, 64)
+_EPOCH_TICKS = (125, 250, 500, 1000, 2000, 4000)
 
 
-def steps(runs: Mapping[str, NamedRun]) -> Picture:
-    """The exploration of the four systems of Table 1."""
-    rows = [row for row in TABLE_1 if row.run in runs and _explored(runs[row.run])]
-    with figure_style():
-        drawing = Drawing(figsize=(7.6, 4.4))
-        axes = drawing.subplots()
-        for row in rows:
-            _draw(axes, row, runs)
-        axes.set_xscale("log", base=2)
-        ticks = [2, 4, 8, 16, 32, 64]
-        axes.set_xticks(ticks, [str(tick) for tick in ticks])
-        axes.set_xlabel("step size, on the gradient's mean over the cases")
-        axes.set_ylabel("epochs to the stop")
-        axes.set_ylim(0, None)
-        axes.legend(frameon=False, loc="upper center", fontsize=9, ncols=2)
-        used = [runs[row.run] for row in rows]
+def explored_rows(runs: Mapping[str, NamedRun]) -> list[Row]:
+    """The rows of Table 1 whose runs chose their step by exploration."""
+    return [row for row in TABLE_1 if row.run in runs and _is_explored(runs[row.run])]
+
+
+def _is_explored(run: NamedRun) -> bool:
+    return "exploration.csv" in run.finished.manifest["files"]
+
+
+def steps(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | None:
+    """One panel per system that explored its step; None where there is none."""
+    rows = explored_rows(runs)
+    if not rows:
+        return None
+    limit = max(int(runs[row.run].study.exploration_epochs) for row in rows)
+    num_seeds = max(int(runs[row.run].study.num_exploration_seeds) for row in rows)
+    used = [runs[name] for row in rows for name in (row.run, row.tuned_run) if name in runs]
+    published = {claim.id: claim.published.value for claim in claims if claim.published}
     return still(
-        drawing,
+        _draw(rows, runs, published, limit),
         id="steps",
-        title="Epochs to the stop against the step size",
-        caption="Every step that was tried, on seeds that are not reported: dots are seeds, lines "
-        "their means, the ringed mark is the step that the rule chose, the hollow one the step "
-        "that was tuned towards the published epochs. Dots on the dotted line never arrived.",
-        alt="Epochs to the stop fall in proportion to the step size for all four systems until "
-        "seeds no longer arrive.",
-        claim_ids=_CLAIMS,
+        title="How the epochs depend on the step size",
+        caption=f"Epochs to the stop for every step that was tried, on {num_seeds} seeds that are "
+        "kept for this and not reported. Small signs are seeds, the line joins their means. "
+        f"Crosses, with their number, are seeds that had not arrived after {limit:,} epochs "
+        "(dotted) or had diverged; the line stops where there are any. The filled sign is the step "
+        "that the rule takes: the fewest mean epochs among the steps at which most seeds arrive. "
+        "The hollow sign is the step tuned towards the published epochs, which are dashed; its "
+        "height is the mean of the reported seeds.",
+        alt="Epochs to the stop against the step size for the systems of Table 1, with the step "
+        "that the rule takes, the tuned step and the published epochs.",
+        claim_ids=[f"epochs-{row.suffix}" for row in rows],
         runs=used,
     )
 
 
-def _explored(run: NamedRun) -> bool:
-    return (run.finished.path / "exploration.csv").exists()
+def _draw(
+    rows: Sequence[Row], runs: Mapping[str, NamedRun], published: Mapping[str, float], limit: int
+) -> Drawing:
+    num_lines = (len(rows) + 1) // 2
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 2.75 * num_lines + 0.5))
+        panels = figure.subplots(num_lines, 2, sharex=True, sharey=True, squeeze=False)
+        for axes, row in zip(panels.flat, rows, strict=False):
+            axes.set(xscale="log", yscale="log", title=row.label)
+            axes.axhline(
+                published[f"epochs-{row.suffix}"], color=INK, linewidth=1, linestyle=(0, (4, 3))
+            )
+            _draw_panel(axes, row, runs[row.run], limit)
+            if row.tuned_run in runs:
+                _mark_tuned(axes, row, runs[row.tuned_run])
+        for axes in list(panels.flat)[len(rows) :]:
+            axes.set_visible(False)
+        _finish(panels[0, 0], limit)
+        figure.supxlabel("step size (on the mean gradient)", color=INK, fontsize=11.5)
+        figure.supylabel("epochs to the stop", color=INK, fontsize=11.5)
+    return figure
 
 
-def _draw(axes: Axes, row: Row, runs: Mapping[str, NamedRun]) -> None:
-    run, colour = runs[row.run], COLOURS[row.colour]
-    tried = run.finished.table("exploration")
+def _finish(axes: Axes, limit: int) -> None:
+    """Ticks for all panels, which share their axes."""
+    low = axes.get_ylim()[0]
+    heights = [tick for tick in _EPOCH_TICKS if low <= tick <= limit]
+    axes.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
+    axes.set_yticks(heights, [f"{height:,}" for height in heights])
+    axes.minorticks_off()
+    axes.set_ylim(low, 1.85 * limit)
+
+
+def _draw_panel(axes: Axes, row: Row, run: NamedRun, limit: int) -> None:
+    tried, colour = run.finished.table("exploration"), COLOURS[row.colour]
     arrived = tried["status"] == "converged"
-    axes.scatter(
-        tried["step_size"], tried["epochs"], s=9, color=colour, marker=row.marker, alpha=0.5
+    axes.axhline(limit, color=INK, linewidth=1, linestyle=":")
+    home = tried[arrived]
+    axes.plot(
+        home["step_size"],
+        home["epochs"],
+        row.marker,
+        color=colour,
+        markersize=3.5,
+        alpha=0.6,
     )
-    complete = tried[arrived.groupby(tried["step_size"]).transform("all")]
-    means = complete.groupby("step_size")["epochs"].mean()
-    axes.plot(means.index, means, color=colour, marker=row.marker, label=row.label)
-    chosen = float(run.finished.manifest["step_size"])
-    if chosen in means.index:
-        axes.scatter([chosen], [means[chosen]], s=170, facecolors="none", edgecolors=colour)
-    axes.axhline(run.study.exploration_epochs, color=INK, linestyle=":", linewidth=0.8)
-    if row.tuned_run in runs:
-        tuned = runs[row.tuned_run].finished
-        epochs = tuned.table("metrics")["epochs"].mean()
-        axes.scatter(
-            [float(tuned.manifest["step_size"])],
-            [epochs],
-            s=60,
-            marker=row.marker,
-            facecolors="none",
-            edgecolors=colour,
+    _mark_lost(axes, tried[~arrived].groupby("step_size").size().to_dict(), colour, limit)
+    means = tried.groupby("step_size")["epochs"].mean()
+    complete = arrived.groupby(tried["step_size"]).all()
+    axes.plot(means.index, means.where(complete), color=colour, linewidth=1.8)
+    step = float(run.finished.manifest["step_size"])
+    if step in means.index:
+        _mark(axes, row, step, float(means.loc[step]), is_chosen=True)
+
+
+def _mark_lost(axes: Axes, counts: Mapping[float, int], colour: str, limit: int) -> None:
+    for step, num_lost in counts.items():
+        axes.plot(step, 1.2 * limit, "x", color=colour, markersize=5, markeredgewidth=1.6)
+        axes.annotate(
+            str(num_lost),
+            (step, 1.2 * limit),
+            xytext=(0, 5),
+            textcoords="offset points",
+            horizontalalignment="center",
+            fontsize=9.5,
         )
+
+
+def _mark_tuned(axes: Axes, row: Row, tuned: NamedRun) -> None:
+    epochs = float(tuned.finished.table("metrics")["epochs"].mean())
+    _mark(axes, row, float(tuned.finished.manifest["step_size"]), epochs, is_chosen=False)
+
+
+def _mark(axes: Axes, row: Row, step: float, epochs: float, *, is_chosen: bool) -> None:
+    axes.plot(
+        step,
+        epochs,
+        row.marker,
+        markersize=8,
+        markerfacecolor=COLOURS[row.colour] if is_chosen else PAPER,
+        markeredgecolor=INK,
+        markeredgewidth=1.5,
+        zorder=5 if is_chosen else 4,
+    )
+    axes.annotate(
+        f"{step:g}" if is_chosen else f"{step:g} (tuned)",
+        (step, epochs),
+        xytext=(0, -10) if is_chosen else (-7, -3),
+        textcoords="offset points",
+        horizontalalignment="center" if is_chosen else "right",
+        verticalalignment="top",
+        fontsize=10.5,
+        zorder=6,
+    )

@@ -1,0 +1,72 @@
+"""The whole way from toy runs to the printed table, the page and RESULTS.md's section."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments.errors import UserError
+from experiments.execute import execute
+from experiments.suite import suite_runs
+from reproductions.page import render_page
+from reproductions.report import print_report, write_report
+from reproductions.results_md import study_section
+from reproductions.runs import Found, find_runs
+from reproductions.vowel.report import build
+
+TOY = [
+    "study.num_seeds=3",
+    "study.max_epochs=60",
+    "study.exploration_epochs=40",
+    "study.step_grid=[8,22.6]",
+]
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, str]:
+    runs_dir = str(tmp_path_factory.mktemp("runs"))
+    _, studies = suite_runs(["suite=vowel_smoke", f"runs_dir={runs_dir}", *TOY])
+    for study in studies.values():
+        execute(study, runs_dir)
+    return find_runs(studies, runs_dir), runs_dir
+
+
+def test_every_run_of_the_suite_is_found(found: tuple[Found, str]) -> None:
+    assert found[0].missing == ()
+    assert len(found[0].runs) == 16
+
+
+def test_the_report_of_toy_runs_is_complete_and_claims_nothing(found: tuple[Found, str]) -> None:
+    report, pictures = build(*found, command="python -m reproductions.report")
+    words = {verdict.word for _, _, verdict in report.judged if verdict}
+    # Sixty epochs are no test of the paper: every claim must say so.
+    assert words == {"not comparable"}
+    assert all(verdict is not None for _, _, verdict in report.judged)
+    assert {figure.id for figure, _ in pictures} >= {"figure2", "figure3", "steps", "seeds"}
+    page = render_page(report)
+    assert "not comparable" in page
+    assert all(figure.alt in study_section(report) for figure in report.figures)
+
+
+def test_the_printed_table_has_every_row(
+    found: tuple[Found, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, _ = build(*found, command="python -m reproductions.report")
+    print_report(report)
+    printed = capsys.readouterr().out
+    assert all(str(system) in printed for system in report.tables[0][1]["system"])
+    assert "2,209" in printed
+
+
+def test_a_report_without_runs_names_the_command_that_trains(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make reproduce-vowel"):
+        write_report(["suite=vowel", f"runs_dir={tmp_path}"])
+
+
+def test_a_missing_run_leaves_its_claims_unjudged(found: tuple[Found, str]) -> None:
+    runs: dict[str, Any] = {**found[0].runs}
+    runs.pop("backprop_6")
+    report, _ = build(Found(runs, ("backprop_6",)), found[1], command="x")
+    verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
+    assert verdicts["epochs-backprop-6"] is None
+    assert verdicts["epochs-4-experts"] is not None
