@@ -44,6 +44,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
         UserError: an override or a config file is wrong; names the key and the nearest match.
     """
     explain(overrides)
+    overrides = _with_the_suites_study(overrides)
     for override in _parse(overrides):
         if override.is_sweep_override():
             raise UserError(
@@ -111,7 +112,7 @@ def explain(overrides: Sequence[str]) -> None:
         UserError: unknown group option, unknown key (also with +), deletion, or a value of the
             wrong type or out of range; names the key, what is allowed and the nearest match.
     """
-    parsed = _parse(overrides)
+    parsed = _parse(_with_the_suites_study(overrides))
     choices = [override for override in parsed if override.key_or_group in GROUPS]
     for override in choices:
         _refuse_deletion(override)
@@ -127,6 +128,15 @@ def explain(overrides: Sequence[str]) -> None:
         _check_key(override, schemas)
         for value in _values(override):
             _check_value(key, value, schemas)
+
+
+def _with_the_suites_study(overrides: Sequence[str]) -> list[str]:
+    """Add the study that a suite is about, so that the settings of that study are known."""
+    chosen = {item.key_or_group: item for item in _parse(overrides)}
+    suite = chosen["suite"].value() if "suite" in chosen else None
+    if "study" in chosen or suite not in options("suite"):
+        return list(overrides)
+    return [*overrides, f"study={_compose([f'suite={suite}']).suite.study}"]
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:

@@ -1,6 +1,6 @@
 """The vowel study's report, put together from finished runs."""
 
-from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,8 +10,8 @@ from reproductions.evidence import Evidence
 from reproductions.overview import interval_overview
 from reproductions.pictures import Picture, still
 from reproductions.report_types import Judged, StudyReport
-from reproductions.runs import Found
-from reproductions.verdicts import Verdict, judge
+from reproductions.runs import Found, NamedRun
+from reproductions.verdicts import judge
 from reproductions.vowel import table
 from reproductions.vowel.evidence import evidence
 from reproductions.vowel.figures.figure2 import figure2
@@ -22,19 +22,13 @@ from reproductions.vowel.figures.training import training
 from reproductions.vowel.multiverse import COMMAND, MultiversePart, multiverse_part
 from reproductions.vowel.notes import load_notes
 from reproductions.vowel.rows import LINES
+from reproductions.vowel.summary import summary
 from reproductions.vowel.trajectories import has_lines
 
 _CLAIMS = Path(__file__).with_name("claims.yaml")
 _CITATION = (
     "Jacobs, R. A., Jordan, M. I., Nowlan, S. J. & Hinton, G. E. (1991). Adaptive mixtures of "
     "local experts. Neural Computation 3(1), 79-87."
-)
-# The claims that the summary names.
-HEADLINES = (
-    "experts-faster-4-6",
-    "half-the-epochs-4-6",
-    "two-or-three-live-4",
-    "two-experts-on-a-4",
 )
 _DOI = "https://doi.org/10.1162/neco.1991.3.1.79"
 
@@ -55,7 +49,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
     report = StudyReport(
         study="vowel",
         title="Adaptive mixtures of local experts: the vowel study",
-        summary=" ".join(_sentences(judged, multiverse)),
+        summary=" ".join(_sentences(judged, found, multiverse)),
         citation=_CITATION,
         tables=(*_tables(found, judged), *(multiverse.tables if multiverse else ())),
         judged=judged,
@@ -68,25 +62,34 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
 
 
 def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
-    runs = found.runs
-    pictures = []
-    if any(verdict is not None for _, _, verdict in judged):
-        pictures.append(_overview(found, judged))
-    for name, title in (("experts_4", "figure2"), ("experts_8", "figure2-8-experts")):
-        if name in runs and has_lines(runs[name]):
-            pictures.append(figure2(runs[name], id=title))
-    lone = {name: runs[name] for name in LINES if name in runs}
-    if len(lone) == len(LINES) and "experts_8" in runs and has_lines(runs["experts_8"]):
-        pictures.append(figure3(runs["experts_8"], lone))
-    pictures.append(steps(runs))
-    pictures.append(seeds(runs, [claim for claim, _, _ in judged]))
-    pictures.append(costs(runs))
-    if {"experts_4", "experts_8"} & set(runs):
-        pictures.append(training(runs))
-    return pictures
+    """All figures for which the runs are there."""
+    runs, claims = found.runs, [claim for claim, _, _ in judged]
+    drawn = [
+        _overview(found, judged),
+        *(
+            figure2(runs[name], id=id)
+            for name, id in (("experts_4", "figure2"), ("experts_8", "figure2-8-experts"))
+            if name in runs and has_lines(runs[name])
+        ),
+        _figure3(runs),
+        training(runs),
+        steps(runs, claims),
+        seeds(runs, claims),
+        costs(runs),
+    ]
+    return [picture for picture in drawn if picture is not None]
 
 
-def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture:
+def _figure3(runs: Mapping[str, NamedRun]) -> Picture | None:
+    needed = {"experts_8", *LINES}
+    if not needed <= set(runs) or not all(has_lines(runs[name]) for name in needed):
+        return None
+    return figure3(runs["experts_8"], {name: runs[name] for name in LINES})
+
+
+def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
+    if not any(verdict and claim.kind == "value" for claim, _, verdict in judged):
+        return None
     return still(
         interval_overview(judged),
         id="overview",
@@ -120,11 +123,10 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
     return tables
 
 
-def _sentences(judged: tuple[Judged, ...], multiverse: MultiversePart | None) -> list[str]:
-    words = Counter(verdict.word if verdict else "not run" for _, _, verdict in judged)
-    counts = ", ".join(f"{count} {word}" for word, count in words.most_common())
-    sentences = [f"Of {len(judged)} published claims: {counts}."]
-    sentences += [_headline(*item) for item in judged if item[0].id in HEADLINES]
+def _sentences(
+    judged: tuple[Judged, ...], found: Found, multiverse: MultiversePart | None
+) -> list[str]:
+    sentences = summary(judged, found.runs)
     if multiverse is None:
         return [*sentences, f"Not run yet: every other reading of the paper ({COMMAND})."]
     return [*sentences, *multiverse.summary]
@@ -132,11 +134,3 @@ def _sentences(judged: tuple[Judged, ...], multiverse: MultiversePart | None) ->
 
 def _judge(claim: Claim, item: Evidence | None) -> Judged:
     return claim, item, None if item is None else judge(claim, item)
-
-
-def _headline(claim: Claim, _: Evidence | None, verdict: Verdict | None) -> str:
-    if verdict is None:
-        return f"{claim.sentence} Not run."
-    is_share = claim.kind != "value"
-    ours = f"{verdict.estimate:.0%} of seeds" if is_share else f"{verdict.estimate:,.3g}"
-    return f"{claim.sentence.rstrip('.')}: {verdict.word} (ours {ours})."

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
@@ -12,7 +13,7 @@ from reproductions.runs import NamedRun
 from reproductions.vowel.rows import TABLE_1, Row
 
 _TICKS = (2, 4, 8, 16, 32, 64)
-_EPOCH_TICKS = (125, 250, 500, 1000, 2000, 4000)
+_EPOCH_TICKS = (250, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000)
 
 
 def explored_rows(runs: Mapping[str, NamedRun]) -> list[Row]:
@@ -41,7 +42,8 @@ def steps(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | No
         "kept for this and not reported. Small signs are seeds, the line joins their means. "
         f"Crosses, with their number, are seeds that had not arrived after {limit:,} epochs "
         "(dotted) or had diverged; the line stops where there are any. The filled sign is the step "
-        "that the rule takes: the fewest mean epochs among the steps at which most seeds arrive. "
+        "that the rule takes (named at the foot): the fewest mean epochs among the steps at which "
+        "most seeds arrive. "
         "The hollow sign is the step tuned towards the published epochs, which are dashed; its "
         "height is the mean of the reported seeds.",
         alt="Epochs to the stop against the step size for the systems of Table 1, with the step "
@@ -76,12 +78,12 @@ def _draw(
 
 def _finish(axes: Axes, limit: int) -> None:
     """Ticks for all panels, which share their axes."""
-    low = axes.get_ylim()[0]
+    low = 0.8 * axes.get_ylim()[0]
     heights = [tick for tick in _EPOCH_TICKS if low <= tick <= limit]
     axes.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
     axes.set_yticks(heights, [f"{height:,}" for height in heights])
     axes.minorticks_off()
-    axes.set_ylim(low, 1.85 * limit)
+    axes.set_ylim(low, 1.5 * limit)
 
 
 def _draw_panel(axes: Axes, row: Row, run: NamedRun, limit: int) -> None:
@@ -97,7 +99,7 @@ def _draw_panel(axes: Axes, row: Row, run: NamedRun, limit: int) -> None:
         markersize=3.5,
         alpha=0.6,
     )
-    _mark_lost(axes, tried[~arrived].groupby("step_size").size().to_dict(), colour, limit)
+    _mark_lost(axes, tried["step_size"][~arrived], colour, limit)
     means = tried.groupby("step_size")["epochs"].mean()
     complete = arrived.groupby(tried["step_size"]).all()
     axes.plot(means.index, means.where(complete), color=colour, linewidth=1.8)
@@ -106,11 +108,11 @@ def _draw_panel(axes: Axes, row: Row, run: NamedRun, limit: int) -> None:
         _mark(axes, row, step, float(means.loc[step]), is_chosen=True)
 
 
-def _mark_lost(axes: Axes, counts: Mapping[float, int], colour: str, limit: int) -> None:
-    for step, num_lost in counts.items():
+def _mark_lost(axes: Axes, lost: pd.Series, colour: str, limit: int) -> None:
+    for step in lost.unique().tolist():
         axes.plot(step, 1.2 * limit, "x", color=colour, markersize=5, markeredgewidth=1.6)
         axes.annotate(
-            str(num_lost),
+            str((lost == step).sum()),
             (step, 1.2 * limit),
             xytext=(0, 5),
             textcoords="offset points",
@@ -135,13 +137,25 @@ def _mark(axes: Axes, row: Row, step: float, epochs: float, *, is_chosen: bool) 
         markeredgewidth=1.5,
         zorder=5 if is_chosen else 4,
     )
+    if is_chosen:
+        # At the foot of the panel, where it hides no seed.
+        axes.annotate(
+            f"{step:g}",
+            (step, 0.02),
+            xycoords=("data", "axes fraction"),
+            horizontalalignment="center",
+            fontsize=10.5,
+            fontweight="bold",
+        )
+        return
     axes.annotate(
-        f"{step:g}" if is_chosen else f"{step:g} (tuned)",
+        f"{step:g} (tuned)",
         (step, epochs),
-        xytext=(0, -10) if is_chosen else (-7, -3),
+        xytext=(-7, -3),
         textcoords="offset points",
-        horizontalalignment="center" if is_chosen else "right",
+        horizontalalignment="right",
         verticalalignment="top",
         fontsize=10.5,
-        zorder=6,
+        zorder=3,
+        bbox={"boxstyle": "square,pad=0.1", "facecolor": PAPER, "linewidth": 0, "alpha": 0.85},
     )

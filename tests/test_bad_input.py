@@ -1,0 +1,248 @@
+"""Every setting of every study, given wrongly in every way: the error names the key and the way out.
+
+The cases are made from the schemas, so that a new setting is tested as soon as it is declared.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from enum import Enum
+from functools import cache
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from experiments import compose
+from experiments.compose import composed, explain, options
+from experiments.errors import UserError
+from experiments.schema import Config, Range
+from experiments.studies import STUDIES
+from experiments.suite import suite_runs
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting as the command line knows it."""
+
+    study: str
+    key: str
+    hint: Any
+    allowed: Range | None
+
+    @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The types that the setting takes, those of a list's items for a list."""
+        kinds = get_args(self.hint) or (self.hint,)
+        return tuple(kind for kind in kinds if kind is not type(None))
+
+    @property
+    def is_list(self) -> bool:
+        return getattr(self.hint, "__origin__", None) is list
+
+    def overrides(self, value: object) -> list[str]:
+        written = f"[{value}]" if self.is_list else value
+        return [f"study={self.study}", f"{self.key}={written}"]
+
+
+def schema_of(study: str) -> Any:
+    return STUDIES[compose._compose([f"study={study}"]).study.name].schema
+
+
+def settings_of(schema: Any, study: str, prefix: str) -> Iterator[Setting]:
+    hints = get_type_hints(schema)
+    for item in fields(schema):
+        if item.name not in ("name", "study", "suite"):
+            allowed = item.metadata.get("allowed")
+            yield Setting(study, prefix + item.name, hints[item.name], allowed)
+
+
+SETTINGS = [
+    *settings_of(Config, "vowel", ""),
+    *(
+        setting
+        for study in options("study")
+        for setting in settings_of(schema_of(study), study, "study.")
+    ),
+]
+every_setting = pytest.mark.parametrize(
+    "setting", SETTINGS, ids=[f"{setting.study}:{setting.key}" for setting in SETTINGS]
+)
+every_choice = pytest.mark.parametrize(
+    ("setting", "choice"),
+    [
+        pytest.param(setting, member.name, id=f"{setting.study}:{setting.key}={member.name}")
+        for setting in SETTINGS
+        for kind in setting.kinds
+        if isinstance(kind, type) and issubclass(kind, Enum)
+        for member in kind
+    ],
+)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def composed_once() -> Iterator[None]:
+    """Compose each base config once: Hydra takes a tenth of a second, and there are hundreds."""
+    plain = compose._compose
+    kept = cache(lambda overrides: plain(overrides))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(compose, "_compose", lambda overrides: kept(tuple(overrides)))
+    yield
+    patch.undo()
+
+
+def refusal(overrides: list[str]) -> UserError:
+    with pytest.raises(UserError) as caught:
+        explain(overrides)
+    assert caught.value.problem.endswith((".", "?"))
+    assert caught.value.fix.endswith(".")
+    return caught.value
+
+
+@every_setting
+@pytest.mark.parametrize("sign", ["", "+", "++"])
+def test_a_misspelt_key_is_refused_with_the_nearest_one(setting: Setting, sign: str) -> None:
+    error = refusal([f"study={setting.study}", f"{sign}{setting.key}x=1"])
+    assert f"There is no setting {setting.key}x." in error.problem
+    assert f"Did you mean {setting.key}?" in error.problem
+    assert setting.key in error.fix
+
+
+@every_setting
+def test_a_setting_cannot_be_removed(setting: Setting) -> None:
+    error = refusal([f"study={setting.study}", f"~{setting.key}"])
+    assert f"~{setting.key}" in error.problem
+
+
+def wrong_values(setting: Setting) -> list[str]:
+    """Values of a wrong type; text takes any scalar."""
+    if setting.is_list:
+        return ["3", "abc", "{a:1}"]
+    if setting.kinds == (str,):
+        return ["[a]", "{a:1}", "null"]
+    return ["abc", "[1]", "{a:1}", *(["1.5"] if int in setting.kinds else [])]
+
+
+@every_setting
+def test_a_value_of_the_wrong_type_is_refused_with_what_is_allowed(setting: Setting) -> None:
+    for value in wrong_values(setting):
+        error = refusal([f"study={setting.study}", f"{setting.key}={value}"])
+        assert error.problem.startswith(f"{setting.key}=")
+        assert error.fix.startswith("Allowed: ")
+
+
+def values_outside(setting: Setting) -> list[object]:
+    allowed = setting.allowed
+    assert allowed is not None
+    step = 1 if int in setting.kinds else 0.001
+    found: list[object] = []
+    if allowed.at_least is not None:
+        found.append(allowed.at_least - step)
+    if allowed.at_most is not None:
+        found.append(allowed.at_most + step)
+    found += [bound for bound in (allowed.above, allowed.below) if bound is not None]
+    return [*found, *(["nan", "inf", "-inf"] if float in setting.kinds else [])]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [setting for setting in SETTINGS if setting.allowed],
+    ids=lambda setting: f"{setting.study}:{setting.key}",
+)
+def test_a_value_out_of_range_is_refused_with_the_range(setting: Setting) -> None:
+    outside = values_outside(setting)
+    assert outside
+    for value in outside:
+        written = int(value) if setting.kinds[0] is int and isinstance(value, float) else value
+        error = refusal(setting.overrides(written))
+        assert error.problem.startswith(f"{setting.key}=")
+        assert error.problem.endswith("is out of range.")
+        assert str(setting.allowed) in error.fix
+
+
+@every_choice
+def test_a_misspelt_choice_is_refused_with_the_choices(setting: Setting, choice: str) -> None:
+    error = refusal(setting.overrides(f"{choice}x"))
+    assert setting.key in error.problem
+    assert choice in error.fix
+    if not setting.is_list:
+        assert f"Did you mean {choice}?" in error.problem
+
+
+@every_choice
+def test_a_choice_is_accepted_by_its_name(setting: Setting, choice: str) -> None:
+    explain(setting.overrides(choice))
+
+
+@pytest.mark.parametrize("group", ["study", "suite"])
+@pytest.mark.parametrize("sign", ["", "+"])
+def test_an_unknown_study_or_suite_is_refused_with_the_nearest(group: str, sign: str) -> None:
+    error = refusal([f"{sign}{group}=vowl_reference"])
+    assert f"{group}=vowl_reference does not exist. Did you mean vowel_reference" in error.problem
+    assert all(name in error.fix for name in options(group))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        (["study=null"], "study=None"),
+        (["~study"], "~study"),
+        (["~suite"], "~suite"),
+        (["study={num_experts:3}"], "num_experts"),
+        (["study.name=vowel_reference"], "study.name"),
+        (["study.num_experts.deep=1"], "Did you mean study.num_experts?"),
+        (["elsewhere.num_experts=1"], "elsewhere.num_experts"),
+        (["study"], "study"),
+        (["study.vowels=[iy"], "cannot be read"),
+        (["study=vowel_reference", "study.num_experts=4"], "study.num_experts"),
+    ],
+)
+def test_other_slips_are_named(overrides: list[str], named: str) -> None:
+    assert named in refusal(overrides).problem
+
+
+def test_no_suite_at_all_may_be_chosen() -> None:
+    explain(["suite=null"])
+
+
+def test_a_sweep_is_checked_value_by_value() -> None:
+    explain(["study.num_experts=2,4", "study.cost=blend_error,expected_error"])
+    assert "num_experts=0" in refusal(["study.num_experts=2,0"]).problem
+    assert "study=vowl" in refusal(["study=vowel,vowl"]).problem
+
+
+@pytest.mark.parametrize(
+    "override", ["study.num_experts=2,4", "study=vowel,vowel_backprop", "study.num_seeds=range(3)"]
+)
+def test_a_sweep_without_multirun_says_how_to_sweep(override: str) -> None:
+    with pytest.raises(UserError, match="several values") as caught:
+        composed([override])
+    assert override in caught.value.problem
+    assert "--multirun" in caught.value.fix
+
+
+def test_a_key_that_is_there_cannot_be_added_again() -> None:
+    with pytest.raises(UserError, match=r"study\.num_experts"):
+        composed(["+study.num_experts=3"])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ([], "No suite was named"),
+        (["suite=vowel_tabel1"], "Did you mean vowel_table1"),
+        (["suite=vowel_table1", "study.num_expert=3"], "Did you mean study.num_experts"),
+        (["suite=vowel_table1", "+study.num_expert=3"], "Did you mean study.num_experts"),
+        (["suite=vowel_multiverse", "study.codngs=[one_hot]"], "Did you mean study.codings"),
+        (["suite=vowel_table1", "study.num_experts=0"], "study.num_experts=0"),
+        (["suite=vowel_table1", "study.num_seeds=2,3"], "several values"),
+        (["suite=vowel_table1", "num_workers=-1"], "num_workers=-1"),
+    ],
+)
+def test_a_suites_slips_are_named_before_anything_runs(overrides: list[str], named: str) -> None:
+    with pytest.raises(UserError) as caught:
+        suite_runs(overrides)
+    assert named in caught.value.problem
+
+
+def test_a_suite_takes_overrides_with_either_sign() -> None:
+    _, runs = suite_runs(["suite=vowel_table1", "++study.num_seeds=3"])
+    assert {study.num_seeds for study in runs.values()} == {3}

@@ -1,0 +1,83 @@
+"""The config files: complete, in step with the schemas, and within their ranges."""
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from experiments.compose import CONFIG_DIR, composed, options, typed
+from experiments.schema import Config, Suite, out_of_range
+from experiments.studies import STUDIES
+from experiments.suite import suite_runs
+
+FILES = sorted(CONFIG_DIR.rglob("*.yaml"))
+
+
+def content(path: Path) -> dict[str, Any]:
+    """What a config file itself says, its defaults list left out."""
+    said = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert isinstance(said, dict)
+    return {key: value for key, value in said.items() if key != "defaults"}
+
+
+@pytest.mark.parametrize("name", ["vowel", "vowel_multiverse"])
+def test_a_studys_file_lists_every_setting_of_its_schema(name: str) -> None:
+    names = {item.name for item in fields(STUDIES[name].schema)} - {"name"}
+    assert set(content(CONFIG_DIR / "study" / f"{name}.yaml")) == names
+
+
+@pytest.mark.parametrize("study", options("study"))
+def test_a_study_file_keeps_its_promise_of_another_setting(study: str) -> None:
+    """Every value in a file that builds on another one departs from that one."""
+    path = CONFIG_DIR / "study" / f"{study}.yaml"
+    (parent, *_) = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
+    if parent.startswith("base_"):
+        return
+    inherited = composed([f"study={parent}"]).study
+    assert [key for key, value in content(path).items() if inherited[key] == value] in ([], None)
+
+
+@pytest.mark.parametrize("suite", options("suite"))
+def test_a_suite_has_a_title_a_sound_duration_and_runs_of_its_own_names(suite: str) -> None:
+    config, runs = suite_runs([f"suite={suite}"])
+    assert config.suite.title
+    known = {item.name for item in fields(Suite)}
+    checked = Suite(**{key: config.suite[key] for key in known if key != "runs"})
+    assert out_of_range(checked) == []
+    assert list(runs) == list(config.suite.runs)
+
+
+def test_the_whole_suite_contains_its_parts() -> None:
+    _, whole = suite_runs(["suite=vowel"])
+    for part in ("table1", "costs", "figure3", "tuned", "references"):
+        _, runs = suite_runs([f"suite=vowel_{part}"])
+        assert runs.items() <= whole.items()
+
+
+def test_the_root_file_agrees_with_its_schema() -> None:
+    root = content(CONFIG_DIR / "config.yaml")
+    settings = {key: value for key, value in root.items() if key != "hydra"}
+    defaults = {item.name: item.default for item in fields(Config)}
+    assert settings == {key: defaults[key] for key in settings}
+    assert settings.keys() == defaults.keys() - {"study", "suite"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_config_file_opens_with_what_it_is_for(path: Path) -> None:
+    assert path.read_text(encoding="utf-8").startswith("# ")
+
+
+def test_runs_keep_the_order_and_the_settings_of_their_file() -> None:
+    _, runs = suite_runs(["suite=vowel_table1"])
+    sizes = [
+        (study.system.name, study.num_hidden if "backprop" in name else study.num_experts)
+        for name, study in runs.items()
+    ]
+    assert sizes == [("mixture", 4), ("mixture", 8), ("backprop", 6), ("backprop", 12)]
+
+
+def test_a_typed_config_survives_its_own_overrides() -> None:
+    study = typed(composed(["study=vowel", "study.num_seeds=3", "study.unit=linear"])).study
+    assert (study.num_seeds, study.unit.name) == (3, "linear")

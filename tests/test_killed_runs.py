@@ -1,0 +1,88 @@
+"""Whole commands that are killed, doubled, damaged or misdirected."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments.execute import execute
+from experiments.run_folder import read_finished
+from experiments.vowel.settings import VowelConfig
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDY = VowelConfig(
+    num_seeds=4, step_size=16.0, stop_error=0.0, max_epochs=1500, checkpoint_seconds=0.0
+)
+SETTINGS = [
+    f"study.{key}={value}"
+    for key, value in (
+        ("num_seeds", 4),
+        ("step_size", 16),
+        ("stop_error", 0),
+        ("max_epochs", 1500),
+        ("checkpoint_seconds", 0),
+    )
+]
+
+
+def start(runs_dir: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "experiments.run", f"runs_dir={runs_dir}", *SETTINGS]
+    return subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def results(runs_dir: Path) -> list[bytes]:
+    folder = next((runs_dir / "vowel").glob("[0-9a-f]*"))
+    read_finished(folder)
+    return [(folder / name).read_bytes() for name in ("metrics.csv", "curves.csv", "snapshots.npz")]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
+    runs_dir = tmp_path_factory.mktemp("unbroken")
+    execute(STUDY, str(runs_dir))
+    return results(runs_dir)
+
+
+def wait_for_checkpoint(runs_dir: Path, process: subprocess.Popen[str]) -> None:
+    while not list(runs_dir.glob("vowel/*/checkpoint.pt")) and process.poll() is None:
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_stopped_run_continues_to_the_same_bits(
+    tmp_path: Path, unbroken: list[bytes], number: signal.Signals, code: int
+) -> None:
+    process = start(tmp_path)
+    wait_for_checkpoint(tmp_path, process)
+    time.sleep(0.05)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    assert process.returncode == code
+    assert not list(tmp_path.glob("vowel/*/manifest.json"))
+    again = start(tmp_path)
+    output, _ = again.communicate(timeout=120)
+    assert again.returncode == 0, output
+    assert results(tmp_path) == unbroken
+
+
+def test_two_equal_runs_at_once_do_not_mix(tmp_path: Path, unbroken: list[bytes]) -> None:
+    both = [start(tmp_path), start(tmp_path)]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sum("already done" in output for output in outputs) == 1
+    assert results(tmp_path) == unbroken
+
+
+def test_an_unwritable_folder_is_a_readable_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    process = start(tmp_path / "file" / "runs")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "error:" in output
+    assert "runs_dir" in output
+    assert "Traceback" not in output
