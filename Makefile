@@ -58,13 +58,13 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 1 | CPU
 
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
-reproduce-vowel: $(READY) ## The vowel study as published, and its report | 20 | CPU
+reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
-reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its report | 20 | CPU
+reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its report | 1 | CPU
 	$(SUITE) suite=vowel_tuned $(ARGS)
 	$(REPORT) suite=vowel_tuned $(ARGS)
-multiverse-vowel: $(READY) ## Every reading of what the paper leaves open | 60 | CPU
+multiverse-vowel: $(READY) ## Every reading of what the paper leaves open | 15 | CPU
 	$(SUITE) suite=vowel_multiverse $(ARGS)
 	$(REPORT) suite=vowel
 

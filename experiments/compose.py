@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -62,7 +62,7 @@ def _compose(overrides: Sequence[str]) -> DictConfig:
             return compose("config", list(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(
-            f"The config does not compose: {_first_line(error)}",
+            f"The config does not compose: {_first_line(error)}.",
             f"Correct the file in {CONFIG_DIR.name}/ or the override that it names.",
         ) from error
 
@@ -85,7 +85,7 @@ def typed(config: DictConfig) -> Config:
         instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(study.schema), known))
     except OmegaConfBaseException as error:
         raise UserError(
-            f"The study's config is wrong: {_first_line(error)}",
+            f"The study's config is wrong: {_first_line(error)}.",
             "Correct the key or the value that it names.",
         ) from error
     settings = {key: config[key] for key in ("runs_dir", "force", "num_workers")}
@@ -142,10 +142,10 @@ def _with_the_suites_study(overrides: Sequence[str]) -> list[str]:
 def _parse(overrides: Sequence[str]) -> list[Override]:
     try:
         return OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
+    except OverrideParseException as error:
         raise UserError(
-            f"An override cannot be read: {_first_line(error)}",
-            'Write key=value, for example study.num_seeds=100; quote what holds spaces: "..."',
+            f"The override {error.override} cannot be read: {_first_line(error)}.",
+            'Write key=value, for example study.num_seeds=100; quote what holds spaces: "...".',
         ) from error
 
 
@@ -231,4 +231,4 @@ def _nearest(word: str, known: Sequence[str], prefix: str = "") -> str:
 
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return " ".join(lines[:3])
+    return " ".join(line for line in lines[:3] if not line.startswith("See http")).rstrip(".")

@@ -54,8 +54,9 @@ class Silence:
 class StudyReport:
     """Everything that one study's page and its section of RESULTS.md are made from.
 
-    ``study`` is the study's id, ``command`` the line that makes the page again. ``made_utc`` is
-    printed if given; left out, the same inputs give the same bytes on any day.
+    ``study`` is the study's id, ``summary`` has an empty line between paragraphs, ``command`` is
+    the line that makes the page again. ``made_utc`` is printed if given; left out, the same inputs
+    give the same bytes on any day.
     """
 
     study: str

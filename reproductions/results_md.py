@@ -41,7 +41,7 @@ def study_section(report: StudyReport) -> str:
     blocks = [
         f"## {escape(report.title)}",
         f"[{citation}]({report.citation_url})" if report.citation_url else citation,
-        escape(report.summary),
+        *map(escape, report.summary.split("\n\n")),
         f"**Verdicts:** {headline or 'no claims'}.",
         *(
             block

@@ -163,7 +163,8 @@ def _judge_order(claim: Claim, evidence: OrderEvidence) -> Verdict:
         word = "matches"
     elif high < 0.5:
         word = "differs"
-    tied = f", with {ties} ties (held against either side)" if ties else ""
+    noun = "tie" if ties == 1 else "ties"
+    tied = f", with {ties} {noun} (held against either side)" if ties else ""
     advice = _too_few(n, 0.5) if word == "inconclusive" else ""
     reason = (
         f"The first is {claim.better} in {wins} of {n} paired seeds{tied}; the 95 % interval of "

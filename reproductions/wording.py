@@ -46,14 +46,16 @@ def published_text(claim: Claim) -> str:
     published = claim.published
     if published is None:
         return "in words"
-    text = number(published.value)
+    is_share = claim.kind in ("rate", "shape")
+    text = percentage(published.value) if is_share else number(published.value)
     if published.spread is not None:
         text += f" ± {number(published.spread)}"
     details = [
         *([published.spread_is] if published.spread_is else []),
         *([f"n = {published.n}"] if published.n else []),
     ]
-    return text + unit_of(claim) + (f" ({', '.join(details)})" if details else "")
+    unit = " of seeds" if is_share else unit_of(claim)
+    return text + unit + (f" ({', '.join(details)})" if details else "")
 
 
 def ours_text(claim: Claim, verdict: Verdict | None) -> str:

@@ -28,17 +28,6 @@ def test_a_studys_file_lists_every_setting_of_its_schema(name: str) -> None:
     assert set(content(CONFIG_DIR / "study" / f"{name}.yaml")) == names
 
 
-@pytest.mark.parametrize("study", options("study"))
-def test_a_study_file_keeps_its_promise_of_another_setting(study: str) -> None:
-    """Every value in a file that builds on another one departs from that one."""
-    path = CONFIG_DIR / "study" / f"{study}.yaml"
-    (parent, *_) = yaml.safe_load(path.read_text(encoding="utf-8"))["defaults"]
-    if parent.startswith("base_"):
-        return
-    inherited = composed([f"study={parent}"]).study
-    assert [key for key, value in content(path).items() if inherited[key] == value] in ([], None)
-
-
 @pytest.mark.parametrize("suite", options("suite"))
 def test_a_suite_has_a_title_a_sound_duration_and_runs_of_its_own_names(suite: str) -> None:
     config, runs = suite_runs([f"suite={suite}"])

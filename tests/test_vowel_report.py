@@ -54,8 +54,8 @@ def test_the_printed_table_has_every_row(
     report, _ = build(*found, command="python -m reproductions.report")
     print_report(report)
     printed = capsys.readouterr().out
-    assert all(str(system) in printed for system in report.tables[0][1]["system"])
-    assert "2,209" in printed
+    for published in ("1,124", "1,083", "2,209", "2,435"):
+        assert published in printed
 
 
 def test_a_report_without_runs_names_the_command_that_trains(tmp_path: Path) -> None:

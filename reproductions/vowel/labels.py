@@ -29,11 +29,22 @@ def label_ends(axes: Axes, x: float, entries: Sequence[Entry], fontsize: float =
     places = spread_apart([min(max(entry[0], low + gap / 2), high) for entry in ordered], gap)
     for y, (_, text, colour, alpha) in zip(places, ordered, strict=True):
         axes.annotate(
-            text,
+            "■",
             (x, y),
-            xytext=(5, 0),
+            xytext=(4, 0),
             textcoords="offset points",
             color=colour,
+            alpha=alpha,
+            fontsize=0.8 * fontsize,
+            verticalalignment="center",
+            annotation_clip=False,
+        )
+        # In the text's colour, which can be read on any background; the square tells whose it is.
+        axes.annotate(
+            text,
+            (x, y),
+            xytext=(14, 0),
+            textcoords="offset points",
             alpha=alpha,
             fontsize=fontsize,
             verticalalignment="center",

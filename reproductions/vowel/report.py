@@ -49,7 +49,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
     report = StudyReport(
         study="vowel",
         title="Adaptive mixtures of local experts: the vowel study",
-        summary=" ".join(_sentences(judged, found, multiverse)),
+        summary="\n\n".join(_paragraphs(judged, found, multiverse)),
         citation=_CITATION,
         tables=(*_tables(found, judged), *(multiverse.tables if multiverse else ())),
         judged=judged,
@@ -103,33 +103,34 @@ def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
 
 
 def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.DataFrame]]:
+    """Captions and tables; Table 1 always comes first, the others where there are runs."""
     runs = found.runs
     tables = [
         (
-            "Table 1 of the paper beside ours, each system at its own best step.",
+            "Table 1 of the paper beside ours: means over seeds, each system at the step that the "
+            "rule of the exploration takes.",
             table.table_1(runs, judged),
-        )
-    ]
-    if any(name.startswith("tuned_") for name in runs):
-        caption = (
+        ),
+        (
             "The same systems with step sizes tuned towards the published epochs: a world in which "
-            "those epochs appear, and no evidence."
-        )
-        tables.append((caption, table.tuned_table(runs)))
-    tables.append(("The three costs, each at its own best step.", table.cost_table(runs)))
+            "those epochs can be looked for, and no evidence.",
+            table.tuned_table(runs),
+        ),
+        ("The three costs, each at its own best step.", table.cost_table(runs)),
+    ]
     if "references" in runs:
-        caption = "Standard classifiers on the same split: what 90 % means here."
+        caption = "Standard classifiers on the same recordings and split, not in the paper."
         tables.append((caption, table.reference_table(runs["references"])))
-    return tables
+    return [(caption, frame) for caption, frame in tables if len(frame)]
 
 
-def _sentences(
+def _paragraphs(
     judged: tuple[Judged, ...], found: Found, multiverse: MultiversePart | None
 ) -> list[str]:
-    sentences = summary(judged, found.runs)
+    paragraphs = summary(judged, found.runs)
     if multiverse is None:
-        return [*sentences, f"Not run yet: every other reading of the paper ({COMMAND})."]
-    return [*sentences, *multiverse.summary]
+        return [*paragraphs, f"Not run yet: every other reading of the paper ({COMMAND})."]
+    return [*paragraphs, " ".join(multiverse.summary)]
 
 
 def _judge(claim: Claim, item: Evidence | None) -> Judged:

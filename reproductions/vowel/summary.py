@@ -9,7 +9,7 @@ from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
 from reproductions.verdicts import Verdict
 from reproductions.vowel import lines
-from reproductions.wording import count_verdicts, ours_text
+from reproductions.wording import count_verdicts
 
 Runs = Mapping[str, NamedRun]
 _VERBS = {
@@ -19,6 +19,13 @@ _VERBS = {
     "not comparable": ("is not comparable", "are not comparable"),
     "not run": ("is not run", "are not run"),
 }
+_OPENINGS = {
+    "matches": "What matches",
+    "inconclusive": "What stays open",
+    "not comparable": "What our runs cannot be held against",
+}
+_Judgement = tuple[Claim, Verdict]
+_MIXTURES = ("experts_4", "experts_8")
 _STEPS = "the paper gives no step sizes and the epochs depend on them"
 
 
@@ -39,23 +46,19 @@ def _reference_scores(column: str) -> Callable[[Runs], str]:
         if "references" not in runs:
             return ""
         scores = 100 * runs["references"].finished.table("metrics")[column]
-        return (
-            f"standard classifiers score {number(scores.min(), 3)} to {number(scores.max(), 3)} % "
-            "on these recordings"
-        )
+        low, high = number(float(scores.min()), 3), number(float(scores.max()), 3)
+        return f"standard classifiers score {low} to {high} % on these recordings"
 
     return why
 
 
 def _one_for_each_pair(runs: Runs) -> str:
-    metrics = [
-        runs[name].finished.table("metrics") for name in ("experts_4", "experts_8") if name in runs
-    ]
+    tables = [runs[name].finished.table("metrics") for name in _MIXTURES if name in runs]
     pairs = ["experts_on_iy_ih", "experts_on_aa_ah"]
-    shares = [float((table[pairs] == 1).all(axis=1).mean()) for table in metrics]
-    if not shares or min(shares) < 0.5:
+    seeds = [bool(all_one) for table in tables for all_one in (table[pairs] == 1).all(axis=1)]
+    if not seeds:
         return ""
-    return f"one expert for each pair of vowels is enough in {min(shares):.0%} of seeds or more"
+    return f"one expert for each pair of vowels does in {sum(seeds)} of {len(seeds)} runs"
 
 
 def _strictness(runs: Runs) -> str:
@@ -67,7 +70,7 @@ def _strictness(runs: Runs) -> str:
 
 GROUPS = (
     Group("experts-faster", "experts learn in fewer epochs than back-propagation"),
-    Group("half-the-epochs", "they need about half the epochs", lambda runs: _STEPS),
+    Group("half-the-epochs", "experts need about half the epochs", lambda runs: _STEPS),
     Group("epochs", "the mean epochs of Table 1", lambda runs: _STEPS),
     Group("eight-faster-than-four", "8 experts are slightly faster than 4"),
     Group("backprop-12-slower", "12 hidden units are slower than 6"),
@@ -82,50 +85,67 @@ GROUPS = (
 
 
 def summary(judged: Sequence[Judged], runs: Runs) -> list[str]:
-    """Sentences: the count of verdicts, then what matches, what differs and why, and the rest."""
+    """Paragraphs: the count of verdicts and what matches; a sentence for each difference; the rest.
+
+    A paragraph without content is left out.
+    """
     counts = count_verdicts(verdict for _, _, verdict in judged)
     parts = [f"{count} {_VERBS[word][count != 1]}" for word, count in counts.items() if count]
-    sentences = [f"Of {len(judged)} published claims {_joined(parts)}."]
-    openings = {
-        "matches": "What matches",
-        "differs": "What differs",
-        "inconclusive": "What stays open",
-        "not comparable": "What our runs cannot be held against",
+    chosen = {word: _chosen(word, judged) for word in _VERBS}
+    lists = {
+        word: f"{opening}: {'; '.join(_phrase(*item, judged) for item in chosen[word])}."
+        for word, opening in _OPENINGS.items()
+        if chosen[word]
     }
-    for word, opening in openings.items():
-        found = [text for group in GROUPS if (text := _group_text(group, word, judged, runs))]
-        if found:
-            sentences.append(f"{opening}: {'; '.join(found)}.")
-    return sentences
-
-
-def _group_text(group: Group, word: str, judged: Sequence[Judged], runs: Runs) -> str:
-    members = [
-        (claim, verdict)
-        for claim, _, verdict in judged
-        if claim.id.startswith(group.prefix) and verdict is not None
+    paragraphs = [
+        [f"Of {len(judged)} published claims, {_joined(parts)}.", lists.pop("matches", "")],
+        [_difference(*item, judged, runs) for item in chosen["differs"]],
+        list(lists.values()),
     ]
-    chosen = [(claim, verdict) for claim, verdict in members if verdict.word == word]
-    if not chosen:
-        return ""
-    text = group.words
-    if len(chosen) < len(members):
-        text += f" ({len(chosen)} of {len(members)} claims)"
-    if word == "differs":
-        text += _numbers(chosen)
-        reason = group.why(runs)
-        text += f" – {reason}" if reason else ""
-    return text
+    return [text for sentences in paragraphs if (text := " ".join(filter(None, sentences)))]
 
 
-def _numbers(chosen: Sequence[tuple[Claim, Verdict]]) -> str:
+def _chosen(word: str, judged: Sequence[Judged]) -> list[tuple[Group, list[_Judgement]]]:
+    """The groups with claims of this verdict, and those claims."""
+    found = []
+    for group in GROUPS:
+        members = [
+            (claim, verdict)
+            for claim, _, verdict in judged
+            if claim.id.startswith(group.prefix) and verdict is not None and verdict.word == word
+        ]
+        if members:
+            found.append((group, members))
+    return found
+
+
+def _phrase(group: Group, members: Sequence[_Judgement], judged: Sequence[Judged]) -> str:
+    num_claims = sum(claim.id.startswith(group.prefix) for claim, _, _ in judged)
+    if len(members) == num_claims:
+        return group.words
+    return f"{group.words} ({len(members)} of {num_claims} claims)"
+
+
+def _difference(
+    group: Group, members: Sequence[_Judgement], judged: Sequence[Judged], runs: Runs
+) -> str:
+    words = _phrase(group, members, judged)
+    reason = group.why(runs)
+    text = f"{words[0].upper()}{words[1:]}: differs{_numbers(members)}"
+    return f"{text}; {reason}." if reason else f"{text}."
+
+
+def _numbers(members: Sequence[_Judgement]) -> str:
     """Ours beside the published numbers, for claims about numbers."""
-    values = [
-        f"{ours_text(claim, verdict)}, published {number(claim.published.value)}"
-        for claim, verdict in chosen
-        if claim.kind == "value" and claim.published is not None
+    pairs = [
+        (number(verdict.estimate, 3), number(claim.published.value))
+        for claim, verdict in members
+        if claim.kind == "value" and claim.published and verdict.estimate is not None
     ]
-    return f" (ours {'; '.join(values)})" if values else ""
+    if not pairs:
+        return ""
+    ours, published = (_joined(list(dict.fromkeys(side))) for side in zip(*pairs, strict=True))
+    return f" (ours {ours}, published {published})"
 
 
 def _joined(parts: Sequence[str]) -> str:

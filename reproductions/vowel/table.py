@@ -1,95 +1,130 @@
-"""The report's tables: Table 1 beside ours, with tuned steps, and the reference classifiers."""
+"""The report's tables: Table 1 beside ours, tuned steps, the three costs, reference classifiers."""
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from reproductions.claims import Claim
+from reproductions.intervals import Interval, mean_estimate
 from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
-from reproductions.vowel.rows import TABLE_1, Row
+from reproductions.vowel.rows import COSTS, TABLE_1
+from reproductions.wording import SYMBOLS, verdict_word
 
+# Title, column of metrics.csv, beginning of the claim's id, factor, decimals.
 _MEASURES = (
-    ("training %", "train_accuracy", "train-accuracy", 100.0),
-    ("test %", "test_accuracy", "test-accuracy", 100.0),
-    ("epochs", "epochs", "epochs", 1.0),
+    ("training %", "train_accuracy", "train-accuracy", 100.0, 1),
+    ("test %", "test_accuracy", "test-accuracy", 100.0, 1),
+    ("epochs", "epochs", "epochs", 1.0, 0),
 )
+_DASH = "–"
 
 
 def table_1(runs: Mapping[str, NamedRun], judged: tuple[Judged, ...]) -> pd.DataFrame:
-    """Table 1 row by row: published, ours with a 95 % interval, and the verdict of each number."""
+    """Table 1 number by number: published, ours, and the verdict; a row for each of twelve."""
     by_id = {claim.id: (claim, verdict) for claim, _, verdict in judged}
     rows = []
     for row in TABLE_1:
-        cells: dict[str, object] = {"system": row.label, **_size(runs.get(row.run))}
-        for title, column, prefix, factor in _MEASURES:
+        run = runs.get(row.run)
+        for title, column, prefix, factor, decimals in _MEASURES:
             claim, verdict = by_id[f"{prefix}-{row.suffix}"]
-            cells[f"{title}, published"] = _published(claim)
-            cells[f"{title}, ours"] = ours(runs.get(row.run), column, factor)
-            cells[f"{title}, verdict"] = verdict.word if verdict else "not run"
-        rows.append(cells)
+            word = verdict_word(verdict)
+            rows.append(
+                {
+                    "system": row.label,
+                    "measure": title,
+                    "published": _published(claim),
+                    "ours": mean_text(run, column, factor, decimals),
+                    "95 % interval": interval_text(run, column, factor, decimals),
+                    "verdict": f"{SYMBOLS[word]} {word}",
+                    **_size(run),
+                }
+            )
     return pd.DataFrame(rows)
 
 
 def tuned_table(runs: Mapping[str, NamedRun]) -> pd.DataFrame:
     """The same systems with steps tuned towards the published epochs."""
-    rows = [_tuned_row(row, runs[row.tuned_run]) for row in TABLE_1 if row.tuned_run in runs]
-    return pd.DataFrame(rows)
-
-
-def _tuned_row(row: Row, run: NamedRun) -> dict[str, object]:
-    measures = {title: ours(run, column, factor) for title, column, _, factor in _MEASURES}
-    return {"system": row.label, **_size(run), **measures}
+    tuned = [(row.label, runs[row.tuned_run]) for row in TABLE_1 if row.tuned_run in runs]
+    return pd.DataFrame([{"system": label, **_measures(run), **_size(run)} for label, run in tuned])
 
 
 def cost_table(runs: Mapping[str, NamedRun]) -> pd.DataFrame:
-    """The three costs, each at its own best step."""
-    rows = []
-    for prefix, equation in (("experts", "1.3"), ("expected_error", "1.2"), ("blend_error", "1.1")):
-        for size in (4, 8):
-            run = runs.get(f"{prefix}_{size}")
-            if run is not None:
-                measures = {title: ours(run, key, factor) for title, key, _, factor in _MEASURES}
-                live = ours(run, "live_experts", 1.0)
-                rows.append(
-                    {"equation": equation, "experts": size, **_size(run), **measures, "live": live}
-                )
+    """The three costs, each at its own best step, and how many experts stay in use."""
+    rows = [
+        {
+            "cost": label,
+            "experts": size,
+            **_measures(run),
+            "live experts": mean_text(run, "live_experts", 1.0, 1),
+            **_size(run),
+        }
+        for prefix, label in COSTS
+        for size in (4, 8)
+        if (run := runs.get(f"{prefix}_{size}")) is not None
+    ]
     return pd.DataFrame(rows)
 
 
 def reference_table(run: NamedRun) -> pd.DataFrame:
     """Standard classifiers on the same split, in %."""
     metrics = run.finished.table("metrics")
-    metrics[["train_accuracy", "test_accuracy"]] *= 100
-    return metrics.round(1).rename(
-        columns={"train_accuracy": "training %", "test_accuracy": "test %"}
-    )
+    shares = {"training %": metrics["train_accuracy"], "test %": metrics["test_accuracy"]}
+    texts = {title: [f"{100 * share:.1f}" for share in column] for title, column in shares.items()}
+    return pd.DataFrame({"classifier": metrics["classifier"], **texts})
 
 
-def ours(run: NamedRun | None, column: str, factor: float) -> str:
-    """Mean, spread, 95 % Student-t interval and number of seeds of a column, as text."""
-    if run is None:
-        return "not run"
-    metrics = run.finished.table("metrics")
+def mean_text(run: NamedRun | None, column: str, factor: float, decimals: int) -> str:
+    """Mean and standard deviation over seeds of a column of a run's metrics."""
+    values = _values(run, column, factor)
+    if not len(values):
+        return _DASH
+    mark = "≥ " if column == "epochs" and _num_lost(run) else ""
+    spread = f" (SD {values.std():,.{decimals}f})" if len(values) > 1 else ""
+    return f"{mark}{values.mean():,.{decimals}f}{spread}"
+
+
+def interval_text(run: NamedRun | None, column: str, factor: float, decimals: int) -> str:
+    """The 95 % Student-t interval of that mean; a dash where epochs are mere lower bounds."""
+    values = _values(run, column, factor)
+    if len(values) < 2 or (column == "epochs" and _num_lost(run)):
+        return _DASH
+    low, high = _interval(values)
+    return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
+
+
+def _interval(values: pd.Series) -> Interval:
+    return mean_estimate(values.tolist()).interval(0.95)
+
+
+def _values(run: NamedRun | None, column: str, factor: float) -> pd.Series:
+    metrics = pd.DataFrame() if run is None else run.finished.table("metrics")
     if column not in metrics:
-        return ""
-    values = factor * metrics[column].dropna().to_numpy(float)
-    digits = 0 if column == "epochs" else 1
-    spread = values.std(ddof=1) if len(values) > 1 else np.nan
-    half = stats.t.ppf(0.975, len(values) - 1) * spread / np.sqrt(len(values)) if spread else 0.0
-    mean = values.mean()
-    interval = f"[{mean - half:,.{digits}f}, {mean + half:,.{digits}f}]"
-    return f"{mean:,.{digits}f} (SD {spread:,.{digits}f}) {interval}, n = {len(values)}"
+        return pd.Series(dtype=float)
+    return factor * metrics[column].dropna().astype(float)
 
 
-def _size(run: NamedRun | None) -> dict[str, object]:
+def _num_lost(run: NamedRun | None) -> int:
+    """Seeds that never reached the stop and enter with the epoch limit."""
     if run is None:
-        return {"step": "", "arrived": ""}
+        return 0
+    return int((run.finished.table("metrics")["status"] != "converged").sum())
+
+
+def _measures(run: NamedRun) -> dict[str, str]:
+    return {
+        title: mean_text(run, column, factor, decimals)
+        for title, column, _, factor, decimals in _MEASURES
+    }
+
+
+def _size(run: NamedRun | None) -> dict[str, str]:
+    """The step size, and how many of the seeds reached the stop."""
+    if run is None:
+        return {"step": _DASH, "arrived": _DASH}
     manifest = run.finished.manifest
-    step = manifest["step_size"]
-    return {"step": f"{step:g}", "arrived": f"{manifest['num_converged']}/{len(manifest['seeds'])}"}
+    arrived = f"{manifest['num_converged']} of {len(manifest['seeds'])}"
+    return {"step": f"{manifest['step_size']:g}", "arrived": arrived}
 
 
 def _published(claim: Claim) -> str:

@@ -60,13 +60,13 @@ def figure2(run: NamedRun, id: str = "figure2") -> Picture:
 
 def _caption(path: Trajectory, num_cases: int) -> str:
     return (
-        f"The {num_cases} training cases as vowel signs, dark where the answer should be 1, "
-        "orange where it should be 0. A thick line is where a live expert answers exactly 0.5, "
-        "drawn out within the part of the plane in which the gate prefers it (tinted, the more so "
-        "the surer the gate) and thin elsewhere; the dashed line is the gate's border, where two "
-        "experts have equal mixing proportions. Grey lines belong to experts whose mixing "
-        "proportion is effectively 0 for every case. Move the slider to follow the training. "
-        f"This is seed {path.seed}, the first one; it was not chosen."
+        f"The {num_cases} training cases as vowel signs, orange where the answer should be 0, in "
+        "the colour of the text where it should be 1. A line is where an expert answers exactly "
+        "0.5: thick within the part of the plane in which the gate prefers this expert (tinted, "
+        "the more so the surer the gate) and thin elsewhere. The dashed line is the gate's border, "
+        "where two experts have equal mixing proportions. Grey lines belong to experts whose "
+        "mixing proportion is effectively 0 for every case. Move the slider to follow the "
+        f"training. This is seed {path.seed}, the first one; it was not chosen."
     )
 
 

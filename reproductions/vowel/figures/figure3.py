@@ -49,7 +49,7 @@ def _draw(path: Trajectory, references: Mapping[str, Array], frame: lines.Frame)
     with figure_style():
         figure = Drawing(figsize=(6.8, 8.2))
         turned, shifted, mixed = figure.subplots(3, 1, sharex=True, height_ratios=[1.2, 1.2, 1])
-        mixed.set_xlim(0, 1.16 * path.epochs[-1])
+        mixed.set_xlim(0, 1.19 * path.epochs[-1])
         _draw_lines(turned, path, references, frame, lines.angle)
         turned.set(ylabel="angle to X (degrees)", ylim=(-90, 90), yticks=range(-90, 91, 30))
         _draw_lines(shifted, path, references, frame, lines.offset)

@@ -62,7 +62,7 @@ def seeds(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | No
         id="seeds",
         title="Every seed beside the published values",
         caption="Each coloured sign is one seed (hollow at the epoch limit: it never reached the "
-        "stop). The upright tick is our mean, the bar through it its 95 % interval. The dark "
+        "stop). The upright tick is our mean, the bar through it its 95 % interval. The "
         "diamond below is the published mean; its bar is the published standard deviation, which "
         "the paper prints for the epochs only.",
         alt="Epochs and test accuracy of every seed of the systems of Table 1 beside the published "

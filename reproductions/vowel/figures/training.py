@@ -25,7 +25,7 @@ def training(runs: Mapping[str, NamedRun]) -> Picture | None:
         _draw(rows, runs, stop),
         id="training",
         title="Training error and number of experts in use",
-        caption=f"Every line is one seed up to its stop; the dark one is seed {first}, the first, "
+        caption=f"Every line is one seed up to its stop; the heavy one is seed {first}, the first, "
         "whose lines the figures above follow. Above: mean squared error of the blended output on "
         f"the training cases, with the stop at {stop:g} dotted. Below: the exponential of the "
         "entropy of the experts' mean mixing proportions, which is the number of experts if all "
