@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from experiments import compose
-from experiments.compose import composed, explain, options
+from experiments.compose import composed, explain, options, typed
 from experiments.errors import UserError
 from experiments.schema import Config, Range
 from experiments.studies import STUDIES
@@ -218,6 +218,24 @@ def test_a_sweep_without_multirun_says_how_to_sweep(override: str) -> None:
         composed([override])
     assert override in caught.value.problem
     assert "--multirun" in caught.value.fix
+
+
+@pytest.mark.parametrize(
+    ("override", "named"),
+    [
+        ("study.vowels=[iy,xx]", "study.vowels"),
+        ("study.vowels=[iy,iy]", "study.vowels"),
+        ("study.vowels=[iy]", "study.vowels"),
+        ("study.vowels=[iy,ae]", "study.coding"),
+        ("study.unit=softmax", "study.unit"),
+        ("study.step_grid=[]", "study.step_grid"),
+        ("study.first_seed=999999", "Seeds from"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(override: str, named: str) -> None:
+    with pytest.raises(UserError) as caught:
+        typed(composed([override]))
+    assert named in caught.value.problem
 
 
 def test_a_key_that_is_there_cannot_be_added_again() -> None:

@@ -28,6 +28,27 @@ def test_a_studys_file_lists_every_setting_of_its_schema(name: str) -> None:
     assert set(content(CONFIG_DIR / "study" / f"{name}.yaml")) == names
 
 
+@pytest.mark.parametrize("study", options("study"))
+def test_every_study_file_composes_to_a_checked_config(study: str) -> None:
+    config = typed(composed([f"study={study}"])).study
+    assert type(config) is STUDIES[config.name].schema
+
+
+@pytest.mark.parametrize("name", ["vowel", "vowel_reference"])
+def test_a_studys_file_and_its_schema_have_the_same_defaults(name: str) -> None:
+    assert typed(composed([f"study={name}"])).study == STUDIES[name].schema()
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_every_setting_says_what_it_is_for(name: str) -> None:
+    silent = [
+        item.name
+        for item in fields(STUDIES[name].schema)
+        if item.name != "name" and not item.metadata.get("about")
+    ]
+    assert silent == []
+
+
 @pytest.mark.parametrize("suite", options("suite"))
 def test_a_suite_has_a_title_a_sound_duration_and_runs_of_its_own_names(suite: str) -> None:
     config, runs = suite_runs([f"suite={suite}"])
