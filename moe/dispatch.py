@@ -26,7 +26,7 @@ def dispatch(tokens_TD: Tensor, plan: Plan) -> Tensor:
     Returns:
         Rows sorted by expert, `[R, D]`; differentiable.
     """
-    rows_RD: Tensor = _Dispatch.apply(tokens_TD, plan)
+    rows_RD: Tensor = _Dispatch.apply(tokens_TD, plan)  # type: ignore[no-untyped-call]
     return rows_RD
 
 
@@ -43,7 +43,7 @@ def combine(rows_RD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor:
     Returns:
         `[T, D]`, zeros for a token that no expert answers; differentiable in rows and weights.
     """
-    tokens_TD: Tensor = _Combine.apply(rows_RD, weight_A, plan)
+    tokens_TD: Tensor = _Combine.apply(rows_RD, weight_A, plan)  # type: ignore[no-untyped-call]
     return tokens_TD
 
 

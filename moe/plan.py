@@ -48,7 +48,7 @@ class Plan:
         return self.token_R.shape[0]
 
     @property
-    def counts_E(self) -> Tensor:  # noqa: N802
+    def counts_E(self) -> Tensor:
         """Rows per expert, int64."""
         return self.start_E1.diff()
 

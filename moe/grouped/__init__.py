@@ -4,7 +4,7 @@ A backend is a module with three functions over rows sorted by expert (`moe.plan
 `backward_rows` and `backward_weight`. All give the same numbers as `moe.grouped.reference`.
 """
 
-from moe.grouped.backends import Backend, chosen_backend, supported
+from moe.grouped.backends import Backend, chosen_backend
 from moe.grouped.linear import GradientSink, grouped_linear
 
-__all__ = ["Backend", "GradientSink", "chosen_backend", "grouped_linear", "supported"]
+__all__ = ["Backend", "GradientSink", "chosen_backend", "grouped_linear"]

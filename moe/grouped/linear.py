@@ -36,7 +36,9 @@ def grouped_linear(
     Returns:
         `[R, H]`, zeros where no expert answers; differentiable in rows and weights.
     """
-    out_RH: Tensor = _GroupedLinear.apply(rows_RD, weight_EDH, plan.start_E1, backend, sink)
+    out_RH: Tensor = _GroupedLinear.apply(  # type: ignore[no-untyped-call]
+        rows_RD, weight_EDH, plan.start_E1, backend, sink
+    )
     return out_RH
 
 

@@ -4,13 +4,15 @@ Shapes: R rows sorted by expert, E experts, D features in, H features out; `star
 `moe.plan.Plan`. Rows from `start_E1[E]` on belong to no expert and give zeros.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor
 
 
 def _groups(start_E1: Tensor) -> list[slice]:
     starts = start_E1.tolist()
-    return [slice(first, last) for first, last in zip(starts, starts[1:], strict=False)]
+    return [slice(first, last) for first, last in pairwise(starts)]
 
 
 def forward(rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:

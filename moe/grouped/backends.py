@@ -1,0 +1,116 @@
+"""Which backend multiplies: by device, dtype and shape, or by the user's choice.
+
+A choice is logged once per shape, by the logger `moe.grouped`.
+"""
+
+import importlib
+import logging
+from enum import Enum
+from functools import cache
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger("moe.grouped")
+
+LOOP_FROM_ROWS = 128
+"""Mean rows per expert from which a loop of plain products is the fastest on a CPU."""
+
+
+class Backend(Enum):
+    """How rows meet their experts' matrices."""
+
+    auto = "auto"
+    reference = "reference"
+    padded = "padded"
+    native = "native"
+    torch_grouped = "torch_grouped"
+    triton = "triton"
+
+
+class Products(Protocol):
+    """What a backend's module offers; see `moe.grouped.reference` for shapes."""
+
+    def forward(self, rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
+        """Each row times its expert's matrix, `[R, H]`."""
+        ...
+
+    def backward_rows(self, d_RH: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
+        """Gradient by the rows, `[R, D]`."""
+        ...
+
+    def backward_weight(
+        self, rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice
+    ) -> Tensor:
+        """Gradient by the matrices of a range of experts, `[len(experts), D, H]`."""
+        ...
+
+
+@cache
+def implementation(backend: Backend) -> Products:
+    """The module of a backend, imported when first used."""
+    return cast(Products, importlib.import_module(f"moe.grouped.{backend.value}"))
+
+
+@cache
+def refusal(backend: Backend, device: str, dtype: torch.dtype) -> str | None:
+    """Why a backend cannot run on this device with this dtype, or None if it can."""
+    if backend is Backend.native:
+        if device != "cpu" or dtype not in {torch.float32, torch.float64}:
+            return "native multiplies float32 and float64 on the CPU"
+        from moe.grouped import native
+
+        return native.unavailable()
+    if backend is Backend.torch_grouped and dtype is torch.float64:
+        return "torch's grouped product has no float64"
+    if backend is Backend.triton:
+        from moe.grouped import triton
+
+        return triton.refusal(device, dtype)
+    return None
+
+
+def chosen_backend(wanted: Backend, rows_RD: Tensor, num_experts: int) -> Backend:
+    """Settle which backend multiplies.
+
+    Args:
+        wanted: `Backend.auto`, or the user's choice.
+        rows_RD: the rows to multiply.
+        num_experts: E.
+
+    Returns:
+        A backend that can run; the choice is logged once per device, dtype and regime.
+
+    Raises:
+        ValueError: the user's choice cannot run here; the message says why.
+    """
+    device, dtype = rows_RD.device.type, rows_RD.dtype
+    if wanted is Backend.auto:
+        many = rows_RD.shape[0] >= LOOP_FROM_ROWS * num_experts
+        return _fastest(device, dtype, many)
+    if reason := refusal(wanted, device, dtype):
+        able = [backend.value for backend in Backend if not refusal(backend, device, dtype)]
+        raise ValueError(
+            f"backend {wanted.value} cannot run: {reason}. Backends that can: {', '.join(able)}"
+        )
+    return wanted
+
+
+@cache
+def _fastest(device: str, dtype: torch.dtype, many_rows: bool) -> Backend:
+    order = [Backend.padded]
+    if device == "cpu":
+        order = [Backend.reference] if many_rows else [Backend.native, Backend.padded]
+    elif device == "cuda":
+        order = [Backend.triton, Backend.torch_grouped, Backend.padded]
+    backend = next(backend for backend in order if not refusal(backend, device, dtype))
+    log.info(
+        "%s on %s, %s %d rows per expert: backend %s",
+        str(dtype).removeprefix("torch."),
+        device,
+        "at least" if many_rows else "fewer than",
+        LOOP_FROM_ROWS,
+        backend.value,
+    )
+    return backend

@@ -1,0 +1,141 @@
+"""The CPU backend for many experts with few rows each: kernels in C, see native.c.
+
+Large experts, whose products are bound by arithmetic, go to torch's matrix product instead.
+Shapes as in `moe.grouped.reference`.
+"""
+
+import ctypes
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from moe.grouped.compiler import CompilerError, compiled
+
+SOURCE = Path(__file__).with_name("native.c")
+REALS = {torch.float32: "float", torch.float64: "double"}
+LARGE_EXPERT = 128
+"""Rows from which torch's own product, on all threads, is the faster one (see the benchmark)."""
+
+CHUNKS_PER_THREAD = 8
+"""Work is handed out in pieces, because skewed routing makes some experts dearer than others."""
+
+MATRIX_COST_IN_ROWS = 8
+"""Reading an expert's matrix takes about as long as computing this many rows."""
+
+CACHED_BLOCK_BYTES = 2**24
+"""A weight gradient up to this size is read again at once, so it is written into the cache."""
+
+
+@cache
+def unavailable() -> str | None:
+    """Why this backend cannot run here, or None if it can."""
+    try:
+        _library(torch.float32)
+    except CompilerError as error:
+        return str(error)
+    return None
+
+
+def _library(dtype: torch.dtype) -> ctypes.CDLL:
+    return compiled(SOURCE, f"REAL={REALS[dtype]}")
+
+
+@cache
+def _threads(count: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(count, thread_name_prefix="moe-native")
+
+
+def _address(tensor: Tensor) -> ctypes.c_void_p:
+    return ctypes.c_void_p(tensor.data_ptr())
+
+
+def _for_experts(work: Callable[[int, int], None], start_E1: Tensor, experts: range) -> None:
+    num_threads = torch.get_num_threads()
+    cost = start_E1[experts.start : experts.stop + 1].diff().clamp(max=LARGE_EXPERT)
+    cumulative = (cost + MATRIX_COST_IN_ROWS).cumsum(0)
+    num_chunks = max(1, min(num_threads * CHUNKS_PER_THREAD, len(experts) // 4))
+    shares = torch.arange(1, num_chunks) * (int(cumulative[-1]) / num_chunks)
+    inner = (torch.searchsorted(cumulative, shares) + experts.start).tolist()
+    chunks = list(pairwise([experts.start, *inner, experts.stop]))
+    # ctypes gives up the interpreter's lock during a call, so plain threads run side by side.
+    list(_threads(num_threads).map(lambda chunk: work(*chunk), chunks))
+
+
+def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:
+    counts = start_E1.diff()[experts.start : experts.stop]
+    large = (counts > LARGE_EXPERT).nonzero().squeeze(1) + experts.start
+    return [
+        (e, slice(first, last))
+        for e, first, last in zip(
+            large.tolist(), start_E1[large].tolist(), start_E1[large + 1].tolist(), strict=True
+        )
+    ]
+
+
+def forward(rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
+    """Each row times its expert's matrix, `[R, H]`."""
+    experts = range(weight_EDH.shape[0])
+    rows_RD, weight_EDH = rows_RD.contiguous(), weight_EDH.contiguous()
+    out_RH = _rows_like(rows_RD, weight_EDH.shape[2], start_E1)
+    _run("forward", start_E1, experts, rows_RD, weight_EDH, out_RH)
+    for e, group in _large(start_E1, experts):
+        torch.mm(rows_RD[group], weight_EDH[e], out=out_RH[group])
+    return out_RH
+
+
+def backward_rows(d_RH: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
+    """Gradient by the rows, `[R, D]`."""
+    experts = range(weight_EDH.shape[0])
+    d_RH, weight_EDH = d_RH.contiguous(), weight_EDH.contiguous()
+    out_RD = _rows_like(d_RH, weight_EDH.shape[1], start_E1)
+    _run("backward_rows", start_E1, experts, d_RH, weight_EDH, out_RD)
+    for e, group in _large(start_E1, experts):
+        torch.mm(d_RH[group], weight_EDH[e].mT, out=out_RD[group])
+    return out_RD
+
+
+def backward_weight(rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice) -> Tensor:
+    """Gradient by the matrices of a range of experts, `[len(experts), D, H]`."""
+    chosen = range(start_E1.shape[0] - 1)[experts]
+    rows_RD, d_RH = rows_RD.contiguous(), d_RH.contiguous()
+    out_EDH = rows_RD.new_empty(len(chosen), rows_RD.shape[1], d_RH.shape[1])
+    past_cache = out_EDH.nbytes > CACHED_BLOCK_BYTES
+    _run("backward_weight", start_E1, chosen, rows_RD, d_RH, out_EDH, chosen.start, past_cache)
+    for e, group in _large(start_E1, chosen):
+        torch.mm(rows_RD[group].mT, d_RH[group], out=out_EDH[e - chosen.start])
+    return out_EDH
+
+
+def _rows_like(rows: Tensor, features: int, start_E1: Tensor) -> Tensor:
+    out = rows.new_empty(rows.shape[0], features)
+    out[int(start_E1[-1]) :] = 0
+    return out
+
+
+def _run(
+    name: str, start_E1: Tensor, experts: range, a: Tensor, b: Tensor, out: Tensor, *rest: int
+) -> None:
+    if not len(experts):
+        return
+    features = (b.shape[1], b.shape[2]) if b.dim() == 3 else (a.shape[1], b.shape[1])
+    function = getattr(_library(a.dtype), name)
+    start_E1 = start_E1.contiguous()
+    tensors = [_address(tensor) for tensor in (a, b, out)]
+    sizes = [ctypes.c_long(size) for size in (*features, *rest)]
+
+    def work(first: int, last: int) -> None:
+        function(
+            ctypes.c_long(first),
+            ctypes.c_long(last),
+            _address(start_E1),
+            ctypes.c_long(LARGE_EXPERT),
+            *tensors,
+            *sizes,
+        )
+
+    _for_experts(work, start_E1, experts)

@@ -1,0 +1,87 @@
+"""The mixture-of-experts layer: gate, dispatch, experts, combine."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from moe.dispatch import combine, dispatch
+from moe.plan import Plan, plan
+from moe.routing import Routing
+from moe.stacked import Experts
+
+Gate = Callable[[Tensor, Tensor | None], Routing]
+
+
+@dataclass(frozen=True)
+class MoEOutput:
+    """A layer's answer and how it came about.
+
+    Attributes:
+        outputs: `[..., O]`; zeros for padded tokens and tokens that no expert takes.
+        routing: the gate's decision, with its auxiliary losses.
+        plan: rows per expert.
+    """
+
+    outputs: Tensor
+    routing: Routing
+    plan: Plan
+
+
+class MoE(nn.Module):
+    """A gate and the experts among which it distributes tokens: y = sum_i G(x)_i E_i(x).
+
+    Source: Shazeer et al. (2017), equation 1. With a gate that gives every token to every expert
+    this is the dense mixture of Jacobs et al. (1991). No token is ever dropped.
+    """
+
+    def __init__(self, gate: nn.Module, experts: nn.Module, check_finite: bool = False) -> None:
+        """Put a layer together.
+
+        Args:
+            gate: maps `[..., D]` tokens and an optional `[...]` mask to a `Routing`; see
+                `moe.gates`.
+            experts: see `moe.stacked`.
+            check_finite: look for NaN and infinity in inputs, gate values and outputs, and raise
+                an error that names the tensor. Waits for the device; off, it costs nothing.
+
+        Raises:
+            ValueError: gate and experts disagree about the number of experts.
+        """
+        super().__init__()
+        counts = (getattr(gate, "num_experts", None), getattr(experts, "num_experts", None))
+        if counts[0] != counts[1]:
+            raise ValueError(f"the gate routes to {counts[0]} experts, but there are {counts[1]}")
+        self.gate, self.experts, self.check_finite = gate, experts, check_finite
+
+    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> MoEOutput:
+        """Run the layer.
+
+        Args:
+            inputs: tokens `[..., D]`.
+            mask: `[...]`, true for tokens, false for padding; all are tokens by default.
+
+        Raises:
+            ValueError: a mask of another shape; with `check_finite`, a NaN or infinity.
+        """
+        if mask is not None and mask.shape != inputs.shape[:-1]:
+            raise ValueError(
+                f"the mask has shape {list(mask.shape)}; for inputs {list(inputs.shape)} it must "
+                f"be {list(inputs.shape[:-1])}"
+            )
+        tokens_TD = inputs.reshape(-1, inputs.shape[-1])
+        self._check("inputs", tokens_TD)
+        routing = cast(Gate, self.gate)(inputs, mask)
+        self._check("gate's values", routing.weight_A)
+        where = plan(routing)
+        rows_RO = cast(Experts, self.experts)(dispatch(tokens_TD, where), where)
+        outputs_TO = combine(rows_RO, routing.weight_A, where)
+        self._check("outputs", outputs_TO)
+        return MoEOutput(outputs_TO.view(*inputs.shape[:-1], -1), routing, where)
+
+    def _check(self, name: str, tensor: Tensor) -> None:
+        if self.check_finite and not torch.isfinite(tensor).all():
+            bad = int((~torch.isfinite(tensor)).sum())
+            raise ValueError(f"the layer's {name} hold {bad} NaN or infinite of {tensor.numel()}")
