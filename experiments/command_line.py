@@ -1,9 +1,11 @@
 """What every command shares: its console, its progress bar, and errors written for people."""
 
 import logging
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 from rich.console import Console
@@ -11,7 +13,8 @@ from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from experiments.compose import composed, explain, typed
+from experiments.atomic import storage_errors, write_atomically
+from experiments.compose import composed, explain, sweep_settings, typed
 from experiments.errors import UserError
 
 # Without markup: paths and values hold brackets of their own.
@@ -29,13 +32,41 @@ def checked_arguments() -> list[str]:
     overrides = list(parsed.overrides)
     # Hydra's own reading of the line takes no overrides on both sides of a flag.
     sys.argv[1:] = [*overrides, *(item for item in sys.argv[1:] if item not in overrides)]
+    if parsed.multirun and (parsed.cfg or parsed.info):
+        raise UserError(
+            "--multirun cannot be given with --cfg or --info: these print one config.",
+            "Leave out --multirun, and give each setting one value.",
+        )
     if not any((parsed.help, parsed.hydra_help, parsed.cfg, parsed.info)):
         # The combinations of a sweep are composed one by one, each checked by its own job.
         if parsed.multirun:
             explain(overrides)
+            _check_sweep(overrides)
         else:
             typed(composed(overrides))
     return overrides
+
+
+def _check_sweep(overrides: Sequence[str]) -> None:
+    """Refuse a sweep that Hydra could not start, which it would say by a traceback.
+
+    Raises:
+        UserError: there is no Slurm for the launcher, or no room for the record of the sweep.
+    """
+    hydra = sweep_settings(overrides)
+    if hydra.launcher._target_.endswith("SlurmLauncher") and shutil.which("srun") is None:
+        raise UserError(
+            "This launcher needs Slurm, and this machine has no srun.",
+            "Give the command on the login node of a Slurm cluster, or use "
+            "hydra/launcher=cores for the cores of this machine.",
+        )
+    folder = Path(hydra.sweep.dir)
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        # Hydra and its launchers leave records of a few KiB here.
+        room = folder / "room"
+        write_atomically(room, bytes(2**16))
+        room.unlink()
 
 
 def plain_arguments(usage: str) -> list[str]:

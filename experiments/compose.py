@@ -11,7 +11,7 @@ from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -54,12 +54,33 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     return _compose(overrides)
 
 
-def _compose(overrides: Sequence[str]) -> DictConfig:
+def sweep_settings(overrides: Sequence[str]) -> DictConfig:
+    """Hydra's own settings for a sweep with these overrides: its folder and its launcher.
+
+    Raises:
+        UserError: there is no such launcher.
+    """
+    own = [item for item in _parse(overrides) if _is_hydras(item.key_or_group)]
+    runs_dir = [item for item in _parse(overrides) if item.key_or_group == "runs_dir"]
+    plain = [item.input_line for item in (*own, *runs_dir) if not item.is_sweep_override()]
+    hydra = _compose([str(line) for line in plain], with_hydra=True).hydra
+    assert isinstance(hydra, DictConfig)
+    return hydra
+
+
+def _is_hydras(key: str) -> bool:
+    return key == "hydra" or key.startswith(("hydra.", "hydra/"))
+
+
+def _compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
     register()
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            return compose("config", list(overrides))
+            return compose("config", list(overrides), return_hydra_config=with_hydra)
+    except MissingConfigException as error:
+        group, _, option = str(error.missing_cfg_file).rpartition("/")
+        raise _no_option(group, option, error.options or []) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(
             f"The config does not compose: {_first_line(error)}.",
@@ -123,7 +144,7 @@ def explain(overrides: Sequence[str]) -> None:
     schemas = {"": Config, "study": STUDIES[base.study.name].schema}
     for override in parsed:
         key = override.key_or_group
-        if override in choices or key.startswith(("hydra.", "hydra/")) or key == "hydra":
+        if override in choices or _is_hydras(key):
             continue
         _check_key(override, schemas)
         for value in _values(override):
@@ -158,10 +179,14 @@ def _values(override: Override) -> list[Any]:
 def _check_option(group: str, option: Any) -> None:
     known = options(group)
     if option not in known and not (group == "suite" and option is None):
-        raise UserError(
-            f"{group}={option} does not exist.{_nearest(str(option), known)}",
-            f"Choose from {', '.join(known)}.",
-        )
+        raise _no_option(group, option, known)
+
+
+def _no_option(group: str, option: Any, known: Sequence[str]) -> UserError:
+    return UserError(
+        f"{group}={option} does not exist.{_nearest(str(option), known)}",
+        f"Choose from {', '.join(known)}.",
+    )
 
 
 def _split(key: str) -> tuple[str, str]:

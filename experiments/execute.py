@@ -3,7 +3,8 @@
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,7 +69,7 @@ def execute(
     started, clock = datetime.now(UTC), time.perf_counter()
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
-    with claimed(path, identity, force=force) as folder:
+    with _one_thread(), claimed(path, identity, force=force) as folder:
         if folder.is_finished():
             read_finished(path)
             return Outcome(path, True, 0.0)
@@ -78,3 +79,17 @@ def execute(
         record = manifest(command or sys.orig_argv, started, seconds, digest=path.name, **facts)
         folder.finish(record)
     return Outcome(path, False, seconds)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread: sums split among several round differently.
+
+    Otherwise the bits of a result would depend on the cores of the machine and on the launcher.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

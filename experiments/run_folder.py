@@ -8,6 +8,7 @@ its presence means that the run is finished.
 import io
 import json
 import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,7 @@ class RunFolder:
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
         """Write ``frame`` without its index as ``<name>.csv``; floats keep every digit."""
         text = frame.to_csv(index=False, lineterminator="\n")
-        write_atomically(self.path / _with_suffix(name, ".csv"), text.encode())
+        self._write_checked(_with_suffix(name, ".csv"), text.encode())
 
     def write_arrays(self, name: str, arrays: Mapping[str, Array]) -> None:
         """Write ``arrays`` as ``<name>.npz``; raises ValueError for an array of objects."""
@@ -70,7 +71,16 @@ class RunFolder:
             raise ValueError(f"arrays of objects cannot be written: {', '.join(objects)}")
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-        write_atomically(self.path / _with_suffix(name, ".npz"), buffer.getvalue())
+        self._write_checked(_with_suffix(name, ".npz"), buffer.getvalue())
+
+    def _write_checked(self, name: str, data: bytes) -> None:
+        # A run that continues builds on what it finds. The checksum comes first, so that a
+        # kill in between never leaves a file without one.
+        checksums = _checksums(self.path)
+        with storage_errors(self.path):
+            checksums.mkdir(parents=True, exist_ok=True)
+        write_atomically(checksums / name, sha256(data).encode())
+        write_atomically(self.path / name, data)
 
     def write_json(self, name: str, data: Mapping[str, object]) -> None:
         """Write ``data`` as ``<name>.json``; raises ValueError for NaN and the infinities."""
@@ -94,7 +104,7 @@ class RunFolder:
         return (self.path / _MANIFEST).exists()
 
     def finish(self, manifest: Mapping[str, object]) -> None:
-        """Write ``manifest`` with the checksums of all outputs, and drop the checkpoint.
+        """Write ``manifest`` with the checksums of all outputs, and drop what only a restart needs.
 
         The manifest gains ``files`` (output name to SHA-256) and ``seal`` (SHA-256 of the
         rest of the manifest). Raises ValueError where config.json was not written.
@@ -104,13 +114,41 @@ class RunFolder:
             raise ValueError(f"{_CONFIG} must be written before the run is finished")
         content = {**manifest, "files": files}
         self.write_json(_MANIFEST, {**content, "seal": _seal(content)})
-        # A kill before this line leaves a finished run; the next claim drops the checkpoint.
+        # A kill before this line leaves a finished run; the next claim tidies up.
         with storage_errors(self.path):
-            (self.path / _CHECKPOINT).unlink(missing_ok=True)
+            _drop_restart_files(self.path)
 
     def _outputs(self) -> list[str]:
         files = (file for file in self.path.iterdir() if file.suffix in _OUTPUT_SUFFIXES)
         return sorted(file.name for file in files if file.name != _MANIFEST)
+
+
+def _checksums(path: Path) -> Path:
+    """The folder with the checksum of each file that the unfinished run ``path`` has written."""
+    return path.parent / ".checksums" / path.name
+
+
+def _drop_restart_files(path: Path) -> None:
+    (path / _CHECKPOINT).unlink(missing_ok=True)
+    if _checksums(path).exists():
+        shutil.rmtree(_checksums(path))
+
+
+def _set_damaged_aside(path: Path) -> None:
+    """Move aside what an unfinished run has written and what changed since then."""
+    for file in [*path.glob("*.csv"), *path.glob("*.npz")]:
+        checksum = _checksums(path) / file.name
+        if checksum.exists() and checksum.read_bytes() == sha256(file.read_bytes()).encode():
+            continue
+        num_earlier = len(list(path.glob(f"{file.name}.damaged-*")))
+        aside = file.with_name(f"{file.name}.damaged-{num_earlier + 1}")
+        file.rename(aside)
+        _LOGGER.warning(
+            "The file %s of an unfinished run does not match its checksum. It is kept as %s and "
+            "computed again.",
+            file,
+            aside.name,
+        )
 
 
 def _seal(manifest: Mapping[str, object]) -> str:
@@ -152,11 +190,12 @@ def _prepare(path: Path, identity: Mapping[str, object], force: bool) -> None:
     path.mkdir(exist_ok=True)
     sweep_temporary_files(path)
     if RunFolder(path).is_finished():
-        (path / _CHECKPOINT).unlink(missing_ok=True)
+        _drop_restart_files(path)
         if not force:
             return
         _supersede(path)
         path.mkdir()
+    _set_damaged_aside(path)
     RunFolder(path).write_json("identity", identity)
 
 

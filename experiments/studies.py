@@ -32,9 +32,9 @@ class Study:
 
 _VOWEL_MODULES = (
     "moe.experts",
-    "moe.gates",
+    "moe.gates.cases_last",
     "moe.losses",
-    "moe.measures",
+    "moe.measures.proportions",
     "moe.mixture",
     "experiments.vowel.data",
     "experiments.vowel.evaluation",

@@ -11,7 +11,6 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-import torch
 from joblib import Parallel, delayed
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -80,7 +79,6 @@ def _setting(override: str) -> str:
 
 
 def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome]:
-    torch.set_num_threads(1)
     return name, execute(study, config.runs_dir, config.force, command=command)
 
 

@@ -76,7 +76,7 @@ class StackedLinear(nn.Module):
                 f"{num_experts} experts of {num_inputs} inputs got rows of {rows_RD.shape[-1]} "
                 f"features routed to {plan.num_experts} experts"
             )
-        backend = chosen_backend(self.backend, rows_RD, num_experts)
+        backend = chosen_backend(self.backend, rows_RD)
         return grouped_linear(rows_RD, self.weight, plan, backend, self.sink)
 
     def extra_repr(self) -> str:

@@ -1,6 +1,6 @@
-"""Which backend multiplies: by device, dtype and shape, or by the user's choice.
+"""Which backend multiplies: by device and dtype, or by the user's choice.
 
-A choice is logged once per shape, by the logger `moe.grouped`.
+A choice is logged once, by the logger `moe.grouped`. Backends look at the shape themselves.
 """
 
 import importlib
@@ -14,10 +14,6 @@ from torch import Tensor
 
 log = logging.getLogger("moe.grouped")
 
-LOOP_FROM_ROWS = 128
-"""Mean rows per expert from which a loop of plain products is the fastest on a CPU."""
-
-
 class Backend(Enum):
     """How rows meet their experts' matrices."""
 
@@ -27,6 +23,12 @@ class Backend(Enum):
     native = "native"
     torch_grouped = "torch_grouped"
     triton = "triton"
+
+
+FASTEST_FIRST = {
+    "cpu": [Backend.native, Backend.padded],
+    "cuda": [Backend.triton, Backend.torch_grouped, Backend.padded],
+}
 
 
 class Products(Protocol):
@@ -71,24 +73,22 @@ def refusal(backend: Backend, device: str, dtype: torch.dtype) -> str | None:
     return None
 
 
-def chosen_backend(wanted: Backend, rows_RD: Tensor, num_experts: int) -> Backend:
+def chosen_backend(wanted: Backend, rows_RD: Tensor) -> Backend:
     """Settle which backend multiplies.
 
     Args:
         wanted: `Backend.auto`, or the user's choice.
         rows_RD: the rows to multiply.
-        num_experts: E.
 
     Returns:
-        A backend that can run; the choice is logged once per device, dtype and regime.
+        A backend that can run; the choice is logged once per device and dtype.
 
     Raises:
         ValueError: the user's choice cannot run here; the message says why.
     """
     device, dtype = rows_RD.device.type, rows_RD.dtype
     if wanted is Backend.auto:
-        many = rows_RD.shape[0] >= LOOP_FROM_ROWS * num_experts
-        return _fastest(device, dtype, many)
+        return _fastest(device, dtype)
     if reason := refusal(wanted, device, dtype):
         able = [backend.value for backend in Backend if not refusal(backend, device, dtype)]
         raise ValueError(
@@ -98,19 +98,11 @@ def chosen_backend(wanted: Backend, rows_RD: Tensor, num_experts: int) -> Backen
 
 
 @cache
-def _fastest(device: str, dtype: torch.dtype, many_rows: bool) -> Backend:
-    order = [Backend.padded]
-    if device == "cpu":
-        order = [Backend.reference] if many_rows else [Backend.native, Backend.padded]
-    elif device == "cuda":
-        order = [Backend.triton, Backend.torch_grouped, Backend.padded]
-    backend = next(backend for backend in order if not refusal(backend, device, dtype))
-    log.info(
-        "%s on %s, %s %d rows per expert: backend %s",
-        str(dtype).removeprefix("torch."),
-        device,
-        "at least" if many_rows else "fewer than",
-        LOOP_FROM_ROWS,
-        backend.value,
-    )
+def _fastest(device: str, dtype: torch.dtype) -> Backend:
+    order = FASTEST_FIRST.get(device, [Backend.padded])
+    reasons = {backend: refusal(backend, device, dtype) for backend in order}
+    backend = next(backend for backend, reason in reasons.items() if reason is None)
+    log.info("%s on %s: backend %s", str(dtype).removeprefix("torch."), device, backend.value)
+    for slower in order[: order.index(backend)]:
+        log.info("not backend %s: %s", slower.value, reasons[slower])
     return backend

@@ -12,7 +12,11 @@ from moe.plan import Plan
 GradientSink = Callable[[int, Tensor], None]
 """Takes the first expert of a block and the block's gradient `[B, D, H]`, while it is in cache."""
 
-SINK_BLOCK_ELEMENTS = 2**20
+SINK_BLOCK_ELEMENTS = {"cpu": 2**20}
+"""Elements of a block by device: it stays in a core's cache."""
+
+SINK_BLOCK_ELEMENTS_ELSEWHERE = 2**26
+"""On other devices, where small kernels would take longer to start than to run."""
 
 
 def grouped_linear(
@@ -68,13 +72,15 @@ class _GroupedLinear(torch.autograd.Function):
         if needs_weight and ctx.sink is None:
             d_weight = product.backward_weight(rows_RD, d_RH, start_E1, slice(None))
         elif needs_weight:
-            for experts in _blocks(weight_EDH):
+            for experts in expert_blocks(weight_EDH):
                 block = product.backward_weight(rows_RD, d_RH, start_E1, experts)
                 ctx.sink(experts.start, block)
         return d_rows, d_weight, None, None, None
 
 
-def _blocks(weight_EDH: Tensor) -> list[slice]:
+def expert_blocks(weight_EDH: Tensor) -> list[slice]:
+    """The experts whose gradients a sink gets together, block by block."""
     num_experts, *matrix = weight_EDH.shape
-    size = max(1, SINK_BLOCK_ELEMENTS // (matrix[0] * matrix[1]))
+    elements = SINK_BLOCK_ELEMENTS.get(weight_EDH.device.type, SINK_BLOCK_ELEMENTS_ELSEWHERE)
+    size = max(1, elements // (matrix[0] * matrix[1]))
     return [slice(e, min(e + size, num_experts)) for e in range(0, num_experts, size)]

@@ -25,8 +25,10 @@
 
 typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
 
-/* Rows of a matrix that a pass over the rows keeps in the first cache. */
-enum { DEPTH = 16 };
+enum {
+  DEPTH = 16, /* rows of a matrix that stay in the first cache while tokens pass */
+  ROWS = 32   /* tokens whose answers stay there while the matrix passes */
+};
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -93,7 +95,7 @@ INLINE void forward_rows(const int m, int add, int ahead, const REAL *x, long D,
     }
 }
 
-static void expert_forward(long n, const REAL *x, const REAL *w, REAL *out, long D, long H) {
+static void block_forward(long n, const REAL *x, const REAL *w, REAL *out, long D, long H) {
   for (long k = 0; k < D; k += DEPTH) {
     long depth = at_most(D - k, DEPTH);
     int ahead = k + 2 * DEPTH <= D;
@@ -141,19 +143,19 @@ INLINE void rows_of_columns(const int m, long columns, const REAL *g, const REAL
     for (long c = 0; c < columns; c++) rows_tile(m, 1, g, w + c * H, d + c, D, H);
 }
 
-static void expert_rows(long n, const REAL *g, const REAL *w, REAL *d, long D, long H) {
+static void block_rows(long n, const REAL *g, const REAL *w, REAL *d, long D, long H) {
   for (long k = 0; k < D; k += 4)
     for (long r = 0; r < n; r += 4)
       WITH_CONSTANT(rows_of_columns, at_most(n - r, 4), at_most(D - k, 4), g + r * H, w + k * H,
                     d + r * D + k, D, H)
 }
 
-/* out[height][width vectors] = x[n][height]^T g[n][...] */
-INLINE void weight_tile(const int height, const int width, int past_cache, long n, const REAL *x,
-                        long D, const REAL *g, REAL *out, long H) {
+/* out[height][width vectors] (+)= x[n][height]^T g[n][...] */
+INLINE void weight_tile(const int height, const int width, int add, int past_cache, long n,
+                        const REAL *x, long D, const REAL *g, REAL *out, long H) {
   vec sum[4][4];
   UNROLL for (int a = 0; a < height; a++) UNROLL for (int c = 0; c < width; c++)
-    sum[a][c] = (vec){0};
+    sum[a][c] = add ? *(const vec *)(out + a * H + c * LANES) : (vec){0};
   for (long r = 0; r < n; r++) {
     vec b[4];
     UNROLL for (int c = 0; c < width; c++) b[c] = *(const vec *)(g + r * H + c * LANES);
@@ -167,26 +169,26 @@ INLINE void weight_tile(const int height, const int width, int past_cache, long 
   }
 }
 
-INLINE void weight_columns(const int height, int past_cache, long n, const REAL *x, long D,
-                           const REAL *g, REAL *out, long H) {
+INLINE void weight_columns(const int height, int add, int past_cache, long n, const REAL *x,
+                           long D, const REAL *g, REAL *out, long H) {
   long j = 0;
   for (; j + 4 * LANES <= H; j += 4 * LANES)
-    weight_tile(height, 4, past_cache, n, x, D, g + j, out + j, H);
+    weight_tile(height, 4, add, past_cache, n, x, D, g + j, out + j, H);
   for (; j + LANES <= H; j += LANES)
-    weight_tile(height, 1, past_cache, n, x, D, g + j, out + j, H);
+    weight_tile(height, 1, add, past_cache, n, x, D, g + j, out + j, H);
   for (; j < H; j++)
     for (int a = 0; a < height; a++) {
-      REAL sum = 0;
+      REAL sum = add ? out[a * H + j] : 0;
       for (long r = 0; r < n; r++) sum += x[r * D + a] * g[r * H + j];
       out[a * H + j] = sum;
     }
 }
 
-static void expert_weight(int past_cache, long n, const REAL *x, const REAL *g, REAL *out, long D,
-                          long H) {
+static void block_weight(int add, int past_cache, long n, const REAL *x, const REAL *g, REAL *out,
+                         long D, long H) {
   long k = 0;
-  for (; k + 4 <= D; k += 4) weight_columns(4, past_cache, n, x + k, D, g, out + k * H, H);
-  for (; k < D; k++) weight_columns(1, past_cache, n, x + k, D, g, out + k * H, H);
+  for (; k + 4 <= D; k += 4) weight_columns(4, add, past_cache, n, x + k, D, g, out + k * H, H);
+  for (; k < D; k++) weight_columns(1, add, past_cache, n, x + k, D, g, out + k * H, H);
 }
 
 #define FOR_EXPERTS                                                                              \
@@ -196,13 +198,17 @@ static void expert_weight(int past_cache, long n, const REAL *x, const REAL *g, 
 
 void forward(long first, long last, const int64_t *start, long most, const REAL *x, const REAL *w,
              REAL *out, long D, long H) {
-  FOR_EXPERTS expert_forward(n, x + s * D, w + e * D * H, out + s * H, D, H);
+  FOR_EXPERTS
+    for (long r = s; r < s + n; r += ROWS)
+      block_forward(at_most(s + n - r, ROWS), x + r * D, w + e * D * H, out + r * H, D, H);
   }
 }
 
 void backward_rows(long first, long last, const int64_t *start, long most, const REAL *g,
                    const REAL *w, REAL *d, long D, long H) {
-  FOR_EXPERTS expert_rows(n, g + s * H, w + e * D * H, d + s * D, D, H);
+  FOR_EXPERTS
+    for (long r = s; r < s + n; r += ROWS)
+      block_rows(at_most(s + n - r, ROWS), g + r * H, w + e * D * H, d + r * D, D, H);
   }
 }
 
@@ -210,7 +216,11 @@ void backward_rows(long first, long last, const int64_t *start, long most, const
 void backward_weight(long first, long last, const int64_t *start, long most, const REAL *x,
                      const REAL *g, REAL *out, long D, long H, long origin, int past_cache) {
   past_cache = past_cache && H % LINE == 0 && (uintptr_t)out % 64 == 0;
-  FOR_EXPERTS expert_weight(past_cache, n, x + s * D, g + s * H, out + (e - origin) * D * H, D, H);
+  FOR_EXPERTS
+    REAL *matrix = out + (e - origin) * D * H;
+    block_weight(0, past_cache && n <= ROWS, at_most(n, ROWS), x + s * D, g + s * H, matrix, D, H);
+    for (long r = s + ROWS; r < s + n; r += ROWS)
+      block_weight(1, 0, at_most(s + n - r, ROWS), x + r * D, g + r * H, matrix, D, H);
   }
   FENCE();
 }

@@ -18,7 +18,7 @@ from moe.grouped.compiler import CompilerError, compiled
 
 SOURCE = Path(__file__).with_name("native.c")
 REALS = {torch.float32: "float", torch.float64: "double"}
-LARGE_EXPERT = 128
+LARGE_EXPERT = 256
 """Rows from which torch's own product, on all threads, is the faster one (see the benchmark)."""
 
 CHUNKS_PER_THREAD = 8
@@ -61,9 +61,18 @@ def _for_experts(work: Callable[[int, int], None], start_E1: Tensor, experts: ra
     num_chunks = max(1, min(num_threads * CHUNKS_PER_THREAD, len(experts) // 4))
     shares = torch.arange(1, num_chunks) * (int(cumulative[-1]) / num_chunks)
     inner = (torch.searchsorted(cumulative, shares) + experts.start).tolist()
-    chunks = list(pairwise([experts.start, *inner, experts.stop]))
+    chunks = iter(list(pairwise([experts.start, *inner, experts.stop])))
+
+    def work_off() -> None:
+        # Taking the next chunk is one step of the interpreter, so no two threads get the same.
+        for first, last in chunks:
+            work(first, last)
+
     # ctypes gives up the interpreter's lock during a call, so plain threads run side by side.
-    list(_threads(num_threads).map(lambda chunk: work(*chunk), chunks))
+    helpers = [_threads(num_threads).submit(work_off) for _ in range(num_threads - 1)]
+    work_off()
+    for helper in helpers:
+        helper.result()
 
 
 def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:

@@ -59,11 +59,16 @@ def _padded(rows: Tensor, start_E1: Tensor, group: Group) -> tuple[Tensor, Tenso
 
 def forward(rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
     """Each row times its expert's matrix, `[R, H]`."""
-    out_RH = rows_RD.new_zeros(rows_RD.shape[0], weight_EDH.shape[2])
+    out_RH = rows_RD.new_empty(rows_RD.shape[0], weight_EDH.shape[2])
+    out_RH[int(start_E1[-1]) :] = 0
     matrix_bytes = weight_EDH[:1].nbytes
     for group in _groups(start_E1, matrix_bytes, 0, weight_EDH.shape[0]):
+        weights = weight_EDH[group.experts]
+        if len(weights) == 1:
+            torch.mm(rows_RD[group.rows], weights[0], out=out_RH[group.rows])
+            continue
         padded, slot = _padded(rows_RD, start_E1, group)
-        out_RH[group.rows] = torch.bmm(padded, weight_EDH[group.experts]).flatten(0, 1)[slot]
+        out_RH[group.rows] = torch.bmm(padded, weights).flatten(0, 1)[slot]
     return out_RH
 
 
@@ -78,8 +83,11 @@ def backward_weight(rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, experts: sl
     out_EDH = rows_RD.new_empty(len(chosen), rows_RD.shape[1], d_RH.shape[1])
     matrix_bytes = out_EDH[:1].nbytes
     for group in _groups(start_E1, matrix_bytes, chosen.start, chosen.stop):
+        first, stop = group.experts.start - chosen.start, group.experts.stop - chosen.start
+        if stop - first == 1:
+            torch.mm(rows_RD[group.rows].mT, d_RH[group.rows], out=out_EDH[first])
+            continue
         rows, _ = _padded(rows_RD, start_E1, group)
         d_rows, _ = _padded(d_RH, start_E1, group)
-        inside = slice(group.experts.start - chosen.start, group.experts.stop - chosen.start)
-        torch.bmm(rows.mT, d_rows, out=out_EDH[inside])
+        torch.bmm(rows.mT, d_rows, out=out_EDH[first:stop])
     return out_EDH

@@ -1,4 +1,4 @@
-"""Gates: which expert answers for which case."""
+"""The softmax gate of 1991 as a function, cases last: for many small mixtures at once."""
 
 import torch
 from torch import Tensor

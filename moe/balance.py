@@ -1,0 +1,63 @@
+"""Losses that keep the experts' shares even. None is multiplied by a coefficient here.
+
+Shapes: T tokens, E experts.
+"""
+
+import torch
+from torch import Tensor
+
+EPSILON = 1e-10
+"""Added to the squared mean: the loss of a batch without tokens is zero, not a NaN."""
+
+
+def cv_squared(value_E: Tensor) -> Tensor:
+    """Squared coefficient of variation, a scalar: population variance over squared mean.
+
+    Source: Shazeer et al. (2017), section 4. The paper does not say which variance; its first
+    author's published code takes the population's and adds 1e-10 to the squared mean.
+    """
+    deviation_E = value_E - value_E.mean()
+    return deviation_E.square().mean() / (value_E.mean().square() + EPSILON)
+
+
+def importance_loss(importance_E: Tensor) -> Tensor:
+    """CV(Importance)^2, a scalar. Source: Shazeer et al. (2017), equation 7, without w_imp."""
+    return cv_squared(importance_E)
+
+
+def load_loss(load_E: Tensor) -> Tensor:
+    """CV(Load)^2, a scalar; it has a gradient where the load is the smooth estimator.
+
+    Source: Shazeer et al. (2017), equation 11, without w_load.
+    """
+    return cv_squared(load_E)
+
+
+def switch_loss(scores_TE: Tensor, count_E: Tensor) -> Tensor:
+    """E sum_i f_i P_i of a gate with one expert per token, a scalar: 1 for an even routing.
+
+    Source: Fedus, Zoph & Shazeer (2021), equations 4 to 6, without alpha.
+
+    Args:
+        scores_TE: the gate's probabilities, zeros for padded positions; P_i is their mean.
+        count_E: tokens per expert; f_i is the share of the tokens, and has no gradient.
+    """
+    num_tokens = count_E.sum().clamp(min=1)
+    share_E = (count_E / num_tokens).detach()
+    mean_E = scores_TE.sum(dim=0) / num_tokens
+    return count_E.shape[0] * (share_E * mean_E).sum()
+
+
+def z_loss(logits_TE: Tensor, mask_T: Tensor | None = None) -> Tensor:
+    """Mean over the real tokens of logsumexp(logits)^2, a scalar; keeps logits small.
+
+    Source: Zoph et al. (2022), "ST-MoE", equation 5, without its coefficient.
+
+    Args:
+        logits_TE: the gate's logits.
+        mask_T: True for real tokens, or None.
+    """
+    square_T = torch.logsumexp(logits_TE, dim=-1).square()
+    if mask_T is None:
+        return square_T.sum() / max(1, square_T.shape[0])
+    return square_T.masked_fill(~mask_T, 0.0).sum() / mask_T.sum().clamp(min=1)

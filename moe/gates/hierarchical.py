@@ -1,0 +1,124 @@
+"""The two-level noisy top-k gate: groups of experts, then experts inside the chosen groups.
+
+Shapes: T tokens, D features, a groups of b experts, E = a b; A copies of tokens, one per chosen
+group (see `moe.routing`), and R rows, the same copies sorted by group (see `moe.plan`). No tensor
+has T times E elements.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from moe.balance import load_loss
+from moe.dispatch import dispatch
+from moe.gates.base import Gate, even_routing, gate_weight
+from moe.gates.checks import check_at_least, check_divides, check_k
+from moe.gates.noisy import Choice, noisy_top_k, top_k
+from moe.gates.noisy_top_k import NoisyTopKGate
+from moe.gates.rows import in_order_of_assignments, sum_per_expert_of_rows
+from moe.grouped import Backend, chosen_backend, grouped_linear
+from moe.plan import Plan, plan
+from moe.routing import NO_EXPERT, Routing
+
+
+class HierarchicalGate(Gate):
+    """A noisy top-k gate over groups, and one inside each group that sees the group's tokens only.
+
+    An expert's id is group * b + its number inside the group; its weight is the product of both
+    gates' values. With one group the gate is `NoisyTopKGate`.
+
+    Source: Shazeer et al. (2017), appendix B. For noise outside training and the noise's epsilon
+    see `moe.gates.noisy_top_k.NoisyTopKGate`.
+
+    Attributes:
+        primary: the gate over the groups.
+        weight_aD2b: the groups' W_g at `[:, :, 0]`, their W_noise at `[:, :, 1]`.
+        num_groups: a.
+        k_experts: experts per token and chosen group.
+        backend: what multiplies tokens with their groups' weights.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_experts: int,
+        num_groups: int,
+        k_groups: int = 2,
+        k_experts: int = 2,
+        noise_epsilon: float = 0.0,
+        noise_in_evaluation: bool = False,
+        backend: Backend = Backend.auto,
+    ) -> None:
+        """Make the gate.
+
+        Args:
+            num_features: D.
+            num_experts: E, all groups together.
+            num_groups: a; must divide E.
+            k_groups: groups per token.
+            k_experts: experts per token and chosen group.
+            noise_epsilon: added to the noise's standard deviation.
+            noise_in_evaluation: whether there is noise outside training too.
+            backend: see `moe.grouped.backends`.
+        """
+        super().__init__(num_features, num_experts)
+        check_at_least(1, num_groups=num_groups)
+        check_divides(num_groups, num_experts)
+        check_k("k_groups", k_groups, num_groups, "num_groups")
+        group_size = num_experts // num_groups
+        check_k("k_experts", k_experts, group_size, "num_experts / num_groups")
+        self.num_groups = num_groups
+        self.group_size = group_size
+        self.k_experts = k_experts
+        self.backend = backend
+        self.primary = NoisyTopKGate(
+            num_features, num_groups, k_groups, noise_epsilon, noise_in_evaluation
+        )
+        weight_Da2b = gate_weight(num_features, num_groups, 2, group_size)
+        self.weight_aD2b = nn.Parameter(weight_Da2b.detach().transpose(0, 1).contiguous())
+
+    def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
+        """Route a flat batch; see `moe.gates.base.Gate`."""
+        primary = self.primary.route(tokens_TD, mask_T)
+        by_group = plan(primary)
+        choice = self._choice_inside(dispatch(tokens_TD, by_group), by_group)
+        expert_AK = self._expert_ids(primary.expert_A, choice, by_group)
+        inner_AK = in_order_of_assignments(torch.softmax(choice.logit_RK, dim=-1), by_group)
+        weight_AK = primary.weight_A.unsqueeze(-1) * inner_AK
+        load_E = self._load(primary, choice, by_group)
+        k = self.primary.k * self.k_experts
+        return even_routing(
+            expert_AK.view(-1, k),
+            weight_AK.view(-1, k),
+            mask_T,
+            load_E,
+            losses={"load": load_loss(load_E)},
+        )
+
+    def _choice_inside(self, rows_RD: Tensor, by_group: Plan) -> Choice:
+        weight_aD2b = self.weight_aD2b.to(rows_RD.dtype)
+        if not self.primary.has_noise:
+            logits_Rb = self._product(rows_RD, weight_aD2b[:, :, 0].contiguous(), by_group)
+            return top_k(logits_Rb, self.k_experts)
+        product_R2b = self._product(rows_RD, weight_aD2b.flatten(2), by_group)
+        noise_Rb = torch.randn_like(product_R2b[:, : self.group_size])
+        return noisy_top_k(product_R2b, noise_Rb, self.k_experts, self.primary.noise_epsilon)
+
+    def _product(self, rows_RD: Tensor, weight_aDH: Tensor, by_group: Plan) -> Tensor:
+        backend = chosen_backend(self.backend, rows_RD)
+        return grouped_linear(rows_RD, weight_aDH, by_group, backend)
+
+    def _expert_ids(self, group_A: Tensor, choice: Choice, by_group: Plan) -> Tensor:
+        inner_AK = choice.expert_RK.index_select(0, by_group.row_A)
+        group_A1 = group_A.unsqueeze(-1)
+        expert_AK = group_A1 * self.group_size + inner_AK
+        return torch.where(group_A1 == NO_EXPERT, NO_EXPERT, expert_AK)
+
+    def _load(self, primary: Routing, choice: Choice, by_group: Plan) -> Tensor:
+        """Load_H(i, j) = Load_primary(X)_i Load_i(X_i)_j / |X_i|, `[E]`: see appendix B."""
+        probability_Rb = choice.probability_RE
+        if probability_Rb is None:
+            probability_Rb = torch.zeros_like(choice.logit_RK[:, :1]).expand(-1, self.group_size)
+            probability_Rb = probability_Rb.scatter(1, choice.expert_RK, 1.0)
+        inside_ab = sum_per_expert_of_rows(probability_Rb, by_group)
+        share_a = primary.load_E / by_group.counts_E.clamp(min=1)
+        return (share_a.unsqueeze(-1) * inside_ab).flatten()

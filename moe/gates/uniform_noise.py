@@ -1,0 +1,72 @@
+"""The top-1 gate with uniform noise on its logits."""
+
+from enum import Enum
+
+import torch
+from torch import Tensor
+
+from moe.balance import switch_loss
+from moe.gates.base import Gate, count_load, even_routing, gate_weight, linear, without_padding
+from moe.gates.checks import check_at_least
+from moe.routing import Routing
+
+
+class GateValue(Enum):
+    """What multiplies the chosen expert's answer."""
+
+    probability = "as written"
+    noisy_logit = "as coded"
+
+
+class UniformNoiseGate(Gate):
+    """One expert per token: the largest logit after uniform noise.
+
+    Source: Chen et al. (2022), section 3: m* = argmax_m h_m + r_m with r_m uniform in [0, 1), and
+    the expert's answer multiplied by softmax(h)_m*, which the noise does not enter. The authors'
+    code multiplies by h_m* + r_m instead. An input of several patches is the sum of its patches.
+
+    The loss `switch` is that of Fedus et al. (2021) on the values: on probabilities, or on noisy
+    logits as in the authors' code.
+
+    Attributes:
+        weight_DE: the router's weights, zeros at first.
+        value: what multiplies the expert's answer.
+        noise_scale: the noise is uniform from 0 up to it.
+        noise_in_evaluation: whether there is noise outside training too.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_experts: int,
+        value: GateValue = GateValue.probability,
+        noise_scale: float = 1.0,
+        noise_in_evaluation: bool = False,
+    ) -> None:
+        """Make the gate; for the arguments see the class."""
+        super().__init__(num_features, num_experts)
+        check_at_least(0, noise_scale=noise_scale)
+        self.value = value
+        self.noise_scale = noise_scale
+        self.noise_in_evaluation = noise_in_evaluation
+        self.weight_DE = gate_weight(num_features, num_experts)
+
+    def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
+        """Route a flat batch; see `moe.gates.base.Gate`."""
+        logits_TE = linear(tokens_TD, self.weight_DE)
+        probabilities_TE = torch.softmax(logits_TE, dim=-1)
+        noisy_TE = logits_TE
+        if self.training or self.noise_in_evaluation:
+            noisy_TE = logits_TE + self.noise_scale * torch.rand_like(logits_TE)
+        is_probability = self.value is GateValue.probability
+        value_TE = probabilities_TE if is_probability else noisy_TE
+        expert_T1 = noisy_TE.argmax(dim=-1, keepdim=True)
+        load_E = count_load(expert_T1, mask_T, self.num_experts)
+        return even_routing(
+            expert_T1,
+            value_TE.gather(-1, expert_T1),
+            mask_T,
+            load_E,
+            probabilities_TE=probabilities_TE,
+            losses={"switch": switch_loss(without_padding(value_TE, mask_T, 0.0), load_E)},
+        )

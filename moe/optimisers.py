@@ -1,0 +1,219 @@
+"""The optimiser that lets thousands of experts fit into memory.
+
+Source: Shazeer et al. (2017), appendix D. Shapes: E experts with one D x H matrix each.
+"""
+
+from collections.abc import Callable
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from moe.grouped.linear import expert_blocks
+from moe.rounding import reproducible_generator, round_stochastically
+from moe.second_moment import Rule, factored_update, full_update
+from moe.stacked import StackedLinear
+
+WEIGHT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
+
+
+class FactoredAdam(torch.optim.Optimizer):
+    """Adam with beta1 = 0 and the second moment of a matrix kept as row and column averages.
+
+    For the formula see `moe.second_moment`. A parameter of three or more dimensions is a stack of
+    matrices (the last two dimensions), each with its own averages; one of fewer than two keeps its
+    second moment in full. Averages and arithmetic are float32 (float64 for float64 weights).
+
+    The paper names neither beta2 nor eps nor a bias correction. The defaults here are those of the
+    optimiser that its first author published afterwards (tensor2tensor, utils/diet.py).
+
+    In the backward pass: after `attach(layer)` the layer's weights are updated as soon as their
+    gradient is known, block by block, so that it is never stored. The price: nothing that needs
+    all gradients before the first update, such as clipping by their global norm, is possible, and
+    every attached layer runs once per `step()` (no accumulation over batches). Learning rates are
+    those in force during the backward pass, so schedulers step after `step()`, as always.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float = 1e-3,
+        beta2: float = 0.98,
+        eps: float = 1e-10,
+        bias_correction: bool = True,
+        stochastic_rounding: bool = False,
+        seed: int = 0,
+    ) -> None:
+        """Make the optimiser and its averages.
+
+        Args:
+            params: parameters or groups of them, as for any optimiser.
+            lr: the step size.
+            beta2: decay of the averages, at least 0 and below 1.
+            eps: added to the root of the second moment, above 0.
+            bias_correction: divide the second moment by 1 - beta2^t.
+            stochastic_rounding: how bfloat16 weights are rounded, see `moe.rounding`; no effect on
+                other dtypes.
+            seed: of the rounding. Ranks that hold different experts may share it.
+
+        Raises:
+            ValueError: an argument out of range, or weights of a dtype or layout not supported.
+        """
+        if not (lr >= 0 and 0 <= beta2 < 1 and eps > 0):
+            raise ValueError(
+                f"lr {lr}, beta2 {beta2}, eps {eps}: needed are lr >= 0, 0 <= beta2 < 1, eps > 0"
+            )
+        self._sinks: dict[Tensor, _Sink] = {}
+        self._seed = seed
+        rounding = {"bias_correction": bias_correction, "stochastic_rounding": stochastic_rounding}
+        super().__init__(params, {"lr": lr, "beta2": beta2, "eps": eps, **rounding})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add parameters, with zero averages; see `torch.optim.Optimizer`."""
+        super().add_param_group(param_group)
+        for weight in self.param_groups[-1]["params"]:
+            _check_weight(weight)
+            self.state[weight] = {"step": 0, **_zero_averages(weight)}
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update the parameters that have a gradient; attached ones have had their update.
+
+        Raises:
+            RuntimeError: an attached parameter has a gradient of another origin as well.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for number, group in enumerate(self.param_groups):
+            for place, weight in enumerate(group["params"]):
+                updated = self._step_one(weight, number, place)
+                self.state[weight]["step"] += updated
+        return loss
+
+    def attach(self, layer: StackedLinear) -> None:
+        """Update a layer's weights during the backward pass, without storing their gradient.
+
+        Raises:
+            ValueError: the weights are not among this optimiser's parameters.
+        """
+        for number, group in enumerate(self.param_groups):
+            for place, weight in enumerate(group["params"]):
+                if weight is layer.weight:
+                    layer.sink = self._sinks[weight] = _Sink(self, weight, number, place)
+                    return
+        raise ValueError("the layer's weights are not among the optimiser's parameters")
+
+    def detach(self, layer: StackedLinear) -> None:
+        """Give the layer ordinary gradients again."""
+        layer.sink = None
+        self._sinks.pop(layer.weight, None)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over another optimiser's groups, averages and time."""
+        super().load_state_dict(state_dict)
+        # torch casts averages to the weights' dtype, in which bfloat16 averages would stand still.
+        keys = [key for group in state_dict["param_groups"] for key in group["params"]]
+        weights = [weight for group in self.param_groups for weight in group["params"]]
+        for key, weight in zip(keys, weights, strict=True):
+            for name, value in state_dict["state"].get(key, {}).items():
+                if isinstance(value, Tensor):
+                    self.state[weight][name] = value.to(weight.device, _arithmetic(weight))
+
+    def _step_one(self, weight: Tensor, number: int, place: int) -> bool:
+        sink = self._sinks.get(weight)
+        if sink is not None and weight.grad is not None:
+            raise RuntimeError(
+                "a parameter that is updated in the backward pass also has a gradient from "
+                "elsewhere; detach its layer to add both up"
+            )
+        if sink is not None:
+            return sink.finish()
+        if weight.grad is None:
+            return False
+        if weight.dim() < 2:
+            self._update_block(weight, weight.grad, number, place, slice(None))
+            return True
+        gradient_EDH = weight.grad.reshape(-1, *weight.shape[-2:])
+        for experts in expert_blocks(gradient_EDH):
+            self._update_block(weight, gradient_EDH[experts], number, place, experts)
+        return True
+
+    def _update_block(
+        self, weight: Tensor, gradient: Tensor, number: int, place: int, experts: slice
+    ) -> None:
+        group, state = self.param_groups[number], self.state[weight]
+        time = state["step"] + 1
+        correction = 1 - group["beta2"] ** time if group["bias_correction"] else 1.0
+        rule = Rule(float(group["lr"]), group["beta2"], group["eps"], correction)
+        # `.data`: autograd's own complaint about changed weights would come before a clearer one.
+        stored = weight.data if weight.dim() < 2 else _stack(weight.data)[experts]
+        exact, gradient = stored.to(_arithmetic(weight)), gradient.to(_arithmetic(weight))
+        if weight.dim() < 2:
+            full_update(exact, gradient, state["square"], rule)
+        else:
+            averages = state["row"][experts], state["column"][experts]
+            factored_update(exact, gradient, *averages, rule)
+        if weight.dtype is torch.bfloat16 and group["stochastic_rounding"]:
+            key = (self._seed, number, place, time, experts.start or 0)
+            exact = round_stochastically(exact, reproducible_generator(weight.device, *key))
+        if exact is not stored:
+            stored.copy_(exact)
+
+
+class _Sink:
+    """Updates the blocks of one layer's weights as the backward pass hands them over."""
+
+    def __init__(self, optimiser: FactoredAdam, weight: Tensor, number: int, place: int) -> None:
+        self._optimiser, self._weight, self._where = optimiser, weight, (number, place)
+        self._taken: set[int] = set()
+
+    @torch.no_grad()
+    def __call__(self, first: int, gradient_BDH: Tensor) -> None:
+        if first in self._taken:
+            raise RuntimeError(
+                f"the gradient of experts from {first} on came twice before step(): a layer that "
+                "is updated in the backward pass can neither be used twice in one graph nor "
+                "accumulate gradients over batches; detach it for that"
+            )
+        self._taken.add(first)
+        experts = slice(first, first + gradient_BDH.shape[0])
+        self._optimiser._update_block(self._weight, gradient_BDH, *self._where, experts)
+
+    def finish(self) -> bool:
+        """Forget the blocks; tells whether any came."""
+        came = bool(self._taken)
+        self._taken.clear()
+        return came
+
+
+def _check_weight(weight: Tensor) -> None:
+    if weight.dtype not in WEIGHT_DTYPES:
+        raise ValueError(f"weights of {weight.dtype}; supported are {WEIGHT_DTYPES}")
+    if not weight.is_contiguous():
+        raise ValueError(f"weights of shape {list(weight.shape)} must be contiguous")
+
+
+def _arithmetic(weight: Tensor) -> torch.dtype:
+    return torch.promote_types(weight.dtype, torch.float32)
+
+
+def _stack(weight: Tensor) -> Tensor:
+    return weight.view(-1, *weight.shape[-2:])
+
+
+def _zero_averages(weight: Tensor) -> dict[str, Tensor]:
+    options = {"dtype": _arithmetic(weight), "device": weight.device}
+    if weight.dim() < 2:
+        return {"square": torch.zeros(weight.shape, **options)}
+    num_matrices, num_rows, num_columns = _stack(weight).shape
+    return {
+        "row": torch.zeros(num_matrices, num_rows, **options),
+        "column": torch.zeros(num_matrices, num_columns, **options),
+    }
