@@ -79,7 +79,7 @@ class MoE(nn.Module):
         rows_RO = cast(Experts, self.experts)(dispatch(tokens_TD, where), where)
         outputs_TO = combine(rows_RO, routing.weight_A, where)
         self._check("outputs", outputs_TO)
-        return MoEOutput(outputs_TO.view(*inputs.shape[:-1], -1), routing, where)
+        return MoEOutput(outputs_TO.view(*inputs.shape[:-1], outputs_TO.shape[-1]), routing, where)
 
     def _check(self, name: str, tensor: Tensor) -> None:
         if self.check_finite and not torch.isfinite(tensor).all():

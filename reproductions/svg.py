@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 _PIXELS_PER_POINT = 96 / 72
+# Squeezed into the width of a phone, the print of a wider picture would be under six pixels high.
+_WIDE = 500 * _PIXELS_PER_POINT
 _ROOT_STYLE = (
     "stroke-linejoin: round; stroke-linecap: butt; "
     "font-family: system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif"
@@ -35,6 +37,8 @@ def tidy_svg(svg: str, *, label: str, ink: str, paper: str) -> str:
         _shorten(element)
     width = float(root.attrib.pop("width").removesuffix("pt")) * _PIXELS_PER_POINT
     root.attrib.pop("height")
+    if width > _WIDE:
+        root.set("class", "wide")
     root.set("role", "img")
     root.set("aria-label", label)
     # matplotlib sets the line ends in a style sheet, which would apply to the whole page.

@@ -56,7 +56,8 @@ def noisy_top_k(
     """
     least = max(noise_epsilon, SMALLEST_DEVIATION)
     if k < noise_RE.shape[-1]:
-        return Choice(*_NoisyTopK.apply(product_R2E, noise_RE, k, least))
+        chosen = _NoisyTopK.apply(product_R2E, noise_RE, k, least)  # type: ignore[no-untyped-call]
+        return Choice(*chosen)
     clean_RE, raw_RE = product_R2E.chunk(2, dim=-1)
     logits_RE = clean_RE + noise_RE * (F.softplus(raw_RE) + least)
     return top_k(logits_RE, k)._replace(probability_RE=torch.ones_like(noise_RE))

@@ -14,13 +14,13 @@ from moe.plan import Plan
 
 def in_order_of_assignments(value_R: Tensor, plan: Plan) -> Tensor:
     """Bring `[R, ...]` into the order of the assignments, `[A, ...]`; differentiable."""
-    value_A: Tensor = _Reorder.apply(value_R, plan)
+    value_A: Tensor = _Reorder.apply(value_R, plan)  # type: ignore[no-untyped-call]
     return value_A
 
 
 def sum_per_expert_of_rows(value_RB: Tensor, plan: Plan) -> Tensor:
     """Sum the rows of each expert, `[E, B]`; differentiable. Rows of no expert are left out."""
-    value_EB: Tensor = _SumPerExpert.apply(value_RB, plan)
+    value_EB: Tensor = _SumPerExpert.apply(value_RB, plan)  # type: ignore[no-untyped-call]
     return value_EB
 
 

@@ -9,6 +9,7 @@
  * of more than `most` rows, for which a library's matrix product is faster.
  */
 #include <stdint.h>
+#include <string.h>
 
 #ifndef REAL
 #define REAL float
@@ -27,7 +28,9 @@ typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_a
 
 enum {
   DEPTH = 16, /* rows of a matrix that stay in the first cache while tokens pass */
-  ROWS = 32   /* tokens whose answers stay there while the matrix passes */
+  ROWS = 32,  /* tokens whose answers stay there while the matrix passes */
+  PACK = 20,  /* tokens from which copying a panel of the matrix together pays */
+  DEEP = 1024 /* the most rows of a matrix whose panel fits the second cache */
 };
 
 #ifdef __x86_64__
@@ -63,15 +66,15 @@ INLINE long at_most(long value, long limit) { return value < limit ? value : lim
 
 /* out[m][width vectors] (+)= x[m][depth] w[depth][...] */
 INLINE void forward_tile(const int m, const int width, int add, int ahead, const REAL *x, long D,
-                         long depth, const REAL *w, REAL *out, long H) {
+                         long depth, const REAL *w, long stride, REAL *out, long H) {
   vec sum[8][2];
   UNROLL for (int r = 0; r < m; r++) UNROLL for (int c = 0; c < width; c++)
     sum[r][c] = add ? *(const vec *)(out + r * H + c * LANES) : (vec){0};
   for (long k = 0; k < depth; k++) {
     vec b[2];
     UNROLL for (int c = 0; c < width; c++) {
-      b[c] = *(const vec *)(w + k * H + c * LANES);
-      if (ahead) __builtin_prefetch(w + (k + DEPTH) * H + c * LANES, 0, 2);
+      b[c] = *(const vec *)(w + k * stride + c * LANES);
+      if (ahead) __builtin_prefetch(w + (k + DEPTH) * stride + c * LANES, 0, 2);
     }
     UNROLL for (int r = 0; r < m; r++) UNROLL for (int c = 0; c < width; c++)
       sum[r][c] += x[r * D + k] * b[c];
@@ -84,9 +87,9 @@ INLINE void forward_rows(const int m, int add, int ahead, const REAL *x, long D,
                          const REAL *w, REAL *out, long H) {
   long j = 0;
   for (; j + 2 * LANES <= H; j += 2 * LANES)
-    forward_tile(m, 2, add, ahead, x, D, depth, w + j, out + j, H);
+    forward_tile(m, 2, add, ahead, x, D, depth, w + j, H, out + j, H);
   for (; j + LANES <= H; j += LANES)
-    forward_tile(m, 1, add, ahead, x, D, depth, w + j, out + j, H);
+    forward_tile(m, 1, add, ahead, x, D, depth, w + j, H, out + j, H);
   for (; j < H; j++)
     for (int r = 0; r < m; r++) {
       REAL sum = add ? out[r * H + j] : 0;
@@ -103,6 +106,30 @@ static void block_forward(long n, const REAL *x, const REAL *w, REAL *out, long 
       WITH_CONSTANT(forward_rows, at_most(n - r, 8), k > 0, ahead && r == 0, x + r * D + k, D,
                     depth, w + k * H, out + r * H, H)
   }
+}
+
+INLINE void packed_rows(const int m, const REAL *x, long D, const REAL *panel, REAL *out, long H) {
+  forward_tile(m, 2, 0, 0, x, D, D, panel, 2 * LANES, out, H);
+}
+
+/* With many tokens a panel of the matrix is copied together first: its rows lie a power of two
+ * apart, so that they would compete for the same few places in the first cache. */
+static void packed_forward(long n, const REAL *x, const REAL *w, REAL *out, long D, long H) {
+  REAL panel[DEEP * 2 * LANES] __attribute__((aligned(64)));
+  for (long j = 0; j < H; j += 2 * LANES) {
+    for (long k = 0; k < D; k++) memcpy(panel + k * 2 * LANES, w + k * H + j, 2 * BYTES);
+    for (long r = 0; r < n; r += 8)
+      WITH_CONSTANT(packed_rows, at_most(n - r, 8), x + r * D, D, panel, out + r * H + j, H)
+  }
+}
+
+static void expert_forward(long n, const REAL *x, const REAL *w, REAL *out, long D, long H) {
+  if (n >= PACK && D <= DEEP && H % (2 * LANES) == 0) {
+    packed_forward(n, x, w, out, D, H);
+    return;
+  }
+  for (long r = 0; r < n; r += ROWS)
+    block_forward(at_most(n - r, ROWS), x + r * D, w, out + r * H, D, H);
 }
 
 INLINE REAL total(vec value) {
@@ -198,9 +225,7 @@ static void block_weight(int add, int past_cache, long n, const REAL *x, const R
 
 void forward(long first, long last, const int64_t *start, long most, const REAL *x, const REAL *w,
              REAL *out, long D, long H) {
-  FOR_EXPERTS
-    for (long r = s; r < s + n; r += ROWS)
-      block_forward(at_most(s + n - r, ROWS), x + r * D, w + e * D * H, out + r * H, D, H);
+  FOR_EXPERTS expert_forward(n, x + s * D, w + e * D * H, out + s * H, D, H);
   }
 }
 

@@ -21,7 +21,7 @@ def _rows_of_tile(
     num_rows: tl.tensor,
     num_experts: tl.tensor,
     BLOCK_M: tl.constexpr,
-):
+) -> tuple[tl.tensor, tl.tensor, tl.tensor]:
     """Find a tile's expert, its first row and the end of its expert's rows.
 
     Rows of no expert are those of an expert numbered `num_experts`.
@@ -51,7 +51,7 @@ def _product(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-):
+) -> tl.tensor:
     """Multiply rows, given by their addresses, by BLOCK_N columns of a matrix."""
     n_N = tl.arange(0, BLOCK_N)
     k_K = tl.arange(0, BLOCK_K)
@@ -95,7 +95,7 @@ def rows_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-):
+) -> None:
     """Multiply each row by its expert's matrix, one tile per program.
 
     What may follow the product, before it is rounded and stored:
@@ -113,22 +113,25 @@ def rows_kernel(
     )
     if first >= end:
         return
-    row_M = first + tl.arange(0, BLOCK_M)
     column = block.to(tl.int64) * BLOCK_N
-    n_N = column + tl.arange(0, BLOCK_N)
-    is_row_M = row_M < end
-    is_inside_MN = is_row_M[:, None] & (n_N < N)[None, :]
-    at_MN = row_M[:, None] * N + n_N[None, :]
+    m_M = tl.arange(0, BLOCK_M)
+    n_N = tl.arange(0, BLOCK_N)
+    is_row_M = m_M < end - first
+    is_inside_MN = is_row_M[:, None] & (n_N < N - column)[None, :]
+    corner = first * N + column
+    at_MN = m_M[:, None] * N + n_N[None, :]
+    scale_corner = block.to(tl.int64) * num_rows + first
     if expert == num_experts:
-        tl.store(out_RN + at_MN, tl.zeros((BLOCK_M, BLOCK_N), tl.float32), mask=is_inside_MN)
-        if scale_gradient_BR is not None:
-            at_M = scale_gradient_BR + block.to(tl.int64) * num_rows + row_M
-            tl.store(at_M, tl.zeros((BLOCK_M,), tl.float32), mask=is_row_M)
+        zero_MN = tl.zeros((BLOCK_M, BLOCK_N), out_RN.dtype.element_ty)
+        tl.store(out_RN + corner + at_MN, zero_MN, mask=is_inside_MN)
+        if hidden_RN is not None:
+            zero_M = tl.zeros((BLOCK_M,), tl.float32)
+            tl.store(scale_gradient_BR + scale_corner + m_M, zero_M, mask=is_row_M)
         return
 
     # Rows past the end are read as the last one, which needs no mask, and never stored.
-    from_M = tl.minimum(row_M, end - 1)
-    source_M = from_M if index_R is None else tl.load(index_R + from_M).to(tl.int64)
+    row_M = tl.minimum(first + m_M, end - 1)
+    source_M = row_M if index_R is None else tl.load(index_R + row_M).to(tl.int64)
     out_MN = _product(
         source_XK + source_M * K,
         weight_EKN + expert.to(tl.int64) * stride_E + column * stride_N,
@@ -143,15 +146,16 @@ def rows_kernel(
         BLOCK_K,
     )
     if hidden_RN is not None:
-        hidden_MN = tl.load(hidden_RN + at_MN, mask=is_inside_MN, other=0.0).to(tl.float32)
-        at_M = scale_gradient_BR + block.to(tl.int64) * num_rows + row_M
-        tl.store(at_M, tl.sum(out_MN * hidden_MN, axis=1), mask=is_row_M)
+        hidden_MN = tl.load(hidden_RN + corner + at_MN, mask=is_inside_MN, other=0.0)
+        inner_M = tl.sum(out_MN * hidden_MN.to(tl.float32), axis=1)
+        tl.store(scale_gradient_BR + scale_corner + m_M, inner_M, mask=is_row_M)
         out_MN = tl.where(hidden_MN > 0, out_MN, 0.0)
     if RECTIFY:
         out_MN = tl.maximum(out_MN, 0.0)
     if scale_R is not None:
-        out_MN *= tl.load(scale_R + from_M).to(tl.float32)[:, None]
-    tl.store(out_RN + at_MN, out_MN.to(out_RN.dtype.element_ty), mask=is_inside_MN)
+        out_MN *= tl.load(scale_R + row_M).to(tl.float32)[:, None]
+    out_MN = out_MN.to(out_RN.dtype.element_ty)
+    tl.store(out_RN + corner + at_MN, out_MN, mask=is_inside_MN)
 
 
 @triton.jit
@@ -168,7 +172,7 @@ def weight_kernel(
     BLOCK_M: tl.constexpr,
     BLOCK_N: tl.constexpr,
     BLOCK_K: tl.constexpr,
-):
+) -> None:
     """Add up each expert's outer products of rows and their gradients, one tile per program.
 
     The rows are walked in order, BLOCK_K at a time: the same sum in every run.

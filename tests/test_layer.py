@@ -1,0 +1,144 @@
+"""Laws of the whole layer: it equals one expert after the other, for any routing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from moe.layer import MoE
+from moe.plan import plan
+from moe.routing import Routing
+from moe.stacked import ConvolutionalExperts, FeedForwardExperts, ModuleExperts, StackedLinear
+from tests.core import plain_mixture, random_routing
+
+
+class FixedGate(nn.Module):
+    """Gives the routing that it was made with."""
+
+    def __init__(self, routing: Routing) -> None:
+        super().__init__()
+        self.routing, self.num_experts = routing, routing.num_experts
+
+    def forward(self, inputs: Tensor, mask: Tensor | None) -> Routing:
+        return self.routing
+
+
+def _gradients(output: Tensor, *inputs: Tensor) -> list[Tensor]:
+    # An upstream gradient that differs from element to element.
+    weight = torch.linspace(-1, 1, output.numel(), dtype=output.dtype).view_as(output)
+    return list(torch.autograd.grad((output * weight).sum(), inputs))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    num_tokens=st.integers(1, 9),
+    num_experts=st.integers(1, 6),
+    k=st.integers(1, 6),
+    skew=st.sampled_from([0.0, 1.0, 9.0]),
+    idle=st.sampled_from([0.0, 0.3, 1.0]),
+    seed=st.integers(0, 999),
+)
+def test_the_layer_equals_one_assignment_after_the_other(
+    num_tokens: int, num_experts: int, k: int, skew: float, idle: float, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    routing = random_routing(num_tokens, num_experts, min(k, num_experts), skew, idle)
+    experts = FeedForwardExperts(num_experts, 3, 5, dtype=torch.float64)
+    tokens = torch.randn(num_tokens, 3, dtype=torch.float64, requires_grad=True)
+    got = MoE(FixedGate(routing), experts)(tokens).outputs
+    inputs = (tokens, routing.weight_A, experts.first.weight, experts.second.weight)
+    expected = plain_mixture(tokens, routing, *inputs[2:])
+    torch.testing.assert_close(got, expected)
+    if got.requires_grad and expected.requires_grad:
+        torch.testing.assert_close(_gradients(got, *inputs), _gradients(expected, *inputs))
+
+
+def test_no_tokens_give_no_outputs_and_zero_gradients() -> None:
+    experts = FeedForwardExperts(3, 2, 4)
+    layer = MoE(FixedGate(random_routing(0, 3, 1, dtype=torch.float32)), experts)
+    outputs = layer(torch.zeros(0, 2)).outputs
+    outputs.sum().backward()
+    assert outputs.shape == (0, 2)
+    assert torch.equal(experts.first.weight.grad, torch.zeros(3, 2, 4))
+
+
+def test_leading_dimensions_are_kept() -> None:
+    routing = random_routing(6, 3, 2, dtype=torch.float32)
+    layer = MoE(FixedGate(routing), FeedForwardExperts(3, 4, 5, num_outputs=7))
+    tokens = torch.randn(2, 3, 4)
+    assert layer(tokens).outputs.shape == (2, 3, 7)
+    torch.testing.assert_close(layer(tokens).outputs.view(6, 7), layer(tokens.view(6, 4)).outputs)
+
+
+def test_modules_as_experts_equal_stacked_experts() -> None:
+    torch.manual_seed(0)
+    routing = random_routing(9, 4, 2, idle=0.2, dtype=torch.float32)
+    stacked = StackedLinear(4, 3, 2)
+    modules = [nn.Linear(3, 2, bias=False) for _ in range(4)]
+    for module, weight in zip(modules, stacked.weight, strict=True):
+        module.weight.data = weight.detach().T.clone()
+    tokens = torch.randn(9, 3)
+    expected = MoE(FixedGate(routing), stacked)(tokens).outputs
+    got = MoE(FixedGate(routing), ModuleExperts(modules))(tokens).outputs
+    torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.parametrize("num_outputs", [None, 2])
+def test_convolutional_experts_follow_their_formula(num_outputs: int | None) -> None:
+    torch.manual_seed(0)
+    routing = random_routing(5, 3, 1, dtype=torch.float32)
+    experts = ConvolutionalExperts(3, 4, 6, 8, lambda z: z**3, num_outputs)
+    patches = torch.randn(5, 4, 6)
+    where = plan(routing)
+    got = experts(patches.flatten(1)[where.token_R], where)
+    for row, token in enumerate(where.token_R.tolist()):
+        expert = int(routing.expert_A[where.assignment_R[row]])
+        hidden = ((patches[token] @ experts.filters.weight[expert]) ** 3).sum(0)
+        read_out = torch.ones(8, 1)
+        if experts.read_out is not None:
+            read_out = experts.read_out.weight[expert]
+        torch.testing.assert_close(got[row], hidden @ read_out)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_check_finite_names_the_tensor(bad: float) -> None:
+    routing = random_routing(2, 3, 2, dtype=torch.float32)
+    layer = MoE(FixedGate(routing), FeedForwardExperts(3, 2, 2), check_finite=True)
+    with pytest.raises(ValueError, match="inputs hold 1 NaN or infinite of 4"):
+        layer(torch.tensor([[1.0, bad], [0.0, 0.0]]))
+    broken = replace(routing, weight_A=torch.full((4,), bad))
+    with pytest.raises(ValueError, match="gate's values"):
+        MoE(FixedGate(broken), FeedForwardExperts(3, 2, 2), check_finite=True)(torch.ones(2, 2))
+
+
+def test_gate_and_experts_must_agree_on_their_number() -> None:
+    with pytest.raises(ValueError, match="3 experts, but there are 4"):
+        MoE(FixedGate(random_routing(2, 3, 2)), FeedForwardExperts(4, 2, 2))
+
+
+def test_rows_of_the_wrong_width_are_refused() -> None:
+    layer = MoE(FixedGate(random_routing(2, 3, 2)), FeedForwardExperts(3, 5, 2))
+    with pytest.raises(ValueError, match="5 inputs got rows of 4"):
+        layer(torch.zeros(2, 4))
+
+
+def test_a_mask_of_the_wrong_shape_is_refused() -> None:
+    layer = MoE(FixedGate(random_routing(2, 3, 2)), FeedForwardExperts(3, 4, 2))
+    with pytest.raises(ValueError, match=r"\[3\].*\[2\]"):
+        layer(torch.zeros(2, 4), torch.ones(3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("size", ["num_experts", "num_inputs", "num_hidden"])
+def test_sizes_below_one_are_refused(size: str) -> None:
+    sizes = {"num_experts": 2, "num_inputs": 2, "num_hidden": 2, size: 0}
+    with pytest.raises(ValueError, match="must be at least 1"):
+        FeedForwardExperts(**sizes)
+
+
+def test_the_papers_expert_has_two_million_parameters() -> None:
+    # Shazeer et al. (2017), appendix E: 512 x 2048 x 2, stated as 2M per expert.
+    experts = FeedForwardExperts(2, 512, 2048, device="meta")
+    assert sum(weight.numel() for weight in experts.parameters()) == 2 * 2_097_152
