@@ -87,12 +87,12 @@ def memory_plan(
         keeps_gradients: false where weights are updated in the backward pass.
         master_weights: whether the optimiser keeps a float32 copy of the weights.
     """
-    shapes = [tuple(shape) for shape in shapes]
-    num_parameters = sum(map(prod, shapes))
+    sizes = [tuple(shape) for shape in shapes]
+    num_parameters = sum(prod(size) for size in sizes)
     exact = torch.promote_types(dtype, torch.float32)
     moments = {OptimiserState.none: 0, OptimiserState.second_moment: 1, OptimiserState.adam: 2}
     if state is OptimiserState.factored:
-        optimiser = sum(map(_num_averages, shapes)) * exact.itemsize
+        optimiser = sum(map(_num_averages, sizes)) * exact.itemsize
     else:
         of_state = exact if master_weights else dtype
         optimiser = num_parameters * moments[state] * of_state.itemsize

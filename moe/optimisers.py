@@ -12,7 +12,7 @@ from torch.optim.optimizer import ParamsT
 
 from moe.grouped.linear import expert_blocks
 from moe.rounding import reproducible_generator, round_stochastically
-from moe.second_moment import Rule, factored_update, full_update
+from moe.second_moment import Rule, arithmetic_dtype, in_matrices, update, zero_averages
 from moe.stacked import StackedLinear
 
 WEIGHT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
@@ -74,7 +74,7 @@ class FactoredAdam(torch.optim.Optimizer):
         super().add_param_group(param_group)
         for weight in self.param_groups[-1]["params"]:
             _check_weight(weight)
-            self.state[weight] = {"step": 0, **_zero_averages(weight)}
+            self.state[weight] = {"step": 0, **zero_averages(weight)}
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -124,7 +124,7 @@ class FactoredAdam(torch.optim.Optimizer):
         for key, weight in zip(keys, weights, strict=True):
             for name, value in state_dict["state"].get(key, {}).items():
                 if isinstance(value, Tensor):
-                    self.state[weight][name] = value.to(weight.device, _arithmetic(weight))
+                    self.state[weight][name] = value.to(weight.device, arithmetic_dtype(weight))
 
     def _step_one(self, weight: Tensor, number: int, place: int) -> bool:
         sink = self._sinks.get(weight)
@@ -137,12 +137,9 @@ class FactoredAdam(torch.optim.Optimizer):
             return sink.finish()
         if weight.grad is None:
             return False
-        if weight.dim() < 2:
-            self._update_block(weight, weight.grad, number, place, slice(None))
-            return True
-        gradient_EDH = weight.grad.reshape(-1, *weight.shape[-2:])
-        for experts in expert_blocks(gradient_EDH):
-            self._update_block(weight, gradient_EDH[experts], number, place, experts)
+        gradient = in_matrices(weight.grad)
+        for experts in expert_blocks(gradient) if gradient.dim() == 3 else [slice(None)]:
+            self._update_block(weight, gradient[experts], number, place, experts)
         return True
 
     def _update_block(
@@ -152,14 +149,11 @@ class FactoredAdam(torch.optim.Optimizer):
         time = state["step"] + 1
         correction = 1 - group["beta2"] ** time if group["bias_correction"] else 1.0
         rule = Rule(float(group["lr"]), group["beta2"], group["eps"], correction)
+        averages = {name: value[experts] for name, value in state.items() if name != "step"}
         # `.data`: autograd's own complaint about changed weights would come before a clearer one.
-        stored = weight.data if weight.dim() < 2 else _stack(weight.data)[experts]
-        exact, gradient = stored.to(_arithmetic(weight)), gradient.to(_arithmetic(weight))
-        if weight.dim() < 2:
-            full_update(exact, gradient, state["square"], rule)
-        else:
-            averages = state["row"][experts], state["column"][experts]
-            factored_update(exact, gradient, *averages, rule)
+        stored = in_matrices(weight.data)[experts]
+        exact = stored.to(arithmetic_dtype(weight))
+        update(exact, gradient.to(exact.dtype), averages, rule)
         if weight.dtype is torch.bfloat16 and group["stochastic_rounding"]:
             key = (self._seed, number, place, time, experts.start or 0)
             exact = round_stochastically(exact, reproducible_generator(weight.device, *key))
@@ -198,22 +192,3 @@ def _check_weight(weight: Tensor) -> None:
         raise ValueError(f"weights of {weight.dtype}; supported are {WEIGHT_DTYPES}")
     if not weight.is_contiguous():
         raise ValueError(f"weights of shape {list(weight.shape)} must be contiguous")
-
-
-def _arithmetic(weight: Tensor) -> torch.dtype:
-    return torch.promote_types(weight.dtype, torch.float32)
-
-
-def _stack(weight: Tensor) -> Tensor:
-    return weight.view(-1, *weight.shape[-2:])
-
-
-def _zero_averages(weight: Tensor) -> dict[str, Tensor]:
-    options = {"dtype": _arithmetic(weight), "device": weight.device}
-    if weight.dim() < 2:
-        return {"square": torch.zeros(weight.shape, **options)}
-    num_matrices, num_rows, num_columns = _stack(weight).shape
-    return {
-        "row": torch.zeros(num_matrices, num_rows, **options),
-        "column": torch.zeros(num_matrices, num_columns, **options),
-    }

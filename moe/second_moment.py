@@ -34,16 +34,44 @@ class Rule(NamedTuple):
     correction: float
 
 
-def factored_update(
+def in_matrices(weight: Tensor) -> Tensor:
+    """A parameter or its gradient as a stack of matrices `[E, D, H]`, or as a vector."""
+    return weight.reshape(-1) if weight.dim() < 2 else weight.reshape(-1, *weight.shape[-2:])
+
+
+def zero_averages(weight: Tensor) -> dict[str, Tensor]:
+    """Averages of squared gradients before the first update.
+
+    Returns:
+        `row` `[E, D]` and `column` `[E, H]` of matrices, or `square` of a vector.
+    """
+    zeros = torch.zeros((), dtype=arithmetic_dtype(weight), device=weight.device)
+    size = in_matrices(weight).shape
+    if len(size) == 1:
+        return {"square": zeros.repeat(size)}
+    return {"row": zeros.repeat(size[0], size[1]), "column": zeros.repeat(size[0], size[2])}
+
+
+def arithmetic_dtype(weight: Tensor) -> torch.dtype:
+    """What averages and arithmetic of a parameter are in: float32 at least."""
+    return torch.promote_types(weight.dtype, torch.float32)
+
+
+def update(weight: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: Rule) -> None:
+    """Update matrices or a vector, and their averages, in place; all tensors of one dtype."""
+    if "square" in averages:
+        _full_update(weight, gradient, averages["square"], rule)
+    else:
+        _factored_update(weight, gradient, averages["row"], averages["column"], rule)
+
+
+def _factored_update(
     weight_EDH: Tensor, gradient_EDH: Tensor, row_ED: Tensor, column_EH: Tensor, rule: Rule
 ) -> None:
-    """Update matrices and their averages in place; all tensors of one dtype.
-
-    A matrix whose gradients were all zero so far stays as it is.
-    """
     scratch_EDH = gradient_EDH.square()
     row_ED.lerp_(scratch_EDH.mean(dim=2), 1 - rule.beta2)
     column_EH.lerp_(scratch_EDH.mean(dim=1), 1 - rule.beta2)
+    # An expert without a token so far has zero averages, and must stay as it is.
     tiny = torch.finfo(row_ED.dtype).tiny
     mean_E1 = row_ED.mean(dim=1, keepdim=True).clamp_min_(tiny)
     # Roots of the factors, not of the product: D + H roots per matrix in place of D H.
@@ -53,8 +81,7 @@ def factored_update(
     weight_EDH.addcdiv_(gradient_EDH, scratch_EDH.add_(rule.eps), value=-rule.lr)
 
 
-def full_update(weight: Tensor, gradient: Tensor, square: Tensor, rule: Rule) -> None:
-    """Update a vector, or anything else without rows and columns, and its average in place."""
+def _full_update(weight: Tensor, gradient: Tensor, square: Tensor, rule: Rule) -> None:
     square.lerp_(gradient.square(), 1 - rule.beta2)
     root = square.div(rule.correction).sqrt_().add_(rule.eps)
     weight.addcdiv_(gradient, root, value=-rule.lr)

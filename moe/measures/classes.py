@@ -36,10 +36,11 @@ def dispatch_entropy(count_CE: Tensor) -> Tensor:
     """
     total = count_CE.sum(dim=(-2, -1), keepdim=True).clamp(min=1)
     share_CE = count_CE.double() / total
-    joint: Tensor = torch.special.entr(share_CE).sum(dim=(-2, -1))
+    joint = torch.special.entr(share_CE).sum(dim=(-2, -1))
     of_experts = torch.special.entr(share_CE.sum(dim=-2)).sum(dim=-1)
     # Rounding can leave a difference of equals just below zero.
-    return (joint - of_experts).clamp(min=0)
+    entropy: Tensor = (joint - of_experts).clamp(min=0)
+    return entropy
 
 
 def routing_agreement(routing: Routing, class_T: Tensor) -> float:

@@ -94,7 +94,8 @@ def _share(words: pd.Series) -> float:
 
 def _draw_choices(axes: Axes, worlds: pd.DataFrame, options: list[tuple[str, Any]]) -> None:
     chosen = np.array([(worlds[axis] == value).to_numpy() for axis, value in options], dtype=float)
-    shades = ListedColormap(["#00000000", INK])
+    # Pixels do not follow the page's colours as lines do: a grey that stands out from both.
+    shades = ListedColormap(["#00000000", "#7d858f"])
     axes.imshow(chosen, aspect="auto", interpolation="nearest", cmap=shades, vmin=0, vmax=1)
     labels = [f"{_NAMES.get(axis, axis)} {_shown(value)}" for axis, value in options]
     axes.set_yticks(range(len(options)), labels, size=8)

@@ -1,0 +1,1 @@
+"""Timings of the core, as ratios within one run: `python -m moe.benchmarks.cpu`."""
