@@ -69,11 +69,14 @@ multiverse-vowel: $(READY) ## Every reading of what the paper leaves open | 15 |
 	$(REPORT) suite=vowel
 
 ##@ Results
-.PHONY: report benchmark
+.PHONY: report benchmark benchmark-core
 report: $(READY) ## Write the report of finished runs; trains nothing | 1 | finished runs
 	$(REPORT) suite=vowel $(ARGS)
 benchmark: $(READY) ## Time training on this machine | 5 | an otherwise idle machine
 	$(RUN) -m experiments.vowel.benchmark $(ARGS)
+benchmark-core: $(READY) ## Time the sparse layer against its limits | 5 | an otherwise idle machine
+	$(RUN) -m moe.benchmarks.cpu $(ARGS)
+	$(RUN) -m moe.benchmarks.step
 
 # The stamp is written last. An environment without it was never finished, or was interrupted:
 # it is made again from nothing. One whose stamp is merely older than the requirements is

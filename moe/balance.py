@@ -11,13 +11,17 @@ EPSILON = 1e-10
 
 
 def cv_squared(value_E: Tensor) -> Tensor:
-    """Squared coefficient of variation, a scalar: population variance over squared mean.
+    """Squared coefficient of variation, `[...]`: population variance over squared mean.
 
     Source: Shazeer et al. (2017), section 4. The paper does not say which variance; its first
     author's published code takes the population's and adds 1e-10 to the squared mean.
+
+    Args:
+        value_E: one number per expert, `[..., E]`.
     """
-    deviation_E = value_E - value_E.mean()
-    return deviation_E.square().mean() / (value_E.mean().square() + EPSILON)
+    mean = value_E.mean(dim=-1, keepdim=True)
+    variance = (value_E - mean).square().mean(dim=-1)
+    return variance / (mean.squeeze(-1).square() + EPSILON)
 
 
 def importance_loss(importance_E: Tensor) -> Tensor:
@@ -42,8 +46,8 @@ def switch_loss(scores_TE: Tensor, count_E: Tensor) -> Tensor:
         scores_TE: the gate's probabilities, zeros for padded positions; P_i is their mean.
         count_E: tokens per expert; f_i is the share of the tokens, and has no gradient.
     """
-    num_tokens = count_E.sum().clamp(min=1)
-    share_E = (count_E / num_tokens).detach()
+    num_tokens = count_E.detach().sum().clamp(min=1)
+    share_E = count_E.detach() / num_tokens
     mean_E = scores_TE.sum(dim=0) / num_tokens
     return count_E.shape[0] * (share_E * mean_E).sum()
 

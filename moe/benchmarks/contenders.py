@@ -141,6 +141,7 @@ class Problem:
             act_fn=torch.relu,
             has_gate=False,
             has_bias=False,
+            has_post_expert_norm=False,
             is_transposed=True,
             _is_expert_parallel=False,
         )

@@ -40,9 +40,9 @@ class _SumPerExpert(torch.autograd.Function):
     def forward(ctx: Any, value_RB: Tensor, plan: Plan) -> Tensor:
         ctx.plan = plan
         rows_R = torch.arange(plan.num_rows, device=value_RB.device)
-        return F.embedding_bag(
-            rows_R, value_RB, offsets=plan.start_E1, mode="sum", include_last_offset=True
-        )
+        # One bag more than experts: the last bag takes all rows that are left, whatever its end.
+        sum_E1B = F.embedding_bag(rows_R, value_RB, offsets=plan.start_E1, mode="sum")
+        return sum_E1B[:-1]
 
     @staticmethod
     def backward(ctx: Any, *d_value: Tensor) -> tuple[Tensor, None]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 log = logging.getLogger("moe.grouped")
 
+
 class Backend(Enum):
     """How rows meet their experts' matrices."""
 

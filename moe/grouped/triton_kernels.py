@@ -73,7 +73,7 @@ def _product(
     return sum_MN
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["num_rows", "num_experts"])
 def rows_kernel(
     source_XK: tl.tensor,
     index_R: tl.tensor,
@@ -158,7 +158,7 @@ def rows_kernel(
     tl.store(out_RN + corner + at_MN, out_MN, mask=is_inside_MN)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["first_expert"])
 def weight_kernel(
     source_XM: tl.tensor,
     index_R: tl.tensor,

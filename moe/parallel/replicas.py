@@ -1,0 +1,91 @@
+"""What every rank has a copy of: parameters outside the experts, and sums over the whole batch.
+
+Shapes: E experts.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from moe.balance import importance_loss, load_loss
+from moe.parallel.experts import ExpertParallel
+from moe.routing import Routing
+
+
+def sum_over_ranks(value: Tensor, group: dist.ProcessGroup | None = None) -> Tensor:
+    """Add up a tensor over the ranks, for a loss that every rank computes in full.
+
+    Its gradient is handed to the rank's own part unchanged: such a loss counts once in the sum of
+    objectives, and each rank follows it through its own tokens. All ranks call this together.
+    """
+    total: Tensor = _SumOverRanks.apply(value, group)  # type: ignore[no-untyped-call]
+    return total
+
+
+def over_all_ranks(routing: Routing, group: dist.ProcessGroup | None = None) -> Routing:
+    """Importance and load of the whole batch, and the losses that depend on them.
+
+    Source: Shazeer et al. (2017), equations 6, 7, 10 and 11, over the batch of all ranks. Other
+    losses stay this rank's own. A hierarchical gate's load (appendix B) is a product of sums, so
+    the sum over ranks only approximates it; so does a batchwise mask (appendix F), which a gate
+    computes from the tokens it sees.
+    """
+    parts = torch.stack([routing.importance_E, routing.load_E.to(routing.importance_E.dtype)])
+    importance_E, load_E = sum_over_ranks(parts, group)
+    anew = {"importance": importance_loss(importance_E), "load": load_loss(load_E)}
+    losses = {name: anew.get(name, loss) for name, loss in routing.losses.items()}
+    return replace(routing, importance_E=importance_E, load_E=load_E, losses=losses)
+
+
+def sum_gradients(model: nn.Module, group: dist.ProcessGroup | None = None) -> None:
+    """Add up the gradients of what every rank has a copy of; call it after the backward pass.
+
+    Experts need none: their gradients arrive with the rows of all ranks. A parameter that a rank
+    has not used counts as zeros there.
+    """
+    weights = [weight for weight in _replicated(model) if weight.requires_grad]
+    for dtype in sorted({weight.dtype for weight in weights}, key=str):
+        same = [weight for weight in weights if weight.dtype is dtype]
+        gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in same]
+        total = torch.cat([gradient.reshape(-1) for gradient in gradients])
+        dist.all_reduce(total, group=group)
+        pieces = total.split([weight.numel() for weight in same])
+        for weight, piece in zip(same, pieces, strict=True):
+            weight.grad = piece.view_as(weight)
+
+
+def copy_from_first_rank(model: nn.Module, group: dist.ProcessGroup | None = None) -> None:
+    """Give all ranks the first rank's parameters and buffers, except for the experts."""
+    with torch.no_grad():
+        for tensor in [*_replicated(model), *_replicated_buffers(model)]:
+            dist.broadcast(tensor.detach(), group=group, group_src=0)
+
+
+def _replicated(model: nn.Module) -> Iterator[nn.Parameter]:
+    held = {id(weight) for part in _parts(model) for weight in part.parameters()}
+    return (weight for weight in model.parameters() if id(weight) not in held)
+
+
+def _replicated_buffers(model: nn.Module) -> Iterator[Tensor]:
+    held = {id(buffer) for part in _parts(model) for buffer in part.buffers()}
+    return (buffer for buffer in model.buffers() if id(buffer) not in held)
+
+
+def _parts(model: nn.Module) -> list[ExpertParallel]:
+    return [module for module in model.modules() if isinstance(module, ExpertParallel)]
+
+
+class _SumOverRanks(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *d_total: Tensor) -> tuple[Tensor, None]:
+        return d_total[0], None
