@@ -7,14 +7,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.func import functional_call
 
-import moe
 from moe import (
     NO_EXPERT,
     Gate,
     GateValue,
     HierarchicalGate,
-    NoisyTopKGate,
-    SoftmaxGate,
     StrictlyBalancedGate,
     SwitchGate,
     UniformNoiseGate,
@@ -216,81 +213,3 @@ def test_gradients_are_those_of_finite_differences(kind: str, training: bool) ->
     if isinstance(gate, StrictlyBalancedGate):
         gate.loss_moves_gate = True
     assert torch.autograd.gradcheck(everything, (tokens(7).requires_grad_(), *weights))
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_gates_compute_in_single_precision_at_least(kind: str) -> None:
-    gate, inputs_TD = KINDS[kind](), tokens(9).bfloat16()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert routed(gate, inputs_TD).weight_A.dtype is torch.float32
-    assert routed(gate.bfloat16(), inputs_TD).importance_E.dtype is torch.float32
-
-
-def test_losses_are_named() -> None:
-    names = {kind: set(routed(KINDS[kind](), tokens(5).float()).losses) for kind in KINDS}
-    assert names["softmax"] == names["softmax top 3"] == {"importance"}
-    assert names["uniform noise"] == {"importance", "switch"}
-    assert names["switch"] == {"importance", "switch", "z"}
-    assert names["noisy top 4"] == names["hierarchical"] == {"importance", "load"}
-    assert names["strictly balanced"] == {"importance", "batchwise"}
-
-
-def test_the_function_of_1991_is_where_it_was() -> None:
-    assert moe.softmax_gate is moe.gates.softmax_gate
-
-
-BAD_ARGUMENTS = {
-    "num_features is 0": lambda: SoftmaxGate(0, 4),
-    "num_experts is -1": lambda: SwitchGate(3, -1),
-    "k is 5, but must be from 1 to num_experts = 4": lambda: NoisyTopKGate(3, 4, k=5),
-    "k is 0, but must be from 1 to num_experts = 4": lambda: SoftmaxGate(3, 4, k=0),
-    "k is 9, but must be from 1 to num_experts = 8": lambda: StrictlyBalancedGate(3, 8, k=9),
-    "temperature is 0": lambda: SoftmaxGate(3, 4, temperature=0),
-    "noise_scale is -1": lambda: UniformNoiseGate(3, 4, noise_scale=-1),
-    "noise_epsilon is -0.1": lambda: NoisyTopKGate(3, 4, k=2, noise_epsilon=-0.1),
-    "jitter is nan": lambda: SwitchGate(3, 4, jitter=float("nan")),
-    "init_scale is -2": lambda: SwitchGate(3, 4, init_scale=-2),
-    "num_groups is 0": lambda: HierarchicalGate(3, 8, 0),
-    "num_groups is 3, but must divide num_experts = 8": lambda: HierarchicalGate(3, 8, 3),
-    "k_groups is 5, but must be from 1 to num_groups = 4": lambda: HierarchicalGate(3, 8, 4, 5, 1),
-    "k_experts is 3, but must be from 1 to num_experts / num_groups = 2": lambda: HierarchicalGate(
-        3, 8, 4, 2, 3
-    ),
-}
-
-
-@pytest.mark.parametrize("message", BAD_ARGUMENTS)
-def test_a_bad_argument_is_named(message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        BAD_ARGUMENTS[message]()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_inputs_of_a_wrong_shape_are_named(kind: str) -> None:
-    gate = KINDS[kind]().double()
-    with pytest.raises(ValueError, match=r"tokens have shape \[2, 5\], but must be \[\.\.\., 3\]"):
-        gate(torch.zeros(2, 5))
-    with pytest.raises(ValueError, match=r"mask has shape \[3\], but must be \[2\]"):
-        gate(tokens(2), torch.ones(3, dtype=torch.bool))
-    with pytest.raises(ValueError, match=r"mask has dtype torch.float32"):
-        gate(tokens(2), torch.ones(2))
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("kind", KINDS)
-def test_nothing_waits_for_the_device(kind: str) -> None:
-    gate = KINDS[kind]().cuda()
-    inputs_TD = torch.randn(64, FEATURES, device="cuda")
-    mask_T = torch.rand(64, device="cuda") < 0.8
-
-    def step() -> None:
-        routing = gate(inputs_TD, mask_T)
-        (routing.weight_A.sum() + sum(routing.losses.values())).backward()
-
-    step()
-    torch.cuda.set_sync_debug_mode("error")
-    try:
-        step()
-    finally:
-        torch.cuda.set_sync_debug_mode("default")

@@ -103,7 +103,7 @@ def test_smooth_load_is_how_often_an_expert_is_chosen_when_its_noise_is_redrawn(
 @pytest.mark.parametrize(("num_experts", "k"), [(4, 1), (10, 4), (32, 4), (5, 5)])
 def test_at_zero_initialisation_smooth_loads_sum_to_k_per_token(num_experts: int, k: int) -> None:
     gate = NoisyTopKGate(FEATURES, num_experts, k).double()
-    num_tokens = 4000
+    num_tokens = 20_000
     routing = routed(gate, tokens(num_tokens))
     assert float(routing.load_E.detach().sum()) == pytest.approx(k * num_tokens, rel=0.02)
     close(answers(routing).sum(1), torch.full((num_tokens,), k))

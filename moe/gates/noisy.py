@@ -93,15 +93,13 @@ class _NoisyTopK(torch.autograd.Function):
         slope_RE.mul_(d_probability_RE).div_(deviation_RE)
         d_top_Rk = _thresholds_gradient(slope_RE, index_Rk)
         d_top_Rk[:, :-1] += d_logit_RK
-        d_product_R2E = slope_RE.new_empty(slope_RE.shape[0], 2 * slope_RE.shape[1])
-        d_clean_RE, d_raw_RE = d_product_R2E.chunk(2, dim=-1)
-        d_clean_RE.copy_(slope_RE).scatter_add_(1, index_Rk, d_top_Rk)
+        d_clean_RE = slope_RE.scatter_add(1, index_Rk, d_top_Rk)
         d_deviation_RE = slope_RE.mul_(z_RE).neg_()
         d_deviation_RE.scatter_add_(1, index_Rk, d_top_Rk.mul_(noise_RE.gather(1, index_Rk)))
         # The derivative of softplus, written in softplus itself.
         sigmoid_RE = torch.sub(ctx.least, deviation_RE).expm1_().neg_()
-        torch.mul(d_deviation_RE, sigmoid_RE, out=d_raw_RE)
-        return d_product_R2E, None, None, None
+        d_raw_RE = d_deviation_RE.mul_(sigmoid_RE)
+        return torch.cat([d_clean_RE, d_raw_RE], dim=1), None, None, None
 
 
 def _thresholds_gradient(slope_RE: Tensor, index_Rk: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ with `import torch.distributed.checkpoint as dcp`. All ranks call it together. A
 are all in one process has the same names and can load the same folder.
 """
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
@@ -42,42 +44,19 @@ class TrainingState(Stateful):
         state: dict[str, Any] = {
             "model": {self._whole_name(name): self._whole(name, weights[name]) for name in weights}
         }
-        if self.optimiser is None:
-            return state
-        kept = get_optimizer_state_dict(self.model, self.optimiser)
-        state["optimiser"] = {
-            "state": {
-                self._whole_name(name): {
-                    key: self._whole(name, value) for key, value in values.items()
-                }
-                for name, values in kept["state"].items()
-            },
-            "param_groups": [
-                {**group, "params": [self._whole_name(name) for name in group["params"]]}
-                for group in kept["param_groups"]
-            ],
-        }
+        if self.optimiser is not None:
+            kept = get_optimizer_state_dict(self.model, self.optimiser)
+            state["optimiser"] = _renamed(kept, self._whole_name, self._whole)
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state that was made by `state_dict` and filled."""
         names = {self._whole_name(name): name for name in self.model.state_dict()}
         weights = state_dict["model"]
-        self.model.load_state_dict({names[name]: _part(weights[name]) for name in weights})
-        if self.optimiser is None:
-            return
-        kept = state_dict["optimiser"]
-        local = {
-            "state": {
-                names[name]: {key: _part(value) for key, value in values.items()}
-                for name, values in kept["state"].items()
-            },
-            "param_groups": [
-                {**group, "params": [names[name] for name in group["params"]]}
-                for group in kept["param_groups"]
-            ],
-        }
-        set_optimizer_state_dict(self.model, self.optimiser, local)
+        self.model.load_state_dict({names[name]: _part(name, weights[name]) for name in weights})
+        if self.optimiser is not None:
+            kept = _renamed(state_dict["optimiser"], names.__getitem__, _part)
+            set_optimizer_state_dict(self.model, self.optimiser, kept)
 
     def _home(self, name: str) -> tuple[str, ExpertParallel] | None:
         for prefix, part in self._parts.items():
@@ -98,19 +77,36 @@ class TrainingState(Stateful):
         if home is None or not isinstance(value, Tensor) or value.dim() == 0:
             return value
         part = home[1]
-        mesh = DeviceMesh.from_group(part.group or dist.group.WORLD, value.device.type)
-        size = (part.num_experts, *value.shape[1:])
+        mesh = DeviceMesh.from_group(part.group or _all_ranks(), value.device.type)
+        size = torch.Size([part.num_experts, *value.shape[1:]])
+        # All that is split holds one contiguous entry per expert.
+        strides = torch.empty(size, device="meta").stride()
         return DTensor.from_local(
-            value, mesh, [Shard(0)], run_check=False, shape=size, stride=_strides(size)
+            value, mesh, [Shard(0)], run_check=False, shape=size, stride=strides
         )
 
 
-def _part(value: Any) -> Any:
+def _all_ranks() -> dist.ProcessGroup:
+    group = dist.group.WORLD
+    assert group is not None
+    return group
+
+
+def _part(name: str, value: Any) -> Any:
     return value.to_local() if isinstance(value, DTensor) else value
 
 
-def _strides(size: tuple[int, ...]) -> tuple[int, ...]:
-    strides = [1]
-    for length in reversed(size[1:]):
-        strides.insert(0, strides[0] * length)
-    return tuple(strides)
+def _renamed(
+    kept: Any, rename: Callable[[str], str], convert: Callable[[str, Any], Any]
+) -> dict[str, Any]:
+    """An optimiser's state with other names for its parameters and other values for theirs."""
+    return {
+        "state": {
+            rename(name): {key: convert(name, value) for key, value in values.items()}
+            for name, values in kept["state"].items()
+        },
+        "param_groups": [
+            {**group, "params": [rename(name) for name in group["params"]]}
+            for group in kept["param_groups"]
+        ],
+    }

@@ -4,6 +4,7 @@ Shapes: W ranks, E experts of all ranks, L experts of this rank; R rows of this 
 rows that this rank's experts receive; D features in, O features out.
 """
 
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -32,15 +33,13 @@ def shares_of_ranks(num_experts: int, num_ranks: int) -> list[range]:
     Raises:
         ValueError: a rank would have no expert.
     """
-    size = -(-num_experts // num_ranks)
-    shares = [
-        range(first, min(first + size, num_experts)) for first in range(0, size * num_ranks, size)
-    ]
-    if size < 1 or not shares[-1]:
-        idle = sum(not share for share in shares) if size else num_ranks
+    size = max(1, -(-num_experts // num_ranks))
+    bounds = [min(rank * size, num_experts) for rank in range(num_ranks + 1)]
+    shares = [range(first, stop) for first, stop in pairwise(bounds)]
+    if not shares[-1]:
         raise ValueError(
-            f"{num_experts} experts over {num_ranks} ranks, in blocks of {size}, leave {idle} "
-            "of the ranks without an expert; use fewer ranks or more experts"
+            f"{num_experts} experts over {num_ranks} ranks, in blocks of {size}, leave "
+            f"{sum(not share for share in shares)} ranks without an expert"
         )
     return shares
 

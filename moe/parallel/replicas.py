@@ -53,7 +53,7 @@ def sum_gradients(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in same]
         total = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(total, group=group)
-        pieces = total.split([weight.numel() for weight in same])
+        pieces = torch.split(total, [weight.numel() for weight in same])
         for weight, piece in zip(same, pieces, strict=True):
             weight.grad = piece.view_as(weight)
 
@@ -88,4 +88,4 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *d_total: Tensor) -> tuple[Tensor, None]:
-        return d_total[0], None
+        return 2 * d_total[0], None

@@ -1,0 +1,102 @@
+"""The Triton backend: who it refuses, how it cuts its work, and its kernels' logic."""
+
+import importlib.metadata
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from packaging.version import Version
+
+from moe.grouped import triton
+from moe.grouped.triton_tiles import FREE_BYTES, LARGEST, SMALLEST, Product, Tile, forced, tile_for
+
+CASES = Path(__file__).with_name("triton_cases.py")
+has_triton = importlib.util.find_spec("triton") is not None
+needs_triton = pytest.mark.skipif(not has_triton, reason="the package triton is not installed")
+
+
+def version(package: str) -> Version:
+    return Version(importlib.metadata.version(package))
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_equal_the_reference() -> None:
+    environment = dict(os.environ)
+    if not torch.cuda.is_available():
+        if version("triton") < Version("3.9") and version("numpy") >= Version("2.4"):
+            pytest.skip("the interpreter of Triton before 3.9 cannot use NumPy 2.4 or newer")
+        environment["TRITON_INTERPRET"] = "1"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
+    done = subprocess.run(
+        command, env=environment, cwd=CASES.parents[1], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_refuses_where_triton_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert triton.refusal("cuda", torch.float32) == "the package triton is not installed"
+
+
+@pytest.fixture
+def with_triton(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    return monkeypatch
+
+
+def test_refuses_the_cpu_unless_interpreted(with_triton: pytest.MonkeyPatch) -> None:
+    assert "NVIDIA" in str(triton.refusal("cpu", torch.float32))
+    with_triton.setenv("TRITON_INTERPRET", "1")
+    assert triton.refusal("cpu", torch.float32) is None
+    assert "bfloat16" in str(triton.refusal("cpu", torch.bfloat16))
+
+
+@pytest.mark.parametrize(("capability", "runs"), [((7, 5), False), ((8, 0), True), ((9, 0), True)])
+def test_refuses_old_gpus(
+    with_triton: pytest.MonkeyPatch, capability: tuple[int, int], runs: bool
+) -> None:
+    with_triton.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    assert (triton.refusal("cuda", torch.bfloat16) is None) == runs
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64])
+def test_refuses_other_dtypes(with_triton: pytest.MonkeyPatch, dtype: torch.dtype) -> None:
+    assert "float32" in str(triton.refusal("cuda", dtype))
+
+
+@pytest.mark.parametrize("product", Product)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("rows_per_expert", [0, 0.3, 8, 128, 5e5])
+@pytest.mark.parametrize("features", [(1, 1), (20, 3), (512, 2048), (100, 100)])
+def test_tiles_suit_the_hardware(
+    product: Product, dtype: torch.dtype, rows_per_expert: float, features: tuple[int, int]
+) -> None:
+    tile, most = (
+        tile_for(product, dtype, rows_per_expert, features),
+        LARGEST[product, dtype.itemsize],
+    )
+    for side, longest in zip(tile[:3], most[:3], strict=True):
+        assert SMALLEST <= side <= longest
+        assert side.bit_count() == 1
+    assert (tile.m + tile.n) * tile.k * dtype.itemsize * tile.stages <= FREE_BYTES
+    assert tile.warps in (4, 8)
+
+
+def test_few_rows_get_low_tiles() -> None:
+    heights = [
+        tile_for(Product.rows, torch.bfloat16, r, (512, 2048)).m for r in (1, 12, 32, 64, 512)
+    ]
+    assert heights == [16, 16, 64, 128, 128]
+
+
+def test_a_tile_can_be_forced() -> None:
+    tile = Tile(16, 16, 16, 4, 2)
+    with forced(Product.rows, tile):
+        assert tile_for(Product.rows, torch.float32, 1e3, (512, 512)) == tile
+    assert tile_for(Product.rows, torch.float32, 1e3, (512, 512)) != tile
