@@ -73,6 +73,8 @@ def test_inputs_of_a_wrong_shape_are_named(kind: str) -> None:
         gate(tokens(2), torch.ones(2))
 
 
+# torch's compiler makes an object that torch's automatic differentiation deprecates.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if "hierarchical" not in kind])
 def test_gates_compile_into_one_graph(kind: str) -> None:
     # The two-level gate is as compilable as the grouped product's backend, tested elsewhere.

