@@ -99,8 +99,9 @@ def weight_gradient(
 
 
 def _precision(dtype: torch.dtype) -> str:
-    may_round = dtype is torch.float32 and torch.backends.cuda.matmul.allow_tf32
-    return "tf32" if may_round else "ieee"
+    # Set by torch's older switches too, whose own values raise once the newer one was used.
+    may_round = torch.backends.cuda.matmul.fp32_precision == "tf32"
+    return "tf32" if may_round and dtype is torch.float32 else "ieee"
 
 
 def _blocks(size: int, block: int) -> int:
