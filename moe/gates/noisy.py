@@ -16,6 +16,9 @@ from torch.autograd.function import once_differentiable
 SMALLEST_DEVIATION = 1e-20
 """Least standard deviation of the noise: softplus can underflow to zero, and is divided by."""
 
+LEAST_EXPONENT = -60.0
+"""Densities below exp of this are taken as zero: subnormal numbers are slow on a CPU."""
+
 
 class Choice(NamedTuple):
     """The k experts of every row.
@@ -89,8 +92,9 @@ class _NoisyTopK(torch.autograd.Function):
     ) -> tuple[Tensor, None, None, None]:
         noise_RE, deviation_RE, z_RE, index_Rk = ctx.saved_tensors
         # dP by the distance: the normal density at z over the deviation.
-        slope_RE = z_RE.square().mul_(-0.5).exp_().mul_(1 / math.sqrt(2 * math.pi))
-        slope_RE.mul_(d_probability_RE).div_(deviation_RE)
+        exponent_RE = z_RE.square().mul_(-0.5)
+        slope_RE = F.threshold_(exponent_RE, LEAST_EXPONENT, -math.inf).exp_()
+        slope_RE.mul_(1 / math.sqrt(2 * math.pi)).mul_(d_probability_RE).div_(deviation_RE)
         d_top_Rk = _thresholds_gradient(slope_RE, index_Rk)
         d_top_Rk[:, :-1] += d_logit_RK
         d_clean_RE = slope_RE.scatter_add(1, index_Rk, d_top_Rk)
