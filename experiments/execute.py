@@ -1,12 +1,14 @@
 """Carry out one run: claim its folder, train if it is not finished yet, and seal the result."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from experiments.schema import plain
 from experiments.studies import STUDIES
 
 _LOGGER = logging.getLogger(__name__)
+# The code of a process does not change, and reading it takes longer than most of its uses.
+_code_digest = cache(code_digest)
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def identity_of(study: Any) -> dict[str, object]:
     entry = STUDIES[study.name]
     return {
         "config": plain(study),
-        "code": code_digest(entry.modules),
+        "code": _code_digest(entry.modules),
         "torch": torch.__version__,
         "numpy": np.__version__,
         **entry.identity(study),
@@ -69,7 +73,8 @@ def execute(
     started, clock = datetime.now(UTC), time.perf_counter()
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
-    with _one_thread(), claimed(path, identity, force=force) as folder:
+    num_threads = STUDIES[study.name].num_threads(study)
+    with _threads(num_threads), claimed(path, identity, force=force) as folder:
         if folder.is_finished():
             read_finished(path)
             return Outcome(path, True, 0.0)
@@ -82,13 +87,14 @@ def execute(
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
-    """Compute on one thread: sums split among several round differently.
+def _threads(wanted: int) -> Iterator[None]:
+    """Compute on so many threads; 0 takes one per core.
 
-    Otherwise the bits of a result would depend on the cores of the machine and on the launcher.
+    Sums split among several threads round differently, so that the bits of a result depend on
+    their number. That is why a study has one thread unless it says otherwise.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(wanted or os.cpu_count() or 1)
     try:
         yield
     finally:

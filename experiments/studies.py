@@ -21,6 +21,7 @@ class Study:
         identity: what beside config and code decides its results (checksums of data).
         run: (config, folder, report) -> facts for the manifest.
         modules: packages and modules whose code decides its results.
+        num_threads: threads of one run by its config; 0 takes one per core.
     """
 
     schema: type[Any]
@@ -28,6 +29,7 @@ class Study:
     identity: Callable[[Any], dict[str, object]]
     run: Callable[[Any, RunFolder, Callable[[str, float], None]], dict[str, Any]]
     modules: tuple[str, ...]
+    num_threads: Callable[[Any], int] = lambda config: 1
 
 
 _VOWEL_MODULES = (

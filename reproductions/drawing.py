@@ -15,6 +15,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from reproductions.svg import tidy_svg
 
@@ -99,8 +100,9 @@ def overlay_of(base: Figure) -> tuple[Figure, list[Axes]]:
     The axes share position, scales and limits with their counterparts and draw nothing of
     their own. Call it once ``base`` is complete: its layout is frozen here.
     """
-    base.draw_without_rendering()
-    base.set_layout_engine("none")
+    if not isinstance(base.get_layout_engine(), PlaceHolderLayoutEngine):
+        base.draw_without_rendering()
+        base.set_layout_engine("none")
     width, height = base.get_size_inches()
     overlay = Figure(figsize=(width, height))
     overlay.set_layout_engine("none")
