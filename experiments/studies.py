@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from experiments.clusters import settings as clusters_settings
+from experiments.clusters import study as clusters_study
 from experiments.run_folder import RunFolder
 from experiments.vowel import multiverse as vowel_multiverse
 from experiments.vowel import reference as vowel_reference
@@ -46,6 +48,20 @@ _VOWEL_MODULES = (
     "experiments.vowel.training",
 )
 
+_CLUSTERS_MODULES = (
+    "moe.balance",
+    "moe.dispatch",
+    "moe.gates.base",
+    "moe.gates.uniform_noise",
+    "moe.grouped.linear",
+    "moe.grouped.reference",
+    "moe.measures",
+    "moe.plan",
+    "moe.routing",
+    "moe.stacked",
+    "experiments.clusters",
+)
+
 STUDIES: dict[str, Study] = {
     "vowel": Study(
         vowel_settings.VowelConfig,
@@ -67,5 +83,12 @@ STUDIES: dict[str, Study] = {
         vowel_study.identity,
         vowel_multiverse.run,
         (*_VOWEL_MODULES, "experiments.vowel.multiverse"),
+    ),
+    "clusters": Study(
+        clusters_settings.ClustersConfig,
+        clusters_settings.check,
+        clusters_study.identity,
+        clusters_study.run,
+        _CLUSTERS_MODULES,
     ),
 }

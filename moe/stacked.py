@@ -120,11 +120,13 @@ class FeedForwardExperts(nn.Module):
 
 
 class ConvolutionalExperts(nn.Module):
-    """Filters that slide over patches, an activation, a sum over patches and a read-out.
+    """Filters that slide over patches, an activation, and a sum over patches and filters.
 
-    Source: Chen et al. (2022), section 3: f_m(x) = sum_j sum_p activation(<w_mj, x_p>); without
-    `num_outputs` the read-out is that plain sum over filters. Their code has a linear read-out
-    with two outputs instead.
+    Source: Chen et al. (2022), section 3: f_m(x) = sum_j sum_p activation(<w_mj, x_p>). Their code
+    has two heads, each the sum of a bank of filters of its own.
+
+    Attributes:
+        filters: `[E, S, J]`; head h of an expert has filters h J / N up to (h + 1) J / N, N heads.
     """
 
     def __init__(
@@ -134,28 +136,29 @@ class ConvolutionalExperts(nn.Module):
         patch_size: int,
         num_filters: int,
         activation: Callable[[Tensor], Tensor],
-        num_outputs: int | None = None,
+        num_heads: int = 1,
         **options: Any,
     ) -> None:
-        """Make the experts; `options` as for `StackedLinear`."""
+        """Make the experts; `options` as for `StackedLinear`.
+
+        Raises:
+            ValueError: a size below one, or filters that cannot be shared out evenly.
+        """
         super().__init__()
-        _check_sizes(num_patches=num_patches)
+        _check_sizes(num_patches=num_patches, num_heads=num_heads)
+        if num_filters % num_heads:
+            raise ValueError(f"num_heads = {num_heads} must divide num_filters = {num_filters}")
         self.num_experts, self.num_patches, self.activation = num_experts, num_patches, activation
+        self.num_heads = num_heads
         self.filters = StackedLinear(num_experts, patch_size, num_filters, **options)
-        self.read_out = (
-            StackedLinear(num_experts, num_filters, num_outputs, **options) if num_outputs else None
-        )
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
-        """Answer each row with its expert, `[R, O]`; a row is its patches one after another."""
-        patches = rows_RD.reshape(rows_RD.shape[0] * self.num_patches, -1)
+        """Answer each row with its expert, `[R, N]`; a row is its patches one after another."""
+        num_rows = rows_RD.shape[0]
+        patches = rows_RD.reshape(num_rows * self.num_patches, -1)
         per_patch = replace(plan, start_E1=plan.start_E1 * self.num_patches)
         response = self.activation(self.filters(patches, per_patch))
-        hidden_RJ = response.view(rows_RD.shape[0], self.num_patches, -1).sum(dim=1)
-        if self.read_out is None:
-            return hidden_RJ.sum(dim=-1, keepdim=True)
-        answer_RO: Tensor = self.read_out(hidden_RJ, plan)
-        return answer_RO
+        return response.view(num_rows, self.num_patches, self.num_heads, -1).sum(dim=(1, 3))
 
 
 class ModuleExperts(nn.Module):

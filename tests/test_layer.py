@@ -86,21 +86,24 @@ def test_modules_as_experts_equal_stacked_experts() -> None:
     torch.testing.assert_close(got, expected)
 
 
-@pytest.mark.parametrize("num_outputs", [None, 2])
-def test_convolutional_experts_follow_their_formula(num_outputs: int | None) -> None:
+@pytest.mark.parametrize("num_heads", [1, 2])
+def test_convolutional_experts_follow_their_formula(num_heads: int) -> None:
     torch.manual_seed(0)
     routing = random_routing(5, 3, 1, dtype=torch.float32)
-    experts = ConvolutionalExperts(3, 4, 6, 8, lambda z: z**3, num_outputs)
+    experts = ConvolutionalExperts(3, 4, 6, 8, lambda z: z**3, num_heads)
     patches = torch.randn(5, 4, 6)
     where = plan(routing)
     got = experts(patches.flatten(1)[where.token_R], where)
     for row, token in enumerate(where.token_R.tolist()):
         expert = int(routing.expert_A[where.assignment_R[row]])
-        hidden = ((patches[token] @ experts.filters.weight[expert]) ** 3).sum(0)
-        read_out = torch.ones(8, 1)
-        if experts.read_out is not None:
-            read_out = experts.read_out.weight[expert]
-        torch.testing.assert_close(got[row], hidden @ read_out)
+        response_J = ((patches[token] @ experts.filters.weight[expert]) ** 3).sum(0)
+        expected = torch.stack([bank.sum() for bank in response_J.chunk(num_heads)])
+        torch.testing.assert_close(got[row], expected)
+
+
+def test_filters_that_cannot_be_shared_out_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_heads = 2 must divide num_filters = 5"):
+        ConvolutionalExperts(3, 4, 6, 5, torch.relu, num_heads=2)
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])

@@ -1,0 +1,112 @@
+"""The distribution of Definition 3.1: classes that are easy within a cluster and hard across them.
+
+Shapes: n examples, P patches, d dimensions, K clusters.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.random import Generator
+from torch import Tensor
+
+from experiments.clusters.settings import DataConfig
+
+# Which stream of a data seed's random numbers is for what.
+_SIGNALS, _TRAIN, _TEST = range(3)
+
+
+@dataclass(frozen=True)
+class Signals:
+    """The orthonormal directions of the data.
+
+    Attributes:
+        feature_KD: v_k, whose sign carries the class.
+        centre_KD: c_k, which tells the cluster.
+    """
+
+    feature_KD: Tensor
+    centre_KD: Tensor
+
+
+@dataclass(frozen=True)
+class Examples:
+    """A sample.
+
+    Attributes:
+        patches_nPD: in random order per example, scaled as the settings say.
+        label_n: -1.0 or 1.0.
+        cluster_n: 0 to K - 1, int64.
+        order_nP: which patch stands at each place: 0 feature, 1 centre, 2 feature noise, then
+            Gaussian noise, int64.
+    """
+
+    patches_nPD: Tensor
+    label_n: Tensor
+    cluster_n: Tensor
+    order_nP: Tensor
+
+
+@dataclass(frozen=True)
+class ClusterData:
+    """Signals, and a training and a test sample that share them."""
+
+    signals: Signals
+    train: Examples
+    test: Examples
+
+
+def load(config: DataConfig, seed: int = 0) -> ClusterData:
+    """Draw the data set.
+
+    Args:
+        config: ranges, sizes and the data seed.
+        seed: of the run; it matters only with `fresh_data`.
+    """
+    draw = seed + 1 if config.fresh_data else 0
+    streams = [np.random.default_rng([config.data_seed, draw, part]) for part in range(3)]
+    signals = orthonormal_signals(config, streams[_SIGNALS])
+    return ClusterData(
+        signals,
+        sample(config, signals, config.num_train, streams[_TRAIN]),
+        sample(config, signals, config.num_test, streams[_TEST]),
+    )
+
+
+def orthonormal_signals(config: DataConfig, random: Generator) -> Signals:
+    """2K orthonormal vectors in a random direction."""
+    normal = random.standard_normal((config.dim, 2 * config.num_clusters))
+    orthonormal, _ = np.linalg.qr(normal)
+    rows = torch.from_numpy(orthonormal.T).float()
+    return Signals(rows[: config.num_clusters], rows[config.num_clusters :])
+
+
+def sample(config: DataConfig, signals: Signals, num: int, random: Generator) -> Examples:
+    """Draw examples of Definition 3.1.
+
+    The patches of an example of cluster k and label y: y alpha v_k, beta c_k, epsilon gamma v_k'
+    with another cluster k' and a random sign, and Gaussian noise of variance sigma_p^2 / d.
+    """
+    num_clusters = config.num_clusters
+    cluster = random.integers(num_clusters, size=num)
+    other = (cluster + random.integers(1, num_clusters, size=num)) % num_clusters
+    label, sign = (random.choice([-1.0, 1.0], size=num) for _ in range(2))
+    alpha, beta, gamma = (
+        random.uniform(low, high, size=num)
+        for low, high in (config.alpha, config.beta, config.gamma)
+    )
+    feature, centre = signals.feature_KD.double().numpy(), signals.centre_KD.double().numpy()
+    patches = np.empty((num, config.num_patches, config.dim))
+    patches[:, 0] = (label * alpha)[:, None] * feature[cluster]
+    patches[:, 1] = beta[:, None] * centre[cluster]
+    patches[:, 2] = (sign * gamma)[:, None] * feature[other]
+    noise = random.standard_normal((num, config.num_patches - 3, config.dim))
+    patches[:, 3:] = config.patch_noise / np.sqrt(config.dim) * noise
+    order = np.argsort(random.random((num, config.num_patches)), axis=1)
+    patches = np.take_along_axis(patches, order[:, :, None], axis=1)
+    return Examples(
+        torch.from_numpy(config.input_scale * patches).float(),
+        torch.from_numpy(label).float(),
+        torch.from_numpy(cluster),
+        torch.from_numpy(order),
+    )

@@ -1,0 +1,152 @@
+"""The networks of the study: a gate that sends each example to one expert, or one network alone.
+
+Shapes: n examples, P patches, D features of a patch (d, and a constant one with a bias), E experts,
+J filters, R rows sorted by expert, K clusters.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from experiments.clusters.data import Examples
+from experiments.clusters.settings import Activation, ClustersConfig, Init, Model, Value
+from moe.dispatch import combine, dispatch
+from moe.gates import GateValue, UniformNoiseGate
+from moe.grouped import Backend
+from moe.plan import Plan, plan
+from moe.routing import Routing
+from moe.stacked import ConvolutionalExperts
+
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    Activation.linear: lambda response: response,
+    Activation.cubic: lambda response: response * response * response,
+    Activation.relu: torch.relu,
+    Activation.celu: F.celu,
+    Activation.gelu: F.gelu,
+    Activation.tanh: torch.tanh,
+}
+VALUES = {Value.probability: GateValue.probability, Value.noisy_logit: GateValue.noisy_logit}
+_INIT_STREAM = 1
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A sample as the networks see it.
+
+    Attributes:
+        patches: `[n, P D]`; for linear experts P is 1: a sum of linear responses is the response
+            to the sum.
+        sums_nD: the sum of the patches, which the gate sees (section 3), without constant feature.
+        label_n: -1.0 or 1.0.
+        cluster_n: int64.
+    """
+
+    patches: Tensor
+    sums_nD: Tensor
+    label_n: Tensor
+    cluster_n: Tensor
+
+    def take(self, index_b: Tensor) -> "Inputs":
+        """The examples of a batch."""
+        return Inputs(*(tensor[index_b] for tensor in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of a sample.
+
+    Attributes:
+        margin_n: F(x): the sign is the predicted class.
+        routing: the gate's decision; None for a single network.
+    """
+
+    margin_n: Tensor
+    routing: Routing | None
+
+
+def inputs_of(examples: Examples, config: ClustersConfig) -> Inputs:
+    """Prepare a sample for the networks of a config."""
+    patches, sums = examples.patches_nPD, examples.patches_nPD.sum(dim=1)
+    seen = sums[:, None] if config.activation is Activation.linear else patches
+    if config.bias:
+        # One for each patch that was summed into this one.
+        constant = patches.shape[1] / seen.shape[1]
+        seen = F.pad(seen, (0, 1), value=constant)
+    return Inputs(seen.flatten(1).contiguous(), sums, examples.label_n, examples.cluster_n)
+
+
+class Network(nn.Module):
+    """Convolutional experts, and a gate where there is a choice.
+
+    Source: Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with m = argmax h_m(x) + r_m. With
+    two heads f_m is the difference of their sums, the margin of the authors' two outputs.
+    """
+
+    def __init__(self, config: ClustersConfig, init_seed: int) -> None:
+        """Make the network with the initial filters of a seed; the gate starts at zero."""
+        super().__init__()
+        num_patches = 1 if config.activation is Activation.linear else config.num_patches
+        self.experts = ConvolutionalExperts(
+            config.num_experts,
+            num_patches,
+            config.dim + config.bias,
+            config.num_filters,
+            ACTIVATIONS[config.activation],
+            config.num_heads,
+            # A few experts with many rows each: torch's own product per expert is the fastest.
+            backend=Backend.reference,
+        )
+        self.experts.filters.weight.data = initial_filters(config, init_seed)
+        self.gate = None if config.model is Model.single else _gate(config)
+
+    def forward(self, inputs: Inputs) -> Answer:
+        """Answer a sample, with routing noise in training (and in evaluation, if so set)."""
+        if self.gate is None:
+            where = whole_plan(len(inputs.patches))
+            return Answer(self.margins(inputs.patches, where).squeeze(-1), None)
+        routing = self.gate(inputs.sums_nD)
+        where = plan(routing)
+        margin_R1 = self.margins(dispatch(inputs.patches, where), where)
+        return Answer(combine(margin_R1, routing.weight_A, where).squeeze(-1), routing)
+
+    def margins(self, rows: Tensor, where: Plan) -> Tensor:
+        """The experts' own answers f_m(x) to rows sorted by expert, `[R, 1]`."""
+        answer_RH: Tensor = self.experts(rows, where)
+        if answer_RH.shape[1] == 1:
+            return answer_RH
+        return answer_RH[:, :1] - answer_RH[:, 1:]
+
+
+def _gate(config: ClustersConfig) -> UniformNoiseGate:
+    return UniformNoiseGate(
+        config.dim,
+        config.num_experts,
+        VALUES[config.gate_value],
+        config.gate_noise,
+        config.evaluation_noise,
+    )
+
+
+def initial_filters(config: ClustersConfig, init_seed: int) -> Tensor:
+    """Filters `[E, D, J]` of a seed; a bias is the weight of the last, constant feature."""
+    random = np.random.default_rng([init_seed, _INIT_STREAM])
+    shape = (config.num_experts, config.dim + config.bias, config.num_filters)
+    if config.init is Init.normal:
+        filters = config.init_scale * random.standard_normal(shape)
+    else:
+        filters = config.init_scale / np.sqrt(config.dim) * random.uniform(-1, 1, shape)
+    return torch.from_numpy(filters).float()
+
+
+@cache
+def whole_plan(num: int, expert: int = 0, num_experts: int = 1) -> Plan:
+    """The plan that gives every example to one expert, in the order of the examples."""
+    order = torch.arange(num)
+    start_E1 = torch.zeros(num_experts + 1, dtype=torch.int64)
+    start_E1[expert + 1 :] = num
+    return Plan(order, order, order, torch.arange(num + 1), start_E1)

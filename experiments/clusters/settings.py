@@ -1,0 +1,172 @@
+"""Settings of the clusters study, with where the paper or the authors' code has them.
+
+"Paper" is Chen et al. (2022), arXiv 2208.02813; "code" is the authors' repository, uclaml/MoE.
+"Not stated" marks the paper's silences: the notes of the study give reasons for each choice.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from experiments.errors import UserError
+from experiments.schema import Range, setting
+
+
+class Model(Enum):
+    """A mixture with a gate, or one network of the same kind alone."""
+
+    moe = "moe"
+    single = "single"
+
+
+class Activation(Enum):
+    """What a filter's response goes through."""
+
+    linear = "linear"
+    cubic = "cubic"
+    relu = "relu"
+    celu = "celu"
+    gelu = "gelu"
+    tanh = "tanh"
+
+
+class Init(Enum):
+    """Distribution of the filters at the start."""
+
+    normal = "normal"
+    uniform = "uniform"
+
+
+class Value(Enum):
+    """What multiplies the chosen expert's answer."""
+
+    probability = "probability"
+    noisy_logit = "noisy_logit"
+
+
+class Optimiser(Enum):
+    """How the experts learn."""
+
+    normalised = "normalised"
+    adam = "adam"
+
+
+class Normalisation(Enum):
+    """The norm by which each expert's gradient is divided."""
+
+    frobenius = "frobenius"
+    sum_of_norms = "sum_of_norms"
+    separate = "separate"
+    none = "none"
+
+
+class Loss(Enum):
+    """Logistic loss of the margin, or of tanh of half the margin (softmax taken twice)."""
+
+    logistic = "logistic"
+    bounded = "bounded"
+
+
+@dataclass
+class DataConfig:
+    """Definition 3.1 of the paper, with its setting 1 by default."""
+
+    num_train: int = setting(16_000, "code: 16,000", Range(at_least=4, at_most=10_000_000))
+    num_test: int = setting(16_000, "code: 16,000", Range(at_least=4, at_most=10_000_000))
+    num_clusters: int = setting(4, "code: K = 4", Range(at_least=2, at_most=1000))
+    num_patches: int = setting(4, "code: P = 4", Range(at_least=3, at_most=1000))
+    dim: int = setting(50, "code: d = 50", Range(at_least=4, at_most=10_000))
+    alpha: list[float] = setting([0.5, 2.0], "feature signal, code: U(0.5, 2)", Range(at_least=0))
+    beta: list[float] = setting([1.0, 2.0], "centre signal, code: U(1, 2)", Range(at_least=0))
+    gamma: list[float] = setting(
+        [0.5, 3.0],
+        "feature noise: U(0.5, 3) in settings 1, 2; U(0.5, 2) in 3, 4",
+        Range(at_least=0),
+    )
+    patch_noise: float = setting(1.0, "sigma_p: 1 in settings 1, 3; 2 in 2, 4", Range(at_least=0))
+    input_scale: float = setting(10.0, "code multiplies inputs by 10; not stated", Range(above=0))
+    data_seed: int = setting(0, "not stated: of the one data set", Range(at_least=0))
+    fresh_data: bool = setting(False, "code: one data set for all seeds; true: one per seed")
+
+
+@dataclass
+class ClustersConfig(DataConfig):
+    """One model of the clusters study, trained for many seeds."""
+
+    name: str = "clusters"
+    model: Model = setting(Model.moe, "Table 1: MoE or a single network")
+    activation: Activation = setting(Activation.cubic, "Table 1: linear, cubic")
+    num_experts: int = setting(8, "Table 1's code: 8; Figure 1: 4", Range(at_least=1, at_most=1024))
+    num_filters: int = setting(
+        16, "code: 16 per expert, all heads together", Range(at_least=1, at_most=100_000)
+    )
+    num_heads: int = setting(
+        1, "paper: one sum of filters; code: two", Range(at_least=1, at_most=2)
+    )
+    bias: bool = setting(False, "paper: none; code: yes")
+    init: Init = setting(Init.normal, "section 3: normal; code: uniform")
+    init_scale: float = setting(
+        8.2e-5, "normal: sigma_0, not stated; uniform: times 1/sqrt(d)", Range(at_least=0)
+    )
+    gate_value: Value = setting(Value.probability, "section 3: softmax; code: noisy logit")
+    gate_noise: float = setting(1.0, "section 3: U[0, 1]", Range(at_least=0))
+    fresh_noise: bool = setting(True, "section 3; the entropy curves' code draws once")
+    evaluation_noise: bool = setting(False, "not stated; code: noise at test time too")
+    balance_weight: float = setting(0.0, "appendix: load balancing; code: 1e-4", Range(at_least=0))
+    loss: Loss = setting(Loss.logistic, "section 3: logistic; code: softmax twice, so bounded")
+    optimiser: Optimiser = setting(Optimiser.normalised, "algorithm 1; code, single: Adam")
+    normalisation: Normalisation = setting(
+        Normalisation.frobenius, "algorithm 1: Frobenius; code: sum of norms"
+    )
+    step_size: float = setting(0.001, "code: 0.001", Range(above=0))
+    gate_step: float = setting(0.1, "theorem: about M^2 steps; code: 0.1", Range(at_least=0))
+    weight_decay: float = setting(0.0, "code, single: 5e-4", Range(at_least=0))
+    batch_size: int = setting(0, "0: full batch, as in algorithm 1", Range(at_least=0))
+    max_steps: int = setting(501, "code: 501", Range(at_least=1, at_most=1_000_000))
+    early_stop: bool = setting(False, "not stated; code: yes")
+    stop_rise: float = setting(0.02, "code: stop where the loss is so far above its best")
+    stop_loss: float | None = setting(0.314, "code: stop at this loss once it does not fall")
+    stop_after: int = setting(0, "code, single: not before step 500", Range(at_least=0))
+    num_seeds: int = setting(25, "Table 1: 10", Range(at_least=1, at_most=100_000))
+    first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", Range(at_least=0))
+    init_seed: int | None = setting(None, "null: the seed's own filters", Range(at_least=0))
+    noise_seed: int | None = setting(None, "null: the seed's own routing noise", Range(at_least=0))
+    curve_every: int = setting(5, "steps between points of the curves", Range(at_least=1))
+    snapshot_every: int = setting(25, "steps between snapshots", Range(at_least=1))
+    keep_picture: bool = setting(False, "Figure 1: keep the first seed's choices and predictions")
+
+
+def check(config: ClustersConfig) -> None:
+    """Reject settings that contradict each other.
+
+    Raises:
+        UserError: naming the settings and the fix.
+    """
+    for name in ("alpha", "beta", "gamma"):
+        bounds = getattr(config, name)
+        if len(bounds) != 2 or bounds[0] > bounds[1]:
+            raise UserError(
+                f"study.{name}={bounds} is no range.", f"Write study.{name}=[low,high]."
+            )
+    if 2 * config.num_clusters > config.dim:
+        raise UserError(
+            f"{2 * config.num_clusters} orthogonal signals do not fit into "
+            f"study.dim={config.dim} dimensions.",
+            f"Take study.dim of at least {2 * config.num_clusters}, or fewer clusters.",
+        )
+    if config.num_filters % config.num_heads:
+        raise UserError(
+            f"study.num_heads={config.num_heads} must divide "
+            f"study.num_filters={config.num_filters}.",
+            "Take an even number of filters.",
+        )
+    if config.batch_size > config.num_train:
+        raise UserError(
+            f"study.batch_size={config.batch_size} is more than "
+            f"study.num_train={config.num_train}.",
+            "Take a smaller batch; 0 is the full batch.",
+        )
+    if config.model is Model.single and config.num_experts != 1:
+        raise UserError(
+            f"study.model=single has one network, not study.num_experts={config.num_experts}.",
+            "Add study.num_experts=1, or start from study=clusters_single.",
+        )
