@@ -24,7 +24,7 @@ from moe.stacked import ConvolutionalExperts
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.linear: lambda response: response,
-    Activation.cubic: lambda response: response * response * response,
+    Activation.cubic: lambda response: response.pow(3),
     Activation.relu: torch.relu,
     Activation.celu: F.celu,
     Activation.gelu: F.gelu,

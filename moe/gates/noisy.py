@@ -93,7 +93,7 @@ class _NoisyTopK(torch.autograd.Function):
         noise_RE, deviation_RE, z_RE, index_Rk = ctx.saved_tensors
         # dP by the distance: the normal density at z over the deviation.
         exponent_RE = z_RE.square().mul_(-0.5)
-        slope_RE = F.threshold_(exponent_RE, LEAST_EXPONENT, -math.inf).exp_()
+        slope_RE = torch.threshold_(exponent_RE, LEAST_EXPONENT, -math.inf).exp_()
         slope_RE.mul_(1 / math.sqrt(2 * math.pi)).mul_(d_probability_RE).div_(deviation_RE)
         d_top_Rk = _thresholds_gradient(slope_RE, index_Rk)
         d_top_Rk[:, :-1] += d_logit_RK

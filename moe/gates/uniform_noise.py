@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from moe.balance import switch_loss
-from moe.gates.base import Gate, count_load, even_routing, gate_weight, linear, without_padding
+from moe.gates.base import (
+    Gate,
+    count_load,
+    even_routing,
+    gate_weight,
+    linear,
+    softmax_over_experts,
+    without_padding,
+)
 from moe.gates.checks import check_at_least
 from moe.routing import Routing
 
@@ -54,7 +62,7 @@ class UniformNoiseGate(Gate):
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""
         logits_TE = linear(tokens_TD, self.weight_DE)
-        probabilities_TE = torch.softmax(logits_TE, dim=-1)
+        probabilities_TE = softmax_over_experts(logits_TE)
         noisy_TE = logits_TE
         if self.training or self.noise_in_evaluation:
             noisy_TE = logits_TE + self.noise_scale * torch.rand_like(logits_TE)
