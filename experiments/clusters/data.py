@@ -110,3 +110,9 @@ def sample(config: DataConfig, signals: Signals, num: int, random: Generator) ->
         torch.from_numpy(cluster),
         torch.from_numpy(order),
     )
+
+
+def unshuffled(examples: Examples) -> Tensor:
+    """The patches in the order of Definition 3.1, `[n, P, d]`."""
+    back_nP = examples.order_nP.argsort(dim=1)
+    return torch.take_along_dim(examples.patches_nPD, back_nP[:, :, None], dim=1)

@@ -115,8 +115,8 @@ def expert_accuracy(network: Network, inputs: Inputs) -> Tensor:
     of_cluster_K = torch.bincount(inputs.cluster_n, minlength=num_clusters).clamp(min=1)
     rows = []
     for expert in range(num_experts):
-        where = whole_plan(len(inputs.patches), expert, num_experts)
-        margin_n = network.margins(inputs.patches, where).squeeze(-1)
+        where = whole_plan(len(inputs.rows), expert, num_experts)
+        margin_n = network.margins(inputs.rows, where).squeeze(-1)
         right_n = (margin_n * inputs.label_n > 0).double()
         rows.append(torch.bincount(inputs.cluster_n, right_n, num_clusters) / of_cluster_K)
     return torch.stack(rows)

@@ -1,11 +1,12 @@
 """The networks of the study: a gate that sends each example to one expert, or one network alone.
 
 Shapes: n examples, P patches, D features of a patch (d, and a constant one with a bias), E experts,
-J filters, R rows sorted by expert, K clusters.
+J filters, N heads, R rows sorted by expert, K clusters, Q powers.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from functools import cache
 
 import numpy as np
@@ -13,11 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from experiments.clusters.data import Examples
+from experiments.clusters.data import Examples, Signals, unshuffled
+from experiments.clusters.polynomial import (
+    NUM_SIGNAL_PATCHES,
+    cubic_coefficients,
+    linear_coefficients,
+    powers,
+)
 from experiments.clusters.settings import Activation, ClustersConfig, Init, Model, Value
 from moe.dispatch import combine, dispatch
 from moe.gates import GateValue, UniformNoiseGate
-from moe.grouped import Backend
+from moe.grouped import Backend, grouped_linear
 from moe.plan import Plan, plan
 from moe.routing import Routing
 from moe.stacked import ConvolutionalExperts
@@ -34,19 +41,26 @@ VALUES = {Value.probability: GateValue.probability, Value.noisy_logit: GateValue
 _INIT_STREAM = 1
 
 
+class Form(Enum):
+    """What the experts see: all patches, their sum, or powers of signals and the noise patches."""
+
+    patches = "patches"
+    summed = "summed"
+    powers = "powers"
+
+
 @dataclass(frozen=True)
 class Inputs:
     """A sample as the networks see it.
 
     Attributes:
-        patches: `[n, P D]`; for linear experts P is 1: a sum of linear responses is the response
-            to the sum.
+        rows: what the experts see, one row per example; see `inputs_of`.
         sums_nD: the sum of the patches, which the gate sees (section 3), without constant feature.
         label_n: -1.0 or 1.0.
         cluster_n: int64.
     """
 
-    patches: Tensor
+    rows: Tensor
     sums_nD: Tensor
     label_n: Tensor
     cluster_n: Tensor
@@ -69,15 +83,36 @@ class Answer:
     routing: Routing | None
 
 
-def inputs_of(examples: Examples, config: ClustersConfig) -> Inputs:
-    """Prepare a sample for the networks of a config."""
-    patches, sums = examples.patches_nPD, examples.patches_nPD.sum(dim=1)
-    seen = sums[:, None] if config.activation is Activation.linear else patches
-    if config.bias:
-        # One for each patch that was summed into this one.
-        constant = patches.shape[1] / seen.shape[1]
-        seen = F.pad(seen, (0, 1), value=constant)
-    return Inputs(seen.flatten(1).contiguous(), sums, examples.label_n, examples.cluster_n)
+def _form(config: ClustersConfig) -> Form:
+    if config.decompose and config.activation is Activation.linear:
+        return Form.summed
+    if config.decompose and config.activation is Activation.cubic and config.num_patches > 3:
+        return Form.powers
+    return Form.patches
+
+
+def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> Inputs:
+    """Prepare a sample for the networks of a config.
+
+    The rows hold all patches, `[n, P D]`; or, where the config decomposes (see
+    `experiments.clusters.polynomial`), for linear experts their sum, `[n, D]`, and for cubic ones
+    the powers and the patches of Gaussian noise, `[n, Q + (P - 3) D]`.
+    """
+    sums_nD, form = examples.patches_nPD.sum(dim=1), _form(config)
+    if form is Form.summed:
+        # The constant feature is one for each patch that was summed.
+        rows = F.pad(sums_nD, (0, int(config.bias)), value=config.num_patches)
+    elif form is Form.powers:
+        noise = unshuffled(examples)[:, NUM_SIGNAL_PATCHES:]
+        columns = [powers(examples, signals, config.bias), _padded(noise, config).flatten(1)]
+        rows = torch.cat(columns, dim=1)
+    else:
+        rows = _padded(examples.patches_nPD, config).flatten(1)
+    return Inputs(rows.contiguous(), sums_nD, examples.label_n, examples.cluster_n)
+
+
+def _padded(patches_nPD: Tensor, config: ClustersConfig) -> Tensor:
+    return F.pad(patches_nPD, (0, int(config.bias)), value=1.0)
 
 
 class Network(nn.Module):
@@ -87,10 +122,14 @@ class Network(nn.Module):
     two heads f_m is the difference of their sums, the margin of the authors' two outputs.
     """
 
-    def __init__(self, config: ClustersConfig, init_seed: int) -> None:
+    def __init__(self, config: ClustersConfig, signals: Signals, init_seed: int) -> None:
         """Make the network with the initial filters of a seed; the gate starts at zero."""
         super().__init__()
-        num_patches = 1 if config.activation is Activation.linear else config.num_patches
+        self.form, self.bias = _form(config), config.bias
+        self.signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
+        num_patches = config.num_patches
+        if self.form is Form.powers:
+            num_patches -= NUM_SIGNAL_PATCHES
         self.experts = ConvolutionalExperts(
             config.num_experts,
             num_patches,
@@ -107,19 +146,33 @@ class Network(nn.Module):
     def forward(self, inputs: Inputs) -> Answer:
         """Answer a sample, with routing noise in training (and in evaluation, if so set)."""
         if self.gate is None:
-            where = whole_plan(len(inputs.patches))
-            return Answer(self.margins(inputs.patches, where).squeeze(-1), None)
+            where = whole_plan(len(inputs.rows))
+            return Answer(self.margins(inputs.rows, where).squeeze(-1), None)
         routing = self.gate(inputs.sums_nD)
         where = plan(routing)
-        margin_R1 = self.margins(dispatch(inputs.patches, where), where)
+        margin_R1 = self.margins(dispatch(inputs.rows, where), where)
         return Answer(combine(margin_R1, routing.weight_A, where).squeeze(-1), routing)
 
     def margins(self, rows: Tensor, where: Plan) -> Tensor:
         """The experts' own answers f_m(x) to rows sorted by expert, `[R, 1]`."""
-        answer_RH: Tensor = self.experts(rows, where)
-        if answer_RH.shape[1] == 1:
-            return answer_RH
-        return answer_RH[:, :1] - answer_RH[:, 1:]
+        answer_RN = self._answers(rows, where)
+        if answer_RN.shape[1] == 1:
+            return answer_RN
+        return answer_RN[:, :1] - answer_RN[:, 1:]
+
+    def _answers(self, rows: Tensor, where: Plan) -> Tensor:
+        """The answers of the experts' heads, `[R, N]`."""
+        experts, filters = self.experts, self.experts.filters
+        if self.form is Form.patches:
+            answer_RN: Tensor = experts(rows, where)
+            return answer_RN
+        if self.form is Form.summed:
+            worth = linear_coefficients(filters.weight, experts.num_heads)
+            return grouped_linear(rows, worth, where, filters.backend)
+        worth = cubic_coefficients(filters.weight, self.signal_SD, experts.num_heads, self.bias)
+        amounts, noise = rows[:, : worth.shape[1]], rows[:, worth.shape[1] :]
+        of_noise: Tensor = experts(noise, where)
+        return of_noise + grouped_linear(amounts, worth, where, filters.backend)
 
 
 def _gate(config: ClustersConfig) -> UniformNoiseGate:

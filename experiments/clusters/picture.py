@@ -1,10 +1,8 @@
 """The plane of Figure 1: where the training examples lie."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from experiments.clusters.data import Examples
+from experiments.clusters.data import Examples, unshuffled
 
 
 def positions(
@@ -21,9 +19,3 @@ def positions(
     perplexity = min(30.0, (len(flat) - 1) / 3)
     plane = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1).fit_transform(flat)
     return np.asarray(plane, dtype=np.float32)
-
-
-def unshuffled(examples: Examples) -> Tensor:
-    """The patches in the order of Definition 3.1, `[n, P, d]`."""
-    back_nP = examples.order_nP.argsort(dim=1)
-    return torch.take_along_dim(examples.patches_nPD, back_nP[:, :, None], dim=1)

@@ -126,6 +126,9 @@ class ClustersConfig(DataConfig):
     stop_rise: float = setting(0.02, "code: stop where the loss is so far above its best")
     stop_loss: float | None = setting(0.314, "code: stop at this loss once it does not fall")
     stop_after: int = setting(0, "code, single: not before step 500", Range(at_least=0))
+    decompose: bool = setting(
+        True, "the exact shorter way of linear and cubic experts; false: every patch in full"
+    )
     num_seeds: int = setting(25, "Table 1: 10", Range(at_least=1, at_most=100_000))
     first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", Range(at_least=0))
     init_seed: int | None = setting(None, "null: the seed's own filters", Range(at_least=0))

@@ -41,8 +41,8 @@ def train_seed(config: ClustersConfig, data: ClusterData, seed: int, keep_pictur
         seed: of filters and routing noise, unless the settings fix one of them.
         keep_picture: keep every example's expert and prediction at each snapshot.
     """
-    train, test = inputs_of(data.train, config), inputs_of(data.test, config)
-    network = Network(config, seed if config.init_seed is None else config.init_seed)
+    train, test = (inputs_of(each, data.signals, config) for each in (data.train, data.test))
+    network = Network(config, data.signals, seed if config.init_seed is None else config.init_seed)
     at_first = init_cluster(network, data.signals)
     records = Records(config, data.signals, keep_picture)
     with torch.random.fork_rng(devices=[]):
@@ -89,7 +89,7 @@ def _descend(
 def _batch(train: Inputs, size: int) -> Inputs:
     if size == 0:
         return train
-    return train.take(torch.randint(len(train.patches), (size,)))
+    return train.take(torch.randint(len(train.rows), (size,)))
 
 
 def _reason_to_stop(count: int, loss: float, best: float, config: ClustersConfig) -> str | None:
