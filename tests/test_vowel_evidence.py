@@ -21,6 +21,7 @@ from reproductions.evidence import OrderEvidence, RateEvidence, ValueEvidence
 from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
 from reproductions.verdicts import Verdict, judge
+from reproductions.summary import summary as summarise
 from reproductions.vowel import lines, summary
 from reproductions.vowel.departures import why_not_comparable
 from reproductions.vowel.evidence import evidence, measured
@@ -256,7 +257,7 @@ def test_every_claim_belongs_to_one_group_of_the_summary() -> None:
 def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence() -> None:
     different = {"half-the-epochs-4-6", "half-the-epochs-8-12", "first-together-then-apart"}
     judged = with_word(lambda name: "differs" if name in different else "matches")
-    first, second = summary.summary(judged, {})
+    first, second = summarise(judged, {}, summary.GROUPS)
     assert f"{len(CLAIMS) - 3} match and 3 differ" in first
     assert "half the epochs" not in first
     assert second.count("differs") == 2
@@ -265,11 +266,11 @@ def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence()
 
 def test_a_group_that_is_divided_says_how_many_of_its_claims_matched() -> None:
     judged = with_word(lambda name: "inconclusive" if name == "epochs-4-experts" else "matches")
-    assert "the mean epochs of Table 1 (3 of 4 claims)" in summary.summary(judged, {})[0]
+    assert "the mean epochs of Table 1 (3 of 4 claims)" in summarise(judged, {}, summary.GROUPS)[0]
 
 
 def test_claims_that_were_not_run_are_counted_and_nothing_else_is_said() -> None:
     judged: list[Judged] = [(claim, None, None) for claim in CLAIMS]
-    assert summary.summary(judged, {}) == [
+    assert summarise(judged, {}, summary.GROUPS) == [
         f"Of {len(CLAIMS)} published claims, {len(CLAIMS)} are not run."
     ]

@@ -7,10 +7,12 @@ import pandas as pd
 
 from reproductions.claims import Claim, load_claims
 from reproductions.evidence import Evidence
+from reproductions.notes import load_notes
 from reproductions.overview import interval_overview
 from reproductions.pictures import Picture, still
 from reproductions.report_types import Judged, StudyReport
 from reproductions.runs import Found, NamedRun
+from reproductions.summary import summary
 from reproductions.verdicts import judge
 from reproductions.vowel import table
 from reproductions.vowel.evidence import evidence
@@ -20,12 +22,12 @@ from reproductions.vowel.figures.seeds import costs, seeds
 from reproductions.vowel.figures.steps import steps
 from reproductions.vowel.figures.training import training
 from reproductions.vowel.multiverse import COMMAND, MultiversePart, multiverse_part
-from reproductions.vowel.notes import load_notes
 from reproductions.vowel.rows import LINES
-from reproductions.vowel.summary import summary
+from reproductions.vowel.summary import GROUPS
 from reproductions.vowel.trajectories import has_lines
 
 _CLAIMS = Path(__file__).with_name("claims.yaml")
+_NOTES = Path(__file__).with_name("notes.yaml")
 _CITATION = (
     "Jacobs, R. A., Jordan, M. I., Nowlan, S. J. & Hinton, G. E. (1991). Adaptive mixtures of "
     "local experts. Neural Computation 3(1), 79-87."
@@ -54,7 +56,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         tables=(*_tables(found, judged), *(multiverse.tables if multiverse else ())),
         judged=judged,
         figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(),
+        notes=load_notes(_NOTES),
         command=command,
         citation_url=_DOI,
     )
@@ -127,7 +129,7 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
 def _paragraphs(
     judged: tuple[Judged, ...], found: Found, multiverse: MultiversePart | None
 ) -> list[str]:
-    paragraphs = summary(judged, found.runs)
+    paragraphs = summary(judged, found.runs, GROUPS)
     if multiverse is None:
         return [*paragraphs, f"Not run yet: every other reading of the paper ({COMMAND})."]
     return [*paragraphs, " ".join(multiverse.summary)]
