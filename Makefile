@@ -42,6 +42,8 @@ clean-env: ## Remove the environment; results stay | 0 | nothing
 ##@ Checks
 # Toy size: shows that every part works, and nothing about the paper.
 SMOKE := study.num_seeds=3 study.max_epochs=300 study.exploration_epochs=200 'study.step_grid=[8,22.6]'
+SMOKE_CLUSTERS := study.num_seeds=3 study.num_train=300 study.num_test=300 study.max_steps=12 \
+    study.batch_size=0 study.num_filters=8 study.snapshot_every=4
 
 .PHONY: test lint types unit smoke
 test: lint types unit ## All checks: lint, types and unit | 5 | CPU
@@ -52,12 +54,15 @@ types: $(READY) ## Types (mypy, strict) | 1 | CPU
 	$(RUN) -m mypy
 unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 4 | CPU
 	$(RUN) -m pytest $(PYTEST_ARGS)
-smoke: $(READY) ## The whole way from data to report, at toy size | 1 | CPU
+smoke: $(READY) ## The whole way from data to report, at toy size | 2 | CPU
 	$(SUITE) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(REPORT) suite=vowel_smoke $(SMOKE) $(ARGS)
+	$(SUITE) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
+	$(REPORT) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
+.PHONY: reproduce-clusters reproduce-clusters-all
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -67,13 +72,23 @@ reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its 
 multiverse-vowel: $(READY) ## Every reading of what the paper leaves open | 15 | CPU
 	$(SUITE) suite=vowel_multiverse $(ARGS)
 	$(REPORT) suite=vowel
+reproduce-clusters: $(READY) ## Clusters: settings 1 and 2, the picture, and the report | 12 | CPU
+	$(SUITE) suite=clusters $(ARGS)
+	$(REPORT) suite=clusters $(ARGS)
+reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, sensitivity | 90 | CPU
+	$(SUITE) suite=clusters_all $(ARGS)
+	$(REPORT) suite=clusters $(ARGS)
 
 ##@ Results
-.PHONY: report benchmark benchmark-core
-report: $(READY) ## Write the report of finished runs; trains nothing | 1 | finished runs
+.PHONY: report report-clusters benchmark benchmark-clusters benchmark-core
+report: $(READY) ## Write the vowel report of finished runs, no training | 1 | finished runs
 	$(REPORT) suite=vowel $(ARGS)
-benchmark: $(READY) ## Time training on this machine | 5 | an otherwise idle machine
+report-clusters: $(READY) ## Write the clusters report of finished runs | 1 | finished runs
+	$(REPORT) suite=clusters $(ARGS)
+benchmark: $(READY) ## Time the vowel study's training | 5 | an otherwise idle machine
 	$(RUN) -m experiments.vowel.benchmark $(ARGS)
+benchmark-clusters: $(READY) ## Time a step against the paper written plainly | 1 | an idle machine
+	$(RUN) -m experiments.clusters.benchmark $(ARGS)
 benchmark-core: $(READY) ## Time the sparse layer against its limits | 5 | an otherwise idle machine
 	$(RUN) -m moe.benchmarks.cpu $(ARGS)
 	$(RUN) -m moe.benchmarks.step

@@ -7,26 +7,40 @@ configuration, RESULTS.md and its pictures. Trains nothing.
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pandas as pd
 from rich.table import Table
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.compose import options
 from experiments.errors import UserError
 from experiments.suite import suite_runs
+from reproductions.clusters.report import build as build_clusters
 from reproductions.drawing import to_png
 from reproductions.page import write_page
 from reproductions.pictures import Picture
 from reproductions.report_types import StudyReport
-from reproductions.results_md import study_section, write_results
+from reproductions.results_md import study_section, write_section
 from reproductions.runs import Found, find_runs, require_some
 from reproductions.vowel.report import build as build_vowel
 from reproductions.wording import count_verdicts
 
 Builder = Callable[[Found, str, str], tuple[StudyReport, list[Picture]]]
 # A study's report by the first word of its suites' names; a new study adds one line.
-BUILDERS: dict[str, Builder] = {"vowel": build_vowel}
-# Columns of a report's first table; beside them it has system, step and arrived.
-_PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
+BUILDERS: dict[str, Builder] = {"vowel": build_vowel, "clusters": build_clusters}
+# The suite whose finished runs a report shows, where it is a larger one than it is named after.
+_SHOWN = {"clusters": "clusters_all"}
+_NEXT = {
+    "vowel": (
+        "make multiverse-vowel   which claims hold in which reading",
+        'make reproduce-vowel ARGS="study.num_experts=16"',
+    ),
+    "clusters": (
+        "make reproduce-clusters-all   settings 3 and 4, code against text, sensitivity",
+        'make reproduce-clusters ARGS="study.num_experts=16"',
+    ),
+}
+# Columns of a report's first table that are printed; `system` heads their blocks.
+_PRINTED = ("measure", "published", "ours", "median", "95 % interval", "verdict")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -42,9 +56,10 @@ def write_report(overrides: Sequence[str]) -> Path:
     Raises:
         UserError: the suite has no report, no run is finished, or one is damaged.
     """
-    config, studies = suite_runs(overrides)
-    suite = next(item.removeprefix("suite=") for item in overrides if item.startswith("suite="))
-    study = suite.partition("_")[0]
+    suite = suite_of(overrides)
+    study = study_of(suite)
+    shown = [f"suite={_SHOWN.get(suite, suite)}" if _names(item) else item for item in overrides]
+    config, studies = suite_runs(shown)
     if study not in BUILDERS:
         raise UserError(
             f"There is no report for suite={suite}.",
@@ -52,8 +67,8 @@ def write_report(overrides: Sequence[str]) -> Path:
         )
     found = find_runs(studies, config.runs_dir)
     require_some(found, overrides, f"reproduce-{study}")
-    for name in found.missing:
-        console.print(f"not finished, so left out: {name}")
+    if found.missing:
+        console.print(f"not finished, so left out: {', '.join(found.missing)}")
     command = " ".join(["python -m reproductions.report", *overrides])
     report, pictures = BUILDERS[study](found, config.runs_dir, command)
     print_report(report)
@@ -62,6 +77,20 @@ def write_report(overrides: Sequence[str]) -> Path:
     if list(overrides) == [f"suite={study}"] and not found.missing:
         _publish(report, pictures)
     return page
+
+
+def _names(override: str) -> bool:
+    return override.startswith("suite=")
+
+
+def suite_of(overrides: Sequence[str]) -> str:
+    """The suite's name on the command line; empty where it names none."""
+    return next((item.removeprefix("suite=") for item in overrides if _names(item)), "")
+
+
+def study_of(suite: str) -> str:
+    """The study that a suite belongs to."""
+    return suite.partition("_")[0]
 
 
 def _publish(report: StudyReport, pictures: Sequence[Picture]) -> None:
@@ -74,7 +103,7 @@ def _publish(report: StudyReport, pictures: Sequence[Picture]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for figure, drawing in pictures:
         to_png(drawing, folder / f"{figure.id}.png")
-    write_results([study_section(report)], ROOT / "RESULTS.md")
+    write_section(report.study, study_section(report), list(BUILDERS), ROOT / "RESULTS.md")
 
 
 def print_report(report: StudyReport) -> None:
@@ -82,14 +111,20 @@ def print_report(report: StudyReport) -> None:
     caption, frame = report.tables[0]
     console.print(f"\n{caption}", style="bold")
     for system, block in frame.groupby("system", sort=False):
-        first = block.iloc[0]
-        console.print(f"\n{system}: step {first['step']}, {first['arrived']} seeds arrived")
-        lines = Table(*_PRINTED, box=None, show_header=True, header_style="dim")
-        for row in block[list(_PRINTED)].itertuples(index=False):
+        console.print(f"\n{system}{_details(block.iloc[0])}")
+        columns = [name for name in _PRINTED if name in block]
+        lines = Table(*columns, box=None, show_header=True, header_style="dim")
+        for row in block[columns].itertuples(index=False):
             lines.add_row(*map(str, row))
         console.print(lines)
     counts = count_verdicts(verdict for _, _, verdict in report.judged)
     console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
+
+
+def _details(row: "pd.Series[str]") -> str:
+    """What else the table says of a system, such as its step size."""
+    others = [f"{name} {row[name]}" for name in row.index if name not in ("system", *_PRINTED)]
+    return f": {', '.join(others)}" if others else ""
 
 
 def _listed(counts: Mapping[str, int]) -> str:
@@ -100,10 +135,11 @@ def main() -> None:
     """Write the report that the command line names."""
     with errors_for_people():
         usage = f"{__doc__}\nSuites: {', '.join(options('suite'))}."
-        page = write_report(plain_arguments(usage))
+        arguments = plain_arguments(usage)
+        page = write_report(arguments)
         console.print(f"\nreport: {page}")
-        console.print("next:   make multiverse-vowel   which claims hold in which reading")
-        console.print('        make reproduce-vowel ARGS="study.num_experts=16"')
+        for place, line in enumerate(_NEXT[study_of(suite_of(arguments))]):
+            console.print(f"{'' if place else 'next:':<8}{line}", markup=False)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,9 @@ from reproductions.wording import (
 
 FIGURE_FOLDER = "reproductions/figures"
 
+# Invisible in the rendered page: where a study's section begins.
+_MARK = "<!-- study: {} -->"
+_ANY_MARK = re.compile(r"^<!-- study: (\w+) -->$", re.MULTILINE)
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
 _HEADER = """\
 <!-- Written from finished runs by the report commands below; edits here are lost. -->
@@ -58,10 +61,27 @@ def study_section(report: StudyReport) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_results(sections: Sequence[str], path: Path) -> None:
-    """Writes the sections below the common heading."""
+def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:
+    """Writes one study's section below the common heading and keeps those of the others.
+
+    Args:
+        study: the study's id, which marks its section in the file.
+        section: its text.
+        order: ids of all studies, in the order of the file.
+        path: RESULTS.md.
+    """
+    sections = _sections(path.read_text(encoding="utf-8")) if path.exists() else {}
+    sections[study] = section
+    known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([_HEADER, *sections]), encoding="utf-8", newline="\n")
+    path.write_text("\n".join([_HEADER, *known]), encoding="utf-8", newline="\n")
+
+
+def _sections(text: str) -> dict[str, str]:
+    _, *parts = _ANY_MARK.split(text)
+    return {
+        name: body.strip("\n") + "\n" for name, body in zip(parts[::2], parts[1::2], strict=True)
+    }
 
 
 def escape(text: str) -> str:

@@ -90,7 +90,9 @@ def test_every_command_but_the_help_is_documented() -> None:
     [
         ("reproduce-vowel", "vowel", "vowel"),
         ("reproduce-vowel-tuned", "vowel_tuned", "vowel_tuned"),
-        ("smoke", "vowel_smoke", "vowel_smoke"),
+        ("reproduce-clusters", "clusters", "clusters"),
+        ("reproduce-clusters-all", "clusters_all", "clusters"),
+        ("smoke", "clusters_smoke", "clusters_smoke"),
     ],
 )
 def test_settings_reach_both_the_runs_and_their_report(

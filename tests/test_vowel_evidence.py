@@ -20,8 +20,8 @@ from reproductions.claims import load_claims
 from reproductions.evidence import OrderEvidence, RateEvidence, ValueEvidence
 from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
-from reproductions.verdicts import Verdict, judge
 from reproductions.summary import summary as summarise
+from reproductions.verdicts import Verdict, judge
 from reproductions.vowel import lines, summary
 from reproductions.vowel.departures import why_not_comparable
 from reproductions.vowel.evidence import evidence, measured

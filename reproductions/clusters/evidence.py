@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -90,8 +91,8 @@ def _column(run: NamedRun, column: str) -> pd.Series:
 
 def _order(column: str, factor: float = 1.0) -> _Maker:
     def make(runs: Runs, names: _Names) -> OrderEvidence:
-        pairs = [factor * _column(runs[name], column) for name in names]
-        return _paired(*pairs, names)
+        first, second = (factor * _column(runs[name], column) for name in names)
+        return _paired(first, second, names)
 
     return make
 
@@ -105,7 +106,9 @@ def _paired(first: pd.Series, second: pd.Series, names: _Names) -> OrderEvidence
 def _entropy_at(step: int) -> _Maker:
     def make(runs: Runs, names: _Names) -> ValueEvidence | None:
         curve = measures.entropy_curves(runs[names[0]])
-        return ValueEvidence(tuple(curve.loc[step]), names) if step in curve.index else None
+        if step not in curve.index:
+            return None
+        return ValueEvidence(tuple(curve.T[step].to_numpy(float).tolist()), names)
 
     return make
 
@@ -123,7 +126,7 @@ def _climbs_back(runs: Runs, names: _Names) -> RateEvidence:
     return _share(curve.iloc[-1] >= curve.min() + CLIMB, names)
 
 
-def _share(shown: pd.Series, names: _Names) -> RateEvidence:
+def _share(shown: Any, names: _Names) -> RateEvidence:
     return RateEvidence(int(shown.sum()), len(shown), names)
 
 
@@ -145,7 +148,8 @@ def _larger(first: str, second: str) -> _Maker:
     def make(runs: Runs, names: _Names) -> OrderEvidence:
         arrays = runs[names[0]].finished.arrays("snapshots")
         pair = [np.abs(arrays[name][-1]).max(axis=(1, 2)) for name in (first, second)]
-        return OrderEvidence(*(tuple(map(float, each)) for each in pair), names)
+        larger, smaller = (tuple(map(float, each)) for each in pair)
+        return OrderEvidence(larger, smaller, names)
 
     return make
 
