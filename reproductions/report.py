@@ -22,7 +22,7 @@ from reproductions.report_types import StudyReport
 from reproductions.results_md import study_section, write_section
 from reproductions.runs import Found, find_runs, require_some
 from reproductions.vowel.report import build as build_vowel
-from reproductions.wording import count_verdicts
+from reproductions.wording import NOT_RUN, count_verdicts
 
 Builder = Callable[[Found, str, str], tuple[StudyReport, list[Picture]]]
 # A study's report by the first word of its suites' names; a new study adds one line.
@@ -40,7 +40,9 @@ _NEXT = {
     ),
 }
 # Columns of a report's first table that are printed; `system` heads their blocks.
-_PRINTED = ("measure", "published", "ours", "median", "95 % interval", "verdict")
+_PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
+# Columns that only the page has room for.
+_ON_PAGE = ("system", "median")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -110,20 +112,23 @@ def print_report(report: StudyReport) -> None:
     """Print the report's first table, a block for each system, and the count of verdicts."""
     caption, frame = report.tables[0]
     console.print(f"\n{caption}", style="bold")
-    for system, block in frame.groupby("system", sort=False):
+    was_run = ~frame["verdict"].str.endswith(NOT_RUN).groupby(frame["system"]).transform("all")
+    for system, block in frame[was_run].groupby("system", sort=False):
         console.print(f"\n{system}{_details(block.iloc[0])}")
         columns = [name for name in _PRINTED if name in block]
         lines = Table(*columns, box=None, show_header=True, header_style="dim")
         for row in block[columns].itertuples(index=False):
             lines.add_row(*map(str, row))
         console.print(lines)
+    if not was_run.all():
+        console.print(f"\nnot run yet: {', '.join(frame[~was_run]['system'].unique())}")
     counts = count_verdicts(verdict for _, _, verdict in report.judged)
     console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
 
 
 def _details(row: "pd.Series[str]") -> str:
     """What else the table says of a system, such as its step size."""
-    others = [f"{name} {row[name]}" for name in row.index if name not in ("system", *_PRINTED)]
+    others = [f"{name} {row[name]}" for name in row.index if name not in (*_ON_PAGE, *_PRINTED)]
     return f": {', '.join(others)}" if others else ""
 
 

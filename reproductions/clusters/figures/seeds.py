@@ -39,6 +39,7 @@ def draw_rows(rows: Sequence[Row], lowest_accuracy: float | None = None) -> Draw
         if lowest_accuracy is not None:
             left.set(xlim=(lowest_accuracy, 100.6))
         right.set(xlim=(-0.05, 1.45), xlabel="dispatch entropy (nats)")
+        left.locator_params(axis="x", nbins=4)
         right.axvline(_LARGEST_ENTROPY, color=INK, linewidth=1, linestyle=":")
         for axes in (left, right):
             axes.grid(visible=False, axis="y")
