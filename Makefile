@@ -62,7 +62,7 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 2 | CPU
 
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
-.PHONY: reproduce-clusters reproduce-clusters-all
+.PHONY: reproduce-clusters reproduce-clusters-all scaling
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -78,6 +78,9 @@ reproduce-clusters: $(READY) ## Clusters: settings 1 and 2, the picture, and the
 reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, sensitivity | 90 | CPU
 	$(SUITE) suite=clusters_all $(ARGS)
 	$(REPORT) suite=clusters $(ARGS)
+scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle machine
+	$(SUITE) suite=scaling $(ARGS)
+	$(REPORT) suite=scaling $(ARGS)
 
 ##@ Results
 .PHONY: report report-clusters benchmark benchmark-clusters benchmark-core

@@ -110,7 +110,7 @@ def _versions() -> dict[str, str]:
 def _machine() -> dict[str, object]:
     return {
         "platform": platform.platform(),
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "num_cores": os.cpu_count(),
         "num_threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name(0) if torch.cuda.is_available() else None,
@@ -119,7 +119,8 @@ def _machine() -> dict[str, object]:
     }
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
+    """The processor's name."""
     # platform.processor() is empty on most Linux systems.
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -7,6 +7,8 @@ from typing import Any
 from experiments.clusters import settings as clusters_settings
 from experiments.clusters import study as clusters_study
 from experiments.run_folder import RunFolder
+from experiments.scaling import settings as scaling_settings
+from experiments.scaling import study as scaling_study
 from experiments.vowel import multiverse as vowel_multiverse
 from experiments.vowel import reference as vowel_reference
 from experiments.vowel import settings as vowel_settings
@@ -101,5 +103,13 @@ STUDIES: dict[str, Study] = {
         clusters_study.identity,
         clusters_study.run,
         _CLUSTERS_MODULES,
+    ),
+    "scaling": Study(
+        scaling_settings.ScalingConfig,
+        scaling_settings.check,
+        scaling_study.identity,
+        scaling_study.run,
+        ("moe", "experiments.scaling"),
+        num_threads=lambda config: int(config.num_threads),
     ),
 }

@@ -4,11 +4,8 @@ Prints the paper's table beside ours, writes reports/<suite>/index.html, and, fo
 configuration, RESULTS.md and its pictures. Trains nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import pandas as pd
-from rich.table import Table
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.compose import options
@@ -21,12 +18,17 @@ from reproductions.pictures import Picture
 from reproductions.report_types import StudyReport
 from reproductions.results_md import study_section, write_section
 from reproductions.runs import Found, find_runs, require_some
+from reproductions.scaling.report import build as build_scaling
+from reproductions.terminal import print_report
 from reproductions.vowel.report import build as build_vowel
-from reproductions.wording import NOT_RUN, count_verdicts
 
 Builder = Callable[[Found, str, str], tuple[StudyReport, list[Picture]]]
 # A study's report by the first word of its suites' names; a new study adds one line.
-BUILDERS: dict[str, Builder] = {"vowel": build_vowel, "clusters": build_clusters}
+BUILDERS: dict[str, Builder] = {
+    "vowel": build_vowel,
+    "clusters": build_clusters,
+    "scaling": build_scaling,
+}
 # The suite whose finished runs a report shows, where it is a larger one than it is named after.
 _SHOWN = {"clusters": "clusters_all"}
 _NEXT = {
@@ -38,11 +40,8 @@ _NEXT = {
         "make reproduce-clusters-all   settings 3 and 4, code against text, sensitivity",
         'make reproduce-clusters ARGS="study.num_experts=16"',
     ),
+    "scaling": ("make benchmark-core   the same sizes and a whole training step, as plain tables",),
 }
-# Columns of a report's first table that are printed; `system` heads their blocks.
-_PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
-# Columns that only the page has room for.
-_ON_PAGE = ("system", "median")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -106,34 +105,6 @@ def _publish(report: StudyReport, pictures: Sequence[Picture]) -> None:
     for figure, drawing in pictures:
         to_png(drawing, folder / f"{figure.id}.png")
     write_section(report.study, study_section(report), list(BUILDERS), ROOT / "RESULTS.md")
-
-
-def print_report(report: StudyReport) -> None:
-    """Print the report's first table, a block for each system, and the count of verdicts."""
-    caption, frame = report.tables[0]
-    console.print(f"\n{caption}", style="bold")
-    was_run = ~frame["verdict"].str.endswith(NOT_RUN).groupby(frame["system"]).transform("all")
-    for system, block in frame[was_run].groupby("system", sort=False):
-        console.print(f"\n{system}{_details(block.iloc[0])}")
-        columns = [name for name in _PRINTED if name in block]
-        lines = Table(*columns, box=None, show_header=True, header_style="dim")
-        for row in block[columns].itertuples(index=False):
-            lines.add_row(*map(str, row))
-        console.print(lines)
-    if not was_run.all():
-        console.print(f"\nnot run yet: {', '.join(frame[~was_run]['system'].unique())}")
-    counts = count_verdicts(verdict for _, _, verdict in report.judged)
-    console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
-
-
-def _details(row: "pd.Series[str]") -> str:
-    """What else the table says of a system, such as its step size."""
-    others = [f"{name} {row[name]}" for name in row.index if name not in (*_ON_PAGE, *_PRINTED)]
-    return f": {', '.join(others)}" if others else ""
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
 def main() -> None:

@@ -22,6 +22,8 @@ from reproductions.wording import SYMBOLS, verdict_word
 
 Runs = Mapping[str, NamedRun]
 _DASH = "–"
+# With a space at which no line is broken.
+_ACCURACY = "accuracy\u00a0%"
 
 
 def table_1(runs: Runs, judged: tuple[Judged, ...]) -> pd.DataFrame:
@@ -51,12 +53,17 @@ def table_1(runs: Runs, judged: tuple[Judged, ...]) -> pd.DataFrame:
 def _systems(setting: int) -> list[tuple[str, str, str, str]]:
     """Label, measure, claim and run of each number of one setting."""
     rows = [
-        (f"single {kind}", "accuracy\u00a0%", f"single-{setting}-{kind}", f"single_{setting}_{kind}_80")
+        (
+            f"single {kind}",
+            "accuracy\u00a0%",
+            f"single-{setting}-{kind}",
+            f"single_{setting}_{kind}_80",
+        )
         for kind in reversed(KINDS)
     ]
     for kind in reversed(KINDS):
         run = f"coded_{setting}_{kind}"
-        rows.append((f"MoE {kind}", "accuracy\u00a0%", f"accuracy-{setting}-{kind}", run))
+        rows.append((f"MoE {kind}", _ACCURACY, f"accuracy-{setting}-{kind}", run))
         rows.append((f"MoE {kind}", "entropy", f"entropy-{setting}-{kind}", run))
     return rows
 

@@ -1,0 +1,38 @@
+"""Settings of the scaling study. Its sizes are ours: the paper gives one machine's throughput."""
+
+from dataclasses import dataclass
+
+from experiments.errors import UserError
+from experiments.schema import Range, setting
+
+
+@dataclass
+class ScalingConfig:
+    """One sweep over numbers of experts, at one number of tokens and one skew."""
+
+    name: str = "scaling"
+    num_experts: list[int] = setting(
+        [4, 16, 64, 256, 1024, 2048], "Table 7: 4 to 131,072 experts", Range(at_least=4)
+    )
+    num_tokens: int = setting(4096, "not stated", Range(at_least=1, at_most=10_000_000))
+    skew: float = setting(0.0, "exponent of Zipf's law over the experts", Range(at_least=0))
+    k: int = setting(4, "section 5.1: k = 4", Range(at_least=1))
+    num_features: int = setting(128, "section 5.1: 512", Range(at_least=1))
+    num_hidden: int = setting(256, "section 5.1: 1024", Range(at_least=1))
+    num_rounds: int = setting(9, "every contender once per round", Range(at_least=1))
+    num_threads: int = setting(2, "0 takes one per core", Range(at_least=0, at_most=1024))
+
+
+def check(config: ScalingConfig) -> None:
+    """Reject settings that contradict each other.
+
+    Raises:
+        UserError: naming the settings and the fix.
+    """
+    if not config.num_experts:
+        raise UserError("study.num_experts is empty.", "Write study.num_experts=[4,16,64].")
+    if config.k > min(config.num_experts):
+        raise UserError(
+            f"study.k={config.k} is more than the fewest experts, {min(config.num_experts)}.",
+            "Take a smaller study.k, or more experts.",
+        )

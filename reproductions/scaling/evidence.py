@@ -1,0 +1,82 @@
+"""What the finished timings say about each claim; samples are rounds."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from reproductions.evidence import Evidence, OrderEvidence, RateEvidence
+from reproductions.runs import NamedRun
+from reproductions.scaling.measures import Array, at, ours, over_limit
+
+Runs = Mapping[str, NamedRun]
+_TOY = "These runs have another size of layer than the claims speak of."
+_SIZE = {"num_features": 128, "num_hidden": 256, "k": 4}
+
+
+def evidence(runs: Runs) -> dict[str, Evidence | None]:
+    """Evidence by claim id; None where a run that the claim needs is not finished."""
+    return {
+        "flat-cost": _flat(runs, 256),
+        "flat-cost-2048": _flat(runs, 2048),
+        "near-limit-4096": _near_limit(runs, "tokens_4096", 1.5),
+        "near-limit-16384": _near_limit(runs, "tokens_16384", 1.3),
+        "skew": _skew(runs),
+        "two-level-gate": _gate_share(runs),
+        "two-level-cheaper": _order(runs, "gate, two levels", "gate, flat"),
+        "faster-than-grouped-mm": _order(runs, "", "F.grouped_mm"),
+    }
+
+
+def _kept(share: Array, most: float, runs: Runs, *names: str) -> RateEvidence:
+    return RateEvidence(int((share <= most).sum()), len(share), names, _not_comparable(runs, names))
+
+
+def _not_comparable(runs: Runs, names: tuple[str, ...]) -> str | None:
+    sizes = ({key: getattr(runs[name].study, key) for key in _SIZE} for name in names)
+    tokens = all(runs[name].study.num_tokens == int(name.split("_")[1]) for name in names)
+    return None if tokens and all(size == _SIZE for size in sizes) else _TOY
+
+
+def _flat(runs: Runs, num_experts: int) -> RateEvidence | None:
+    name = "tokens_16384"
+    if name not in runs:
+        return None
+    many, few = at(runs[name], num_experts), at(runs[name], 16)
+    if many is None or few is None:
+        return None
+    ratio = many[ours(many)].to_numpy(float) / few[ours(few)].median()
+    return _kept(ratio, 1.25, runs, name)
+
+
+def _near_limit(runs: Runs, name: str, most: float) -> RateEvidence | None:
+    times = at(runs[name], 2048) if name in runs else None
+    return None if times is None else _kept(over_limit(times), most, runs, name)
+
+
+def _skew(runs: Runs) -> RateEvidence | None:
+    names = ("tokens_4096", "tokens_4096_zipf")
+    if not set(names) <= set(runs):
+        return None
+    even, skewed = (at(runs[name], 2048) for name in names)
+    if even is None or skewed is None:
+        return None
+    return _kept(over_limit(skewed) / np.median(over_limit(even)), 1.1, runs, *names)
+
+
+def _gate_share(runs: Runs) -> RateEvidence | None:
+    times = at(runs["tokens_4096"], 2048) if "tokens_4096" in runs else None
+    if times is None or "gate, two levels" not in times:
+        return None
+    share = (times["gate, two levels"] / times[ours(times)]).to_numpy(float)
+    return _kept(share, 0.3, runs, "tokens_4096")
+
+
+def _order(runs: Runs, first: str, second: str) -> OrderEvidence | None:
+    """The first contender (ours where it is empty) against the second, in milliseconds."""
+    names = ("tokens_4096",)
+    times = at(runs[names[0]], 2048) if names[0] in runs else None
+    if times is None or not {first or ours(times), second} <= set(times):
+        return None
+    pair = [1e3 * times[name].to_numpy(float) for name in (first or ours(times), second)]
+    ours_times, theirs = (tuple(each.tolist()) for each in pair)
+    return OrderEvidence(ours_times, theirs, names, _not_comparable(runs, names))

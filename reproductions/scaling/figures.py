@@ -1,0 +1,113 @@
+"""The figures of the scaling report."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.pictures import Picture, still
+from reproductions.runs import NamedRun
+from reproductions.scaling.measures import limit, ours, seconds
+
+Runs = Mapping[str, NamedRun]
+_PEERS = {
+    "F.grouped_mm": ("orange", "s"),
+    "transformers grouped_mm": ("purple", "^"),
+    "ours, padded": ("sky", "v"),
+    "ours, torch_grouped": ("green", "D"),
+}
+_GATES = {"gate, flat": ("vermillion", "s"), "gate, two levels": ("green", "^")}
+
+
+def cost_per_token(runs: Runs) -> Picture | None:
+    """Microseconds per token against experts, one panel per number of tokens."""
+    found = {name: runs[name] for name in ("tokens_4096", "tokens_16384") if name in runs}
+    if not found:
+        return None
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 4.4))
+        panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
+        for axes, run in zip(panels, found.values(), strict=True):
+            _draw_cost(axes, run)
+        panels[0].set_ylabel("microseconds per token")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    return still(
+        figure,
+        id="cost-per-token",
+        title="Cost per token against the number of experts",
+        caption="Forward and backward of the experts, medians over rounds with the lowest and "
+        "highest as bars. Dense is the same arithmetic in one expert; traffic, added to it, moves "
+        "each used expert's weights and gradients once: with few tokens per expert this is what "
+        "cannot be avoided.",
+        alt="Microseconds per token over 4 to 2,048 experts for our layer, limits and peers.",
+        claim_ids=("flat-cost", "flat-cost-2048", "near-limit-4096", "near-limit-16384"),
+        runs=found.values(),
+    )
+
+
+def _draw_cost(axes: Axes, run: NamedRun) -> None:
+    times = 1e6 * seconds(run) / run.study.num_tokens
+    dense = times["dense"].groupby("num_experts").median()
+    bound = limit(times).groupby("num_experts").median()
+    axes.plot(dense.index, dense, ":", color=INK, linewidth=1.5, label="dense")
+    axes.plot(bound.index, bound, "--", color=INK, linewidth=1.5, label="dense + traffic")
+    _line(axes, times[ours(times)], "blue", "o", f"ours ({ours(times).partition(', ')[2]})")
+    for name, (colour, marker) in _PEERS.items():
+        if name in times and name != ours(times):
+            _line(axes, times[name], colour, marker, name)
+    axes.set(xscale="log", yscale="log", xlabel="experts")
+    axes.set_title(f"{run.study.num_tokens:,} tokens")
+
+
+def _line(axes: Axes, values: pd.Series, colour: str, marker: str, label: str) -> None:
+    by_size = values.groupby("num_experts")
+    middle, low, high = by_size.median(), by_size.min(), by_size.max()
+    axes.errorbar(
+        middle.index,
+        middle,
+        yerr=[middle - low, high - middle],
+        color=COLOURS[colour],
+        marker=marker,
+        capsize=2,
+        elinewidth=0.9,
+        label=label,
+    )
+
+
+def skew_and_gates(runs: Runs) -> Picture | None:
+    """Our time over the limit with and without skew, and the gates' share of the experts' time."""
+    if "tokens_4096" not in runs:
+        return None
+    found = [runs[name] for name in ("tokens_4096", "tokens_4096_zipf") if name in runs]
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 3.6))
+        left, right = figure.subplots(1, 2)
+        for run, (label, colour, marker) in zip(
+            found, (("balanced", "blue", "o"), ("Zipf's law", "orange", "s")), strict=False
+        ):
+            times = seconds(run)
+            _line(left, times[ours(times)] / limit(times), colour, marker, label)
+        left.axhline(1.0, color=INK, linestyle="--", linewidth=1)
+        left.set(xscale="log", xlabel="experts", ylabel="ours over dense + traffic")
+        left.legend()
+        times = seconds(found[0])
+        for name, (colour, marker) in _GATES.items():
+            if name in times:
+                share = (times[name] / times[ours(times)]).dropna()
+                _line(right, share, colour, marker, name.partition(", ")[2])
+        right.axhline(0.3, color=INK, linestyle=":", linewidth=1)
+        right.set(xscale="log", yscale="log", xlabel="experts", ylabel="gate over experts")
+        right.legend(title="gate")
+    return still(
+        figure,
+        id="skew-and-gates",
+        title="Skewed routing, and the gate's share",
+        caption="4,096 tokens. Left: our layer over its limit, routed evenly and by Zipf's law. "
+        "Right: forward and backward of the gate over that of the experts; dotted is this "
+        "project's goal of 0.3.",
+        alt="Ratios to the limit with balanced and skewed routing; gates' time over experts' time.",
+        claim_ids=("skew", "two-level-gate", "two-level-cheaper"),
+        runs=found,
+    )

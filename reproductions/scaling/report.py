@@ -1,0 +1,67 @@
+"""The scaling study's report, put together from finished timings."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from reproductions.claims import load_claims
+from reproductions.notes import load_notes
+from reproductions.pictures import Picture
+from reproductions.report_types import Judged, StudyReport
+from reproductions.runs import Found
+from reproductions.scaling import table
+from reproductions.scaling.evidence import evidence
+from reproductions.scaling.figures import cost_per_token, skew_and_gates
+from reproductions.scaling.summary import GROUPS
+from reproductions.summary import summary
+from reproductions.verdicts import judge
+
+_HERE = Path(__file__).parent
+_CITATION = (
+    "Shazeer, N., Mirhoseini, A., Maziarz, K., Davis, A., Le, Q., Hinton, G. & Dean, J. (2017). "
+    "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer. ICLR."
+)
+
+
+def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
+    """The report and its pictures.
+
+    Args:
+        found: the suite's finished runs.
+        runs_dir: folder of all runs.
+        command: the line that makes the report again.
+    """
+    by_claim = evidence(found.runs)
+    judged: tuple[Judged, ...] = tuple(
+        (claim, item, None if item is None else judge(claim, item))
+        for claim in load_claims(_HERE / "claims.yaml")
+        for item in (by_claim[claim.id],)
+    )
+    drawn = [cost_per_token(found.runs), skew_and_gates(found.runs)]
+    pictures = [picture for picture in drawn if picture is not None]
+    report = StudyReport(
+        study="scaling",
+        title="Constant cost: the scaling study",
+        summary="\n\n".join(summary(judged, found.runs, GROUPS)),
+        citation=_CITATION,
+        tables=tuple(_tables(found)),
+        judged=judged,
+        figures=tuple(figure for figure, _ in pictures),
+        notes=load_notes(_HERE / "notes.yaml"),
+        command=command,
+        citation_url="https://arxiv.org/abs/1701.06538",
+    )
+    return report, pictures
+
+
+def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
+    tables = [
+        (
+            f"{run.study.num_tokens:,} tokens{', Zipf' if run.study.skew else ''}: medians over "
+            "rounds, with lowest and highest.",
+            table.times_table(run),
+        )
+        for run in found.runs.values()
+    ]
+    tables.append(("Memory, float32.", table.memory_table(found.runs)))
+    return [(caption, frame) for caption, frame in tables if len(frame)]
