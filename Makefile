@@ -83,7 +83,7 @@ scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle 
 	$(REPORT) suite=scaling $(ARGS)
 
 ##@ Results
-.PHONY: report report-clusters benchmark benchmark-clusters benchmark-core
+.PHONY: report report-clusters benchmark benchmark-clusters benchmark-core benchmark-gpu
 report: $(READY) ## Write the vowel report of finished runs, no training | 1 | finished runs
 	$(REPORT) suite=vowel $(ARGS)
 report-clusters: $(READY) ## Write the clusters report of finished runs | 1 | finished runs
@@ -95,6 +95,9 @@ benchmark-clusters: $(READY) ## Time a step against the paper written plainly | 
 benchmark-core: $(READY) ## Time the sparse layer against its limits | 5 | an otherwise idle machine
 	$(RUN) -m moe.benchmarks.cpu $(ARGS)
 	$(RUN) -m moe.benchmarks.step
+benchmark-gpu: $(READY) ## The same on a GPU, and the tests that need one | 5 | one NVIDIA GPU
+	$(RUN) -m pytest -m gpu tests
+	$(RUN) -m moe.benchmarks.gpu $(ARGS)
 
 # The stamp is written last. An environment without it was never finished, or was interrupted:
 # it is made again from nothing. One whose stamp is merely older than the requirements is

@@ -8,6 +8,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -41,24 +42,28 @@ class Cell:
 class Problem:
     """Tensors of a cell, and the contenders that work on them."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, device: str = "cpu", dtype: torch.dtype = torch.float32) -> None:
         """Draw everything from seed 0."""
         torch.manual_seed(0)
         self.cell = cell
-        popularity_E = torch.arange(1.0, cell.num_experts + 1) ** -cell.skew
+        self.options: dict[str, Any] = {"device": device, "dtype": dtype}
+        popularity_E = torch.arange(1.0, cell.num_experts + 1, device=device) ** -cell.skew
         expert_TK = torch.multinomial(popularity_E.expand(cell.num_tokens, -1), cell.k)
         self.expert_TK = expert_TK
-        self.weight_TK = torch.softmax(torch.randn(cell.num_tokens, cell.k), dim=-1)
-        self.tokens_TD = torch.randn(cell.num_tokens, cell.num_features, requires_grad=True)
-        self.d_TD = torch.randn(cell.num_tokens, cell.num_features)
-        self.experts = FeedForwardExperts(cell.num_experts, cell.num_features, cell.num_hidden)
+        self.weight_TK = torch.softmax(torch.randn(cell.num_tokens, cell.k, **self.options), dim=-1)
+        shape = (cell.num_tokens, cell.num_features)
+        self.tokens_TD = torch.randn(shape, requires_grad=True, **self.options)
+        self.d_TD = torch.randn(shape, **self.options)
+        self.experts = FeedForwardExperts(
+            cell.num_experts, cell.num_features, cell.num_hidden, **self.options
+        )
         self.weights = (self.experts.first.weight, self.experts.second.weight)
 
     def contenders(self) -> dict[str, Callable[[], None]]:
         """Each by its name; those of libraries that are not installed are left out."""
         found: dict[str, Callable[[], None]] = {"dense": self._dense(), "traffic": self._traffic()}
-        for backend in (Backend.native, Backend.padded, Backend.torch_grouped):
-            if backends.refusal(backend, "cpu", torch.float32) is None:
+        for backend in (Backend.native, Backend.triton, Backend.padded, Backend.torch_grouped):
+            if backends.refusal(backend, self.options["device"], self.options["dtype"]) is None:
                 found[f"ours, {backend.value}"] = self._layer(backend)
         found["F.grouped_mm"] = self._grouped_mm()
         if importlib.util.find_spec("transformers"):
@@ -68,8 +73,8 @@ class Problem:
     def _dense(self) -> Callable[[], None]:
         # The same arithmetic in one expert, without a gate.
         num_rows = self.cell.num_tokens * self.cell.k
-        rows = torch.randn(num_rows, self.cell.num_features, requires_grad=True)
-        d_rows = torch.randn(num_rows, self.cell.num_features)
+        rows = torch.randn(num_rows, self.cell.num_features, requires_grad=True, **self.options)
+        d_rows = torch.randn(num_rows, self.cell.num_features, **self.options)
         first, second = (weight[0].detach().clone().requires_grad_() for weight in self.weights)
 
         def work() -> None:
@@ -82,8 +87,8 @@ class Problem:
         # Weights read forward and backward, gradients written: three times the weights of the
         # experts in use, at the speed of a copy, which reads and writes.
         used = int((torch.bincount(self.expert_TK.flatten()) > 0).sum())
-        num_bytes_moved = 3 * used * 2 * self.cell.num_features * self.cell.num_hidden
-        source = torch.randn(num_bytes_moved // 2)
+        num_moved = 3 * used * 2 * self.cell.num_features * self.cell.num_hidden
+        source = torch.randn(num_moved // 2, **self.options)
         target = torch.empty_like(source)
 
         def work() -> None:
@@ -99,8 +104,8 @@ class Problem:
             weight_A=gate_values,
             start_T1=even_starts(self.cell.num_tokens, self.cell.k, gate_values.device),
             num_experts=num_experts,
-            importance_E=torch.zeros(num_experts),
-            load_E=torch.zeros(num_experts),
+            importance_E=torch.zeros(num_experts, **self.options),
+            load_E=torch.zeros(num_experts, **self.options),
         )
 
         def work() -> None:
