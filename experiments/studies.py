@@ -9,6 +9,8 @@ from experiments.clusters import study as clusters_study
 from experiments.run_folder import RunFolder
 from experiments.scaling import settings as scaling_settings
 from experiments.scaling import study as scaling_study
+from experiments.translation import settings as translation_settings
+from experiments.translation import study as translation_study
 from experiments.vowel import multiverse as vowel_multiverse
 from experiments.vowel import reference as vowel_reference
 from experiments.vowel import settings as vowel_settings
@@ -110,6 +112,14 @@ STUDIES: dict[str, Study] = {
         scaling_study.identity,
         scaling_study.run,
         ("moe", "experiments.scaling"),
+        num_threads=lambda config: int(config.num_threads),
+    ),
+    "translation": Study(
+        translation_settings.TranslationConfig,
+        translation_settings.check,
+        translation_study.identity,
+        translation_study.run,
+        ("moe", "experiments.translation"),
         num_threads=lambda config: int(config.num_threads),
     ),
 }

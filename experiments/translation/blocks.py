@@ -1,0 +1,109 @@
+"""What the encoder and the decoder are built from.
+
+Shapes: B sentences, S positions, T target positions, D width, U attention units.
+"""
+
+from math import isqrt
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from experiments.translation.settings_model import Attention, GateName, ModelConfig
+from moe.gates import Gate, HierarchicalGate, NoisyTopKGate, StrictlyBalancedGate
+from moe.layer import MoE, MoEOutput
+from moe.stacked import FeedForwardExperts
+
+
+def lstm(config: ModelConfig, num_inputs: int | None = None) -> nn.LSTM:
+    """An LSTM whose output is projected to the width, and recurrent in that form."""
+    return nn.LSTM(
+        config.width if num_inputs is None else num_inputs,
+        config.num_units,
+        proj_size=config.width,
+        batch_first=True,
+    )
+
+
+class Bidirectional(nn.Module):
+    """Two LSTMs of half the width each, one from either end, side by side."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make both."""
+        super().__init__()
+        self.layers = nn.LSTM(
+            config.width,
+            config.num_units // 2,
+            proj_size=config.width // 2,
+            bidirectional=True,
+            batch_first=True,
+        )
+
+    def forward(self, inputs_BSD: Tensor, mask_BS: Tensor) -> Tensor:
+        """Answer every position, `[B, S, D]`; the backward one begins at a sentence's own end."""
+        lengths = mask_BS.sum(dim=1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(inputs_BSD, lengths, batch_first=True, enforce_sorted=False)
+        outputs, _ = self.layers(packed)
+        padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask_BS.shape[1])
+        return padded
+
+
+class MoEBlock(nn.Module):
+    """Mixture of experts, sigmoid, dropout, and the input added to it.
+
+    Source: Shazeer et al. (2017), appendix E, in the order of appendix C.1.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make gate and experts."""
+        super().__init__()
+        self.experts = FeedForwardExperts(config.num_experts, config.width, config.expert_units)
+        self.layer = MoE(gate_of(config), self.experts)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, MoEOutput]:
+        """Outputs of the inputs' shape, and the layer's own output with its routing."""
+        output = self.layer(inputs, mask)
+        outputs: Tensor = inputs + self.dropout(torch.sigmoid(output.outputs))
+        return outputs, output
+
+
+def gate_of(config: ModelConfig) -> Gate:
+    """The gate that a config asks for; a hierarchy takes the root of k on either level."""
+    if config.gate is GateName.hierarchical:
+        k = isqrt(config.k)
+        return HierarchicalGate(config.width, config.num_experts, config.num_groups, k, k)
+    if config.gate is GateName.balanced:
+        return StrictlyBalancedGate(config.width, config.num_experts, config.k)
+    return NoisyTopKGate(config.width, config.num_experts, config.k)
+
+
+class AttentionLayer(nn.Module):
+    """Where in the source to look.
+
+    Source: Shazeer et al. (2017), appendix G: A(x, y) = sum_d V_d tanh(xU)_d tanh(yW)_d; GNMT has
+    sum_d V_d tanh(xU + yW)_d.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        """Make U, W and V."""
+        super().__init__()
+        self.multiplicative = config.attention is Attention.multiplicative
+        self.of_source = nn.Linear(config.width, config.attention_units, bias=False)
+        self.of_query = nn.Linear(config.width, config.attention_units, bias=False)
+        self.value_U = nn.Parameter(torch.empty(config.attention_units))
+
+    def keys(self, memory_BSD: Tensor) -> Tensor:
+        """What the source offers to every query, `[B, S, U]`; computed once per sentence."""
+        keys: Tensor = self.of_source(memory_BSD)
+        return torch.tanh(keys) * self.value_U if self.multiplicative else keys
+
+    def forward(self, query_BD: Tensor, keys_BSU: Tensor, mask_BS: Tensor) -> Tensor:
+        """Weights over source positions, `[B, S]`; zero at padding."""
+        query_BU = self.of_query(query_BD)
+        if self.multiplicative:
+            score_BS = (keys_BSU @ torch.tanh(query_BU)[:, :, None]).squeeze(-1)
+        else:
+            score_BS = torch.tanh(keys_BSU + query_BU[:, None]) @ self.value_U
+        return F.softmax(score_BS.masked_fill(~mask_BS, -torch.inf), dim=1)

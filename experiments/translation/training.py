@@ -1,0 +1,139 @@
+"""Train a model, from the start or from a checkpoint, to the same result bit for bit on a CPU."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf, isfinite
+from typing import Any
+
+import torch
+
+from experiments.errors import UserError
+from experiments.run_folder import RunFolder
+from experiments.translation.batches import Batch, Encoded, collate, order
+from experiments.translation.evaluation import balance_row, perplexity
+from experiments.translation.objective import balance, cross_entropy, learning_rate
+from experiments.translation.optimisers import Optimisers
+from experiments.translation.settings import TranslationConfig
+from experiments.translation.translator import Output, Translator
+
+Row = dict[str, float]
+
+
+@dataclass
+class Progress:
+    """Where a training stands; all of it goes into a checkpoint."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    num_tokens: int = 0
+    best: float = inf
+    num_worse: int = 0
+    curves: list[Row] = field(default_factory=list)
+    evaluations: list[Row] = field(default_factory=list)
+
+
+class Training:
+    """A model in training."""
+
+    def __init__(self, config: TranslationConfig, model: Translator, folder: RunFolder) -> None:
+        """Begin anew, or where the folder's checkpoint stands."""
+        self.config, self.model, self.folder = config, model, folder
+        self.optimisers = Optimisers(model, config.learning_rate, config.clip_norm)
+        self.progress = Progress()
+        torch.manual_seed(config.seed + 1)
+        kept = folder.load_checkpoint()
+        if kept is not None:
+            model.load_state_dict(kept["model"])
+            self.optimisers.load(kept["optimisers"])
+            torch.set_rng_state(kept["random"])
+            self.progress = Progress(**kept["progress"])
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.folder.save_checkpoint(
+            {
+                "model": self.model.state_dict(),
+                "optimisers": self.optimisers.state(),
+                "random": torch.get_rng_state(),
+                "progress": dict(vars(self.progress)),
+            }
+        )
+
+    def run(self, train: Encoded, valid: Encoded, report: Callable[[str, float], None]) -> Progress:
+        """Train to the last step, or until held-out perplexity has stopped falling."""
+        progress, config = self.progress, self.config
+        self.model.train()
+        saved = started = time.perf_counter()
+        tokens_before = progress.num_tokens
+        while progress.step < config.max_steps and progress.num_worse < config.patience:
+            for chosen in self._rest_of_epoch(train):
+                batch = collate(train, chosen)
+                output, loss = self._step(batch)
+                self._note(output, loss, batch, (started, tokens_before))
+                if progress.step % config.evaluate_every == 0:
+                    self._evaluate(valid)
+                if time.perf_counter() - saved > config.checkpoint_seconds:
+                    self.save()
+                    saved = time.perf_counter()
+                report(self._stage(started, tokens_before), progress.step / config.max_steps)
+                if progress.step >= config.max_steps or progress.num_worse >= config.patience:
+                    break
+        return progress
+
+    def _rest_of_epoch(self, train: Encoded) -> list[list[int]]:
+        progress = self.progress
+        batches = order(train, self.config.tokens_per_batch, self.config.seed, progress.epoch)
+        if progress.batch >= len(batches):
+            progress.epoch, progress.batch = progress.epoch + 1, 0
+            return self._rest_of_epoch(train)
+        return batches[progress.batch :]
+
+    def _step(self, batch: Batch) -> tuple[Output, float]:
+        config = self.config
+        self.optimisers.begin(learning_rate(self.progress.step, config))
+        output = self.model(batch.source_BS, batch.target_in_BT)
+        loss = cross_entropy(output, batch, config.label_smoothing)
+        torch.autograd.backward(loss + config.balance_weight * balance(output))
+        self.optimisers.step()
+        self.progress.step += 1
+        self.progress.batch += 1
+        self.progress.num_tokens += batch.num_target_tokens
+        if not isfinite(loss.item()):
+            raise UserError(
+                f"The loss is {loss.item()} at step {self.progress.step}.",
+                "Take a smaller study.learning_rate; the last checkpoint is kept.",
+            )
+        return output, loss.item()
+
+    def _note(self, output: Output, loss: float, batch: Batch, since: tuple[float, int]) -> None:
+        progress = self.progress
+        if progress.step % self.config.report_every and progress.step != 1:
+            return
+        speed = self._speed(*since)
+        row: Row = {"step": progress.step, "loss": loss, "tokens_per_second": speed}
+        row["learning_rate"] = learning_rate(progress.step - 1, self.config)
+        progress.curves.append(row | balance_row(output))
+
+    def _speed(self, started: float, tokens_before: int) -> float:
+        return (self.progress.num_tokens - tokens_before) / (time.perf_counter() - started)
+
+    def _stage(self, started: float, tokens_before: int) -> str:
+        progress = self.progress
+        loss = progress.curves[-1]["loss"]
+        return f"loss {loss:.2f}, {self._speed(started, tokens_before):,.0f} tokens/s"
+
+    def _evaluate(self, valid: Encoded) -> None:
+        progress = self.progress
+        found, num_tokens = perplexity(self.model, valid, self.config.tokens_per_batch)
+        progress.evaluations.append(
+            {"step": progress.step, "perplexity": found, "num_tokens": num_tokens}
+        )
+        progress.num_worse = 0 if found < progress.best else progress.num_worse + 1
+        progress.best = min(progress.best, found)
+
+
+def weights(model: Translator) -> dict[str, Any]:
+    """The weights as arrays."""
+    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}

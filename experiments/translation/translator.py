@@ -1,0 +1,178 @@
+"""The model: encoder, attention, decoder.
+
+Shapes: B sentences, S source positions, T target positions, N rows of a beam, D width, V subwords,
+U attention units.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, lstm
+from experiments.translation.settings_model import ModelConfig
+from experiments.translation.subwords import PAD
+from moe.layer import MoEOutput
+
+Cells = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """An encoded source.
+
+    Attributes:
+        outputs_BSD: of the encoder.
+        keys_BSU: what attention asks of them.
+        mask_BS: true where there is a subword.
+        moe: by place, `encoder` where there is a mixture.
+    """
+
+    outputs_BSD: Tensor
+    keys_BSU: Tensor
+    mask_BS: Tensor
+    moe: dict[str, MoEOutput]
+
+    def take(self, index_N: Tensor) -> "Memory":
+        """Rows in another order or number, for a beam."""
+        outputs, keys, mask = (
+            part[index_N] for part in (self.outputs_BSD, self.keys_BSU, self.mask_BS)
+        )
+        return Memory(outputs, keys, mask, self.moe)
+
+
+@dataclass(frozen=True)
+class State:
+    """The decoder between two subwords.
+
+    Attributes:
+        query_ND: the first layer's last output.
+        first: output and cell of the first layer, `[1, N, ...]`.
+        second: the same of the second.
+    """
+
+    query_ND: Tensor
+    first: Cells
+    second: Cells
+
+    def take(self, index_N: Tensor) -> "State":
+        """Rows in another order or number, for a beam."""
+        first, second = (
+            (hidden[:, index_N], cell[:, index_N]) for hidden, cell in (self.first, self.second)
+        )
+        return State(self.query_ND[index_N], first, second)
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the decoder says of a whole target, or of one subword.
+
+    Attributes:
+        logits: `[B, T, V]`.
+        attention_BTS: where it looked.
+        moe: by place.
+        state: after it.
+    """
+
+    logits: Tensor
+    attention_BTS: Tensor
+    moe: dict[str, MoEOutput]
+    state: State
+
+
+class Translator(nn.Module):
+    """LSTM, mixture, LSTM on either side, with attention between.
+
+    Source: Shazeer et al. (2017), appendix E. The first decoder layer gets the context of the
+    output that it gave one subword before, as in GNMT; the paper does not say which.
+    """
+
+    def __init__(self, config: ModelConfig, num_subwords: int, seed: int) -> None:
+        """Make all weights, uniform within `init_range`; the gates' start is their own."""
+        super().__init__()
+        torch.manual_seed(seed)
+        self.config = config
+        self.embedding = nn.Embedding(num_subwords, config.width, padding_idx=PAD)
+        bottom = Bidirectional(config) if config.bidirectional else lstm(config)
+        self.bottom = bottom
+        self.middle = None if config.bidirectional else lstm(config)
+        self.top = lstm(config)
+        self.first = lstm(config, 2 * config.width)
+        self.second = lstm(config)
+        self.attention = AttentionLayer(config)
+        has_experts = config.num_experts > 0
+        self.encoder_moe = MoEBlock(config) if has_experts else None
+        self.decoder_moe = MoEBlock(config) if has_experts else None
+        self.logits = nn.Linear(config.width, num_subwords, bias=False)
+        self.dropout = nn.Dropout(config.dropout)
+        self._draw(config.init_range)
+
+    def _draw(self, init_range: float) -> None:
+        experts = {id(weight) for block in self.blocks() for weight in block.parameters()}
+        for weight in self.parameters():
+            if id(weight) not in experts:
+                nn.init.uniform_(weight, -init_range, init_range)
+
+    def blocks(self) -> list[MoEBlock]:
+        """The mixtures that there are."""
+        return [block for block in (self.encoder_moe, self.decoder_moe) if block is not None]
+
+    def forward(self, source_BS: Tensor, target_in_BT: Tensor) -> Output:
+        """The next subword at every target position, given the true ones before it."""
+        memory = self.encode(source_BS)
+        mask_BT = target_in_BT != PAD
+        return self.decode(target_in_BT, mask_BT, memory, self.start(memory))
+
+    def encode(self, source_BS: Tensor) -> Memory:
+        """Read the source."""
+        mask_BS = source_BS != PAD
+        # A sentence of padding alone would have nothing to look at.
+        mask_BS[:, 0] = True
+        hidden = self.dropout(self.embedding(source_BS))
+        if isinstance(self.bottom, Bidirectional):
+            hidden = hidden + self.dropout(self.bottom(hidden, mask_BS))
+        else:
+            hidden = hidden + self.dropout(self.bottom(hidden)[0])
+        if self.middle is not None:
+            hidden = hidden + self.dropout(self.middle(hidden)[0])
+        moe = {}
+        if self.encoder_moe is not None:
+            hidden, moe["encoder"] = self.encoder_moe(hidden, mask_BS)
+        hidden = hidden + self.dropout(self.top(hidden)[0])
+        return Memory(hidden, self.attention.keys(hidden), mask_BS, moe)
+
+    def start(self, memory: Memory) -> State:
+        """The decoder before the first subword: zeros."""
+        num_rows = len(memory.outputs_BSD)
+        hidden = memory.outputs_BSD.new_zeros(1, num_rows, self.config.width)
+        cell = memory.outputs_BSD.new_zeros(1, num_rows, self.config.num_units)
+        return State(hidden[0], (hidden, cell), (hidden, cell))
+
+    def decode(self, target_NT: Tensor, mask_NT: Tensor, memory: Memory, state: State) -> Output:
+        """Say the next subword after each of the given ones; for one step T is 1."""
+        embedded_NTD = self.dropout(self.embedding(target_NT))
+        first_NTD, attention_NTS, query_ND, first = self._first_layer(embedded_NTD, memory, state)
+        hidden = embedded_NTD + self.dropout(first_NTD)
+        moe = dict(memory.moe)
+        if self.decoder_moe is not None:
+            hidden, moe["decoder"] = self.decoder_moe(hidden, mask_NT)
+        answered, second = self.second(hidden, state.second)
+        hidden = hidden + self.dropout(answered)
+        after = State(query_ND, first, second)
+        return Output(self.logits(hidden), attention_NTS, moe, after)
+
+    def _first_layer(
+        self, embedded_NTD: Tensor, memory: Memory, state: State
+    ) -> tuple[Tensor, Tensor, Tensor, Cells]:
+        # Step by step: each step's context depends on the output before it.
+        outputs, looked = [], []
+        query_ND, cells = state.query_ND, state.first
+        for embedded_ND in embedded_NTD.unbind(dim=1):
+            weight_NS = self.attention(query_ND, memory.keys_BSU, memory.mask_BS)
+            context_ND = (weight_NS[:, None] @ memory.outputs_BSD).squeeze(1)
+            both_N1D = torch.cat([embedded_ND, context_ND], dim=1)[:, None]
+            output_N1D, cells = self.first(both_N1D, cells)
+            query_ND = output_N1D.squeeze(1)
+            outputs.append(query_ND)
+            looked.append(weight_NS)
+        return torch.stack(outputs, 1), torch.stack(looked, 1), query_ND, cells

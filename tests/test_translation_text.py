@@ -1,0 +1,119 @@
+"""Text of the translation study: Bible verses, files, subwords, batches."""
+
+import gzip
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from experiments.errors import UserError
+from experiments.translation import bible, pairs
+from experiments.translation.batches import Encoded, collate, encode, order
+from experiments.translation.settings_corpus import CorpusConfig, CorpusName
+from experiments.translation.subwords import END, PAD, START, learn
+
+LINES = [
+    f"the {word} sees a house of stone number {n}" for n in range(40) for word in ("cat", "ox")
+]
+
+
+def test_no_chapter_is_in_two_splits_and_every_verse_is_in_one() -> None:
+    texts = pairs.load(CorpusConfig(max_words=10_000, max_ratio=1e9))
+    sizes = [len(texts.train), len(texts.valid), len(texts.test)]
+    assert sum(sizes) == bible.NUM_VERSES
+    found = bible.verses(["4"], ["l"])
+    chapter_of = {(verse.english, verse.french): verse.chapter for verse in found}
+    chapters = [{chapter_of[pair] for pair in part} for part in (texts.valid, texts.test)]
+    # Verses that occur word for word in several chapters would hide nothing: compare the others.
+    assert len(chapters[0] & chapters[1]) <= 2
+    assert texts.counts["kept_train"] == sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("(6:4) Bonjour à tous", "Bonjour à tous"),
+        ("He [is] `good'", "He is 'good'"),
+        ("Et il dit [Jean 3:16] ceci", "Et il dit ceci"),
+    ],
+)
+def test_verses_are_cleaned(text: str, cleaned: str) -> None:
+    assert bible.clean(text) == cleaned
+
+
+def files(folder: Path, source: bytes, target: bytes, suffix: str = "") -> CorpusConfig:
+    config = CorpusConfig(corpus=CorpusName.files)
+    for split in pairs.SPLITS:
+        for side, text in (("source", source), ("target", target)):
+            path = folder / f"{split}.{side}{suffix}"
+            path.write_bytes(gzip.compress(text) if suffix else text)
+            config = replace(config, **{f"{split}_{side}": str(path)})
+    return config
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_bad_lines_are_counted_and_good_ones_stay_together(tmp_path: Path, suffix: str) -> None:
+    source = b"one\n\ntwo \xff\nthree\n" + b"w " * 90 + b"\na b c d e f g h i j\n"
+    target = b"un\nvide\ndeux\ntrois\nmots\nseul\n"
+    texts = pairs.load(files(tmp_path, source, target, suffix))
+    assert texts.train == [("one", "un"), ("three", "trois")]
+    assert texts.counts["dropped_not_utf8"] == 3
+    assert texts.counts["dropped_empty"] == 3
+    assert texts.counts["dropped_too_long"] == 3
+    assert texts.counts["dropped_unlike_lengths"] == 3
+
+
+def test_files_of_unequal_length_are_refused_with_the_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="ends at line 1, but the other file goes on"):
+        pairs.load(files(tmp_path, b"one\ntwo\n", b"un\n"))
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    config = replace(files(tmp_path, b"a\n", b"b\n"), valid_target=str(tmp_path / "none"))
+    with pytest.raises(UserError, match=r"study\.valid_target: there is no file"):
+        pairs.load(config)
+
+
+def test_subwords_come_back_as_text_and_from_the_cache_alike(tmp_path: Path) -> None:
+    subwords = learn(LINES, 30, tmp_path)
+    assert subwords.decode([START, *subwords.encode(LINES[3]), END, PAD]) == LINES[3]
+    file = next(tmp_path.glob("subwords-*.model"))
+    assert learn(LINES, 30, tmp_path).digest == subwords.digest
+    file.write_bytes(b"damaged" + file.read_bytes()[7:])
+    assert learn(LINES, 30, tmp_path).digest == subwords.digest
+
+
+def test_too_many_subwords_for_a_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be learnt"):
+        learn(LINES, 5000, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def encoded(tmp_path_factory: pytest.TempPathFactory) -> Encoded:
+    subwords = learn(LINES, 30, tmp_path_factory.mktemp("cache"))
+    return encode([(line, line[: 5 + place]) for place, line in enumerate(LINES)], subwords)
+
+
+def test_every_pair_is_in_one_batch_of_an_epoch_and_no_batch_is_too_large(encoded: Encoded) -> None:
+    batches = order(encoded, 200, seed=0, epoch=3)
+    assert sorted(chain.from_iterable(batches)) == list(range(len(encoded)))
+    for chosen in batches:
+        batch = collate(encoded, chosen)
+        assert max(batch.source_BS.numel(), batch.target_in_BT.numel()) <= 200
+
+
+def test_the_order_follows_seed_and_epoch_alone(encoded: Encoded) -> None:
+    assert order(encoded, 200, 0, 1) == order(encoded, 200, 0, 1)
+    assert order(encoded, 200, 0, 1) != order(encoded, 200, 0, 2)
+    assert order(encoded, 200, 0, 1) != order(encoded, 200, 1, 1)
+
+
+def test_targets_are_shifted_by_one_and_end(encoded: Encoded) -> None:
+    batch = collate(encoded, [0, 7])
+    assert (batch.target_in_BT[:, 0] == START).all()
+    for row, place in enumerate((0, 7)):
+        length = len(encoded.target[place])
+        assert batch.target_in_BT[row, 1 : length + 1].tolist() == encoded.target[place]
+        assert batch.target_out_BT[row, : length + 1].tolist() == [*encoded.target[place], END]
+    assert batch.num_target_tokens == sum(len(encoded.target[place]) + 1 for place in (0, 7))
