@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9, help="how often each is timed (9)")
     rounds = parser.parse_args().rounds
     torch.set_num_threads(1)
-    console = Console()
+    console = Console(width=110)
     for activation in (Activation.cubic, Activation.linear):
         config = ClustersConfig(activation=activation)
         contender = Contender(config)
