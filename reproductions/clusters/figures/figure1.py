@@ -78,7 +78,7 @@ def _legend(figure: Drawing) -> None:
         for place, marker in enumerate(_MARKERS)
     ]
     handles.append(Line2D([], [], color=INK, linewidth=1.2, label="class border"))
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, handletextpad=0.2)
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.2)
 
 
 def _frame(base: Drawing, pictures: Sequence[Arrays], share: float) -> Frame:
