@@ -29,6 +29,10 @@ class Setting:
     allowed: Range | None
 
     @property
+    def is_optional(self) -> bool:
+        return type(None) in get_args(self.hint)
+
+    @property
     def kinds(self) -> tuple[Any, ...]:
         """The types that the setting takes, those of a list's items for a list."""
         kinds = get_args(self.hint) or (self.hint,)
@@ -117,7 +121,7 @@ def wrong_values(setting: Setting) -> list[str]:
     if setting.is_list:
         return ["3", "abc", "{a:1}"]
     if setting.kinds == (str,):
-        return ["[a]", "{a:1}", "null"]
+        return ["[a]", "{a:1}", *([] if setting.is_optional else ["null"])]
     return ["abc", "[1]", "{a:1}", *(["1.5"] if int in setting.kinds else [])]
 
 

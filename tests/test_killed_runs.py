@@ -14,7 +14,7 @@ from experiments.vowel.settings import VowelConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = VowelConfig(
-    num_seeds=4, step_size=16.0, stop_error=0.0, max_epochs=1500, checkpoint_seconds=0.0
+    num_seeds=4, step_size=16.0, stop_error=0.0, max_epochs=4000, checkpoint_seconds=0.0
 )
 SETTINGS = [
     f"study.{key}={value}"
@@ -22,7 +22,7 @@ SETTINGS = [
         ("num_seeds", 4),
         ("step_size", 16),
         ("stop_error", 0),
-        ("max_epochs", 1500),
+        ("max_epochs", 4000),
         ("checkpoint_seconds", 0),
     )
 ]
@@ -61,8 +61,8 @@ def test_a_stopped_run_continues_to_the_same_bits(
     wait_for_checkpoint(tmp_path, process)
     time.sleep(0.05)
     process.send_signal(number)
-    process.communicate(timeout=60)
-    assert process.returncode == code
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code, output
     assert not list(tmp_path.glob("vowel/*/manifest.json"))
     again = start(tmp_path)
     output, _ = again.communicate(timeout=120)
