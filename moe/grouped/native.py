@@ -18,7 +18,7 @@ from moe.grouped.compiler import CompilerError, compiled
 
 SOURCE = Path(__file__).with_name("native.c")
 REALS = {torch.float32: "float", torch.float64: "double"}
-LARGE_EXPERT = 256
+LARGE_EXPERT = 96
 """Rows from which torch's own product, on all threads, is the faster one (see the benchmark)."""
 
 CHUNKS_PER_THREAD = 8
