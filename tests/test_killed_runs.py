@@ -14,7 +14,7 @@ from experiments.vowel.settings import VowelConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDY = VowelConfig(
-    num_seeds=4, step_size=16.0, stop_error=0.0, max_epochs=4000, checkpoint_seconds=0.0
+    num_seeds=4, step_size=16.0, stop_error=0.0, max_epochs=1500, checkpoint_seconds=0.0
 )
 SETTINGS = [
     f"study.{key}={value}"
@@ -22,16 +22,26 @@ SETTINGS = [
         ("num_seeds", 4),
         ("step_size", 16),
         ("stop_error", 0),
-        ("max_epochs", 4000),
+        ("max_epochs", 1500),
         ("checkpoint_seconds", 0),
     )
 ]
 
 
+def _hear_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(runs_dir: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "experiments.run", f"runs_dir={runs_dir}", *SETTINGS]
     return subprocess.Popen(
-        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # A shell's background jobs inherit that interrupts are ignored.
+        preexec_fn=_hear_interrupts,
     )
 
 
