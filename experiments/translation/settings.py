@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from experiments.errors import UserError
 from experiments.schema import Range, setting
 from experiments.translation.settings_corpus import CorpusConfig
+from experiments.translation.settings_decoding import DecodingConfig
 from experiments.translation.settings_model import GateName, ModelConfig
 
 
 @dataclass
-class TranslationConfig(CorpusConfig, ModelConfig):
+class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     """One model of the translation study."""
 
     name: str = "translation"
