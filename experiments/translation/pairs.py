@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 
@@ -16,7 +16,13 @@ from experiments.translation.settings_corpus import CorpusConfig, CorpusName
 
 SPLITS = ("train", "valid", "test")
 
-Pair = tuple[str, str]
+
+class Pair(NamedTuple):
+    """A sentence, its translation, and the kind of text it is from (empty where there is one)."""
+
+    source: str
+    target: str
+    domain: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,8 @@ def load(config: CorpusConfig) -> Texts:
         split_of = dict(zip(chapters, _splits(len(chapters), config), strict=True))
         parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
         for verse in found:
-            parts[split_of[verse.chapter]].append((verse.english, verse.french))
+            pair = Pair(verse.english, verse.french, verse.domain)
+            parts[split_of[verse.chapter]].append(pair)
     else:
         parts = {name: list(_aligned(config, name, counts)) for name in SPLITS}
     kept = {name: list(_filtered(pairs, config, counts)) for name, pairs in parts.items()}
@@ -68,8 +75,8 @@ def _splits(num_chapters: int, config: CorpusConfig) -> list[str]:
 
 
 def _filtered(pairs: list[Pair], config: CorpusConfig, counts: Counter[str]) -> Iterator[Pair]:
-    for source, target in pairs:
-        lengths = (len(source.split()), len(target.split()))
+    for pair in pairs:
+        lengths = (len(pair.source.split()), len(pair.target.split()))
         if min(lengths) == 0:
             counts["dropped_empty"] += 1
         elif max(lengths) > config.max_words:
@@ -77,7 +84,7 @@ def _filtered(pairs: list[Pair], config: CorpusConfig, counts: Counter[str]) -> 
         elif max(lengths) > config.max_ratio * min(lengths) and max(lengths) > 8:
             counts["dropped_unlike_lengths"] += 1
         else:
-            yield source, target
+            yield pair
 
 
 def _aligned(config: CorpusConfig, split: str, counts: Counter[str]) -> Iterator[Pair]:
@@ -92,7 +99,7 @@ def _aligned(config: CorpusConfig, split: str, counts: Counter[str]) -> Iterator
                     "Take two files with equally many lines, line by line translations.",
                 )
             try:
-                yield first.decode("utf-8").strip(), second.decode("utf-8").strip()
+                yield Pair(first.decode("utf-8").strip(), second.decode("utf-8").strip())
             except UnicodeDecodeError:
                 counts["dropped_not_utf8"] += 1
 

@@ -21,3 +21,6 @@ class DecodingConfig:
         2.0, "GNMT, section 7: of the source's length", Range(above=0)
     )
     sentences_per_batch: int = setting(64, "not stated: translated at once", Range(at_least=1))
+    num_translated: int | None = setting(
+        None, "not stated: of the test sentences; null translates all", Range(at_least=1)
+    )

@@ -6,15 +6,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from experiments.run_folder import RunFolder
 from experiments.translation import bible, pairs
-from experiments.translation.batches import encode
+from experiments.translation.answers import answers, bleu_table
+from experiments.translation.batches import Encoded, encode
 from experiments.translation.evaluation import perplexity
+from experiments.translation.expert_words import (
+    assignments,
+    expert_words,
+    experts,
+    specialisation,
+    tokens,
+)
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings_corpus import CorpusName
-from experiments.translation.subwords import learn
+from experiments.translation.subwords import Subwords, learn
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
 from moe.memory import keep_memory
@@ -38,7 +47,8 @@ def run(
 ) -> dict[str, Any]:
     """Train and measure one model, continuing from a checkpoint if there is one.
 
-    Writes metrics.csv (perplexity by split), curves.csv, evaluations.csv and weights.npz.
+    Writes metrics.csv (perplexity by split), curves.csv, evaluations.csv, answers.csv, bleu.csv
+    and weights.npz; with experts also expert_words.csv, experts.csv and specialisation.csv.
 
     Args:
         config: the settings.
@@ -53,7 +63,7 @@ def run(
     warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
     texts = pairs.load(config)
     report("subwords", 0.0)
-    lines = (text for pair in texts.train for text in pair)
+    lines = (text for pair in texts.train for text in (pair.source, pair.target))
     subwords = learn(lines, config.num_subwords, CACHE)
     splits = {name: encode(getattr(texts, name), subwords) for name in pairs.SPLITS}
     model = Translator(config, len(subwords), config.seed)
@@ -64,9 +74,16 @@ def run(
         found, num_tokens = perplexity(model, splits[name], config.tokens_per_batch)
         rows.append({"split": name, "perplexity": found, "num_tokens": num_tokens})
     folder.write_table("metrics", pd.DataFrame(rows))
+    test, encoded = texts.test[: config.num_translated], _some(splits["test"], config)
+    given = answers(model, test, encoded, subwords, config, report)
+    folder.write_table("answers", given)
+    folder.write_table("bleu", bleu_table(given))
+    if config.num_experts:
+        _write_experts(model, splits["test"], subwords, config, folder)
     folder.write_table("curves", pd.DataFrame(progress.curves))
     folder.write_table("evaluations", pd.DataFrame(progress.evaluations))
     folder.write_arrays("weights", weights(model))
+    folder.write_arrays("subwords", {"model": np.frombuffer(subwords.model, np.uint8)})
     return {
         "counts": texts.counts,
         "num_parameters": sum(weight.numel() for weight in model.parameters()),
@@ -75,3 +92,23 @@ def run(
         "num_steps": progress.step,
         "num_epochs": progress.epoch,
     }
+
+
+def _some(pairs: Encoded, config: TranslationConfig) -> Encoded:
+    some = slice(config.num_translated)
+    return Encoded(pairs.source[some], pairs.target[some], pairs.domain[some])
+
+
+def _write_experts(
+    model: Translator,
+    pairs: Encoded,
+    subwords: Subwords,
+    config: TranslationConfig,
+    folder: RunFolder,
+) -> None:
+    """Write expert_words.csv, experts.csv and specialisation.csv."""
+    found = assignments(model, pairs, config.tokens_per_batch)
+    every_token = tokens(pairs, subwords)
+    folder.write_table("expert_words", expert_words(found, pairs, subwords))
+    folder.write_table("experts", experts(found, every_token, config.num_experts))
+    folder.write_table("specialisation", specialisation(found, every_token))

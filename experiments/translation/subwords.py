@@ -18,6 +18,7 @@ class Subwords:
 
     def __init__(self, model: bytes) -> None:
         """Read a model from its bytes."""
+        self.model = model
         self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
         self.digest = sha256(model).hexdigest()
 

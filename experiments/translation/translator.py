@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, lstm
 from experiments.translation.settings_model import ModelConfig
+from experiments.translation.stepping import SteppedLSTM, SteppedMatrix, run
 from experiments.translation.subwords import PAD
 from moe.layer import MoEOutput
 
@@ -132,13 +133,13 @@ class Translator(nn.Module):
         if isinstance(self.bottom, Bidirectional):
             hidden = hidden + self.dropout(self.bottom(hidden, mask_BS))
         else:
-            hidden = hidden + self.dropout(self.bottom(hidden)[0])
+            hidden = hidden + self.dropout(run(self.bottom, hidden)[0])
         if self.middle is not None:
-            hidden = hidden + self.dropout(self.middle(hidden)[0])
+            hidden = hidden + self.dropout(run(self.middle, hidden)[0])
         moe = {}
         if self.encoder_moe is not None:
             hidden, moe["encoder"] = self.encoder_moe(hidden, mask_BS)
-        hidden = hidden + self.dropout(self.top(hidden)[0])
+        hidden = hidden + self.dropout(run(self.top, hidden)[0])
         return Memory(hidden, self.attention.keys(hidden), mask_BS, moe)
 
     def start(self, memory: Memory) -> State:
@@ -156,7 +157,7 @@ class Translator(nn.Module):
         moe = dict(memory.moe)
         if self.decoder_moe is not None:
             hidden, moe["decoder"] = self.decoder_moe(hidden, mask_NT)
-        answered, second = self.second(hidden, state.second)
+        answered, second = run(self.second, hidden, state.second)
         hidden = hidden + self.dropout(answered)
         after = State(query_ND, first, second)
         return Output(self.logits(hidden), attention_NTS, moe, after)
@@ -165,14 +166,18 @@ class Translator(nn.Module):
         self, embedded_NTD: Tensor, memory: Memory, state: State
     ) -> tuple[Tensor, Tensor, Tensor, Cells]:
         # Step by step: each step's context depends on the output before it.
+        look = self.attention.prepare(memory.keys_BSU, memory.mask_BS)
+        lstm, context_of = SteppedLSTM(self.first), SteppedMatrix(memory.outputs_BSD)
+        width = embedded_NTD.shape[2]
+        of_context = SteppedMatrix(lstm.input_weight[:, width:].T)
+        query_ND, cell_NH = state.query_ND, state.first[1][0]
         outputs, looked = [], []
-        query_ND, cells = state.query_ND, state.first
-        for embedded_ND in embedded_NTD.unbind(dim=1):
-            weight_NS = self.attention(query_ND, memory.keys_BSU, memory.mask_BS)
-            context_ND = (weight_NS[:, None] @ memory.outputs_BSD).squeeze(1)
-            both_N1D = torch.cat([embedded_ND, context_ND], dim=1)[:, None]
-            output_N1D, cells = self.first(both_N1D, cells)
-            query_ND = output_N1D.squeeze(1)
+        for gates_NH in lstm.of_inputs(embedded_NTD).unbind(dim=1):
+            weight_NS = look(query_ND)
+            context_ND = context_of.times(weight_NS)
+            gates_NH = gates_NH + of_context.times(context_ND)
+            query_ND, cell_NH = lstm.step(gates_NH, (query_ND, cell_NH))
             outputs.append(query_ND)
             looked.append(weight_NS)
-        return torch.stack(outputs, 1), torch.stack(looked, 1), query_ND, cells
+        after = (query_ND[None], cell_NH[None])
+        return torch.stack(outputs, 1), torch.stack(looked, 1), query_ND, after

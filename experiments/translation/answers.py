@@ -1,0 +1,81 @@
+"""Translations of held-out text, and their scores overall and per kind of text."""
+
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from experiments.translation.batches import Encoded, collate
+from experiments.translation.beam import Hypothesis, search
+from experiments.translation.pairs import Pair
+from experiments.translation.scoring import bleu
+from experiments.translation.settings_decoding import DecodingConfig
+from experiments.translation.subwords import Subwords
+from experiments.translation.translator import Translator
+
+ALL = "all"
+
+
+def translate(
+    model: Translator,
+    sources: Sequence[list[int]],
+    config: DecodingConfig,
+    report: Callable[[str, float], None],
+    num_best: int = 1,
+) -> list[list[Hypothesis]]:
+    """The best translations of every source, in the order given.
+
+    Args:
+        model: is set to evaluation.
+        sources: ids of every sentence.
+        config: of the search.
+        report: called with the share that is done.
+        num_best: translations per sentence.
+    """
+    model.eval()
+    # Sentences of like length together, so that none waits for a longer one.
+    by_length = sorted(range(len(sources)), key=lambda place: -len(sources[place]))
+    found: list[list[Hypothesis]] = [[] for _ in sources]
+    pairs = Encoded(list(sources), [[] for _ in sources])
+    for start in range(0, len(sources), config.sentences_per_batch):
+        chosen = by_length[start : start + config.sentences_per_batch]
+        batch = collate(pairs, chosen)
+        for place, answer in zip(
+            chosen, search(model, batch.source_BS, config, num_best), strict=True
+        ):
+            found[place] = answer
+        report("translating", start / len(sources))
+    return found
+
+
+def answers(
+    model: Translator,
+    pairs: Sequence[Pair],
+    encoded: Encoded,
+    subwords: Subwords,
+    config: DecodingConfig,
+    report: Callable[[str, float], None],
+) -> pd.DataFrame:
+    """A row per sentence: domain, source, reference, answer, score, log_probability."""
+    found = translate(model, encoded.source, config, report)
+    return pd.DataFrame(
+        {
+            "domain": [pair.domain for pair in pairs],
+            "source": [pair.source for pair in pairs],
+            "reference": [pair.target for pair in pairs],
+            "answer": [subwords.decode(best.ids) for best, *_ in found],
+            "score": [best.score for best, *_ in found],
+            "log_probability": [best.log_probability for best, *_ in found],
+        }
+    )
+
+
+def bleu_table(given: pd.DataFrame) -> pd.DataFrame:
+    """BLEU over all sentences and per kind of text; columns of `scoring.bleu` and domain."""
+    parts = [(ALL, given)]
+    if given["domain"].nunique() > 1:
+        parts += [(str(name), part) for name, part in given.groupby("domain")]
+    return pd.DataFrame(
+        {"domain": name, **row}
+        for name, part in parts
+        for row in bleu(part["answer"].tolist(), part["reference"].tolist())
+    )

@@ -1,0 +1,154 @@
+"""What each expert of the encoder is given: the paper's Table 9, and how far chance explains it.
+
+A token is one subword at one place of a held-out sentence; an assignment is a token and one of the
+experts that answer for it, with its gate value.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from experiments.translation.batches import Encoded, collate, order
+from experiments.translation.subwords import Subwords
+from experiments.translation.translator import Translator
+from experiments.translation.word_classes import word_class
+from moe.plan import token_of_assignments
+from moe.routing import NO_EXPERT
+
+NUM_SHOWN = 10
+_CONTEXT = 3
+_NUM_SHUFFLES = 20
+_MARK = "▁"
+
+
+@torch.no_grad()
+def assignments(model: Translator, pairs: Encoded, tokens_per_batch: int) -> pd.DataFrame:
+    """Every assignment of the encoder's mixture: columns pair, place, expert, gate."""
+    model.eval()
+    parts = []
+    for chosen in order(pairs, tokens_per_batch, 0, None):
+        batch = collate(pairs, chosen)
+        routing = model.encode(batch.source_BS).moe["encoder"].routing
+        num_positions = batch.source_BS.shape[1]
+        is_real_A = routing.expert_A != NO_EXPERT
+        token_A = token_of_assignments(routing)[is_real_A]
+        parts.append(
+            pd.DataFrame(
+                {
+                    "pair": batch.pair_B[token_A // num_positions],
+                    "place": token_A % num_positions,
+                    "expert": routing.expert_A[is_real_A],
+                    "gate": routing.weight_A[is_real_A],
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def tokens(pairs: Encoded, subwords: Subwords) -> pd.DataFrame:
+    """Every source token: columns pair, place, piece, word_class, domain."""
+    rows = []
+    for pair, ids in enumerate(pairs.source):
+        pieces = [subwords.piece(number) for number in ids]
+        classes = _classes(pieces)
+        for place, (piece, found) in enumerate(zip(pieces, classes, strict=True)):
+            rows.append((pair, place, piece, found, pairs.domain[pair]))
+    return pd.DataFrame(rows, columns=["pair", "place", "piece", "word_class", "domain"])
+
+
+def _classes(pieces: list[str]) -> list[str]:
+    """The class of the word that each piece belongs to."""
+    number = np.cumsum([piece.startswith(_MARK) for piece in pieces])
+    words: dict[int, str] = {}
+    for word, piece in zip(number.tolist(), pieces, strict=True):
+        words[word] = words.get(word, "") + piece.replace(_MARK, "")
+    first = min(words, default=0)
+    classes = {word: word_class(text, word == first) for word, text in words.items()}
+    return [classes[word] for word in number.tolist()]
+
+
+def expert_words(found: pd.DataFrame, pairs: Encoded, subwords: Subwords) -> pd.DataFrame:
+    """Each expert's tokens of the largest gate value, with the words around them.
+
+    Columns: expert, rank, gate, pair, place, left, piece, right. Source: Shazeer et al. (2017),
+    appendix E, Table 9.
+    """
+    by_gate = found.sort_values(
+        ["expert", "gate", "pair", "place"], ascending=[True, False] + [True] * 2
+    )
+    best = by_gate.groupby("expert").head(NUM_SHOWN).copy()
+    best["rank"] = best.groupby("expert").cumcount() + 1
+    around = [
+        _around(pairs.source[pair], place, subwords)
+        for pair, place in zip(best["pair"], best["place"], strict=True)
+    ]
+    best[["left", "piece", "right"]] = around
+    columns = ["expert", "rank", "gate", "pair", "place", "left", "piece", "right"]
+    return best[columns].reset_index(drop=True)
+
+
+def _around(ids: list[int], place: int, subwords: Subwords) -> tuple[str, str, str]:
+    left, right = ids[max(0, place - _CONTEXT) : place], ids[place + 1 : place + 1 + _CONTEXT]
+    left_text, right_text = ("".join(map(subwords.piece, side)) for side in (left, right))
+    return left_text, subwords.piece(ids[place]), right_text
+
+
+def experts(found: pd.DataFrame, every_token: pd.DataFrame, num_experts: int) -> pd.DataFrame:
+    """A row per expert: assignments, gate sum, and its commonest piece, class and domain.
+
+    Shares of the commonest and entropies (nats) are over the expert's assignments; experts without
+    any are there with zeros and empty cells.
+    """
+    joined = found.merge(every_token, on=["pair", "place"])
+    groups = joined.groupby("expert")
+    table = pd.DataFrame({"num_assignments": groups.size(), "importance": groups["gate"].sum()})
+    for key in ("piece", "word_class", "domain"):
+        counts = joined.groupby(["expert", key]).size().rename("count").reset_index()
+        counts = counts.sort_values(["expert", "count", key], ascending=[True, False, True])
+        top = counts.drop_duplicates("expert").set_index("expert")
+        share = counts["count"] / counts.groupby("expert")["count"].transform("sum")
+        entropy = -(share * np.log(share)).groupby(counts["expert"]).sum()
+        table[f"top_{key}"] = top[key]
+        table[f"top_{key}_share"] = top["count"] / table["num_assignments"]
+        table[f"{key}_entropy"] = entropy.clip(lower=0)
+    table = table.reindex(range(num_experts))
+    table[["num_assignments", "importance"]] = table[["num_assignments", "importance"]].fillna(0)
+    return table.rename_axis("expert").reset_index()
+
+
+def specialisation(found: pd.DataFrame, every_token: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+    """How much an assignment's expert tells of its piece, word class and domain, in nats.
+
+    Mutual information over assignments; beside it the same with experts dealt out anew (loads
+    kept), which shows what chance gives at these counts. Columns: of, information, chance,
+    chance_sd, entropy, num_assignments.
+    """
+    joined = found.merge(every_token, on=["pair", "place"])
+    random = np.random.default_rng(seed)
+    expert_A = joined["expert"].to_numpy()
+    rows = []
+    for key in ("piece", "word_class", "domain"):
+        class_A = pd.factorize(joined[key])[0]
+        dealt = [_information(random.permutation(expert_A), class_A) for _ in range(_NUM_SHUFFLES)]
+        rows.append(
+            {
+                "of": key,
+                "information": _information(expert_A, class_A),
+                "chance": float(np.mean(dealt)),
+                "chance_sd": float(np.std(dealt, ddof=1)),
+                "entropy": _entropy(class_A),
+                "num_assignments": len(joined),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _information(first_A: NDArray[np.int64], second_A: NDArray[np.int64]) -> float:
+    pair_A = first_A.astype(np.int64) * (int(second_A.max(initial=0)) + 1) + second_A
+    return max(0.0, _entropy(first_A) + _entropy(second_A) - _entropy(pair_A))
+
+
+def _entropy(class_A: NDArray[np.int64]) -> float:
+    share = np.unique(class_A, return_counts=True)[1] / max(1, len(class_A))
+    return float(-(share * np.log(share)).sum())
