@@ -45,6 +45,10 @@ SMOKE := study.num_seeds=3 study.max_epochs=300 study.exploration_epochs=200 'st
 SMOKE_CLUSTERS := study.num_seeds=3 study.num_train=300 study.num_test=300 study.max_steps=12 \
     study.batch_size=0 study.num_filters=8 study.snapshot_every=4
 
+SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.width=16 \
+    study.num_units=16 study.expert_units=8 study.max_steps=4 study.num_translated=4 \
+    study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2
+
 .PHONY: test lint types unit smoke
 test: lint types unit ## All checks: lint, types and unit | 5 | CPU
 lint: $(READY) ## Style (ruff check, ruff format --check) | <1 | CPU
@@ -57,12 +61,13 @@ unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 4 | CPU
 smoke: $(READY) ## The whole way from data to report, at toy size | 2 | CPU
 	$(SUITE) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(REPORT) suite=vowel_smoke $(SMOKE) $(ARGS)
+	$(SUITE) suite=translation_smoke $(SMOKE_TRANSLATION) $(ARGS)
 	$(SUITE) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 	$(REPORT) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
-.PHONY: reproduce-clusters reproduce-clusters-all scaling
+.PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -78,6 +83,8 @@ reproduce-clusters: $(READY) ## Clusters: settings 1 and 2, the picture, and the
 reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, sensitivity | 90 | CPU
 	$(SUITE) suite=clusters_all $(ARGS)
 	$(REPORT) suite=clusters $(ARGS)
+reproduce-translation: $(READY) ## English to French with 2,048 experts | 40 | CPU
+	$(SUITE) suite=translation $(ARGS)
 scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle machine
 	$(SUITE) suite=scaling $(ARGS)
 	$(REPORT) suite=scaling $(ARGS)

@@ -9,6 +9,12 @@ import torch
 from experiments.errors import UserError
 from experiments.run_folder import claimed
 from experiments.translation.batches import Batch, Encoded, collate
+from experiments.translation.counts import (
+    memory,
+    num_expert_parameters,
+    num_parameters,
+    operations_per_timestep,
+)
 from experiments.translation.objective import balance, cross_entropy, learning_rate
 from experiments.translation.settings import TranslationConfig, check
 from experiments.translation.settings_model import Attention, GateName
@@ -40,6 +46,7 @@ CASES = {
     "none": replace(TINY, num_experts=0),
     "flat": TINY,
     "hierarchical": replace(TINY, gate=GateName.hierarchical),
+    "balanced": replace(TINY, gate=GateName.balanced),
     "forward": replace(TINY, bidirectional=False, attention=Attention.additive),
 }
 
@@ -106,7 +113,7 @@ def test_every_weight_learns(config: TranslationConfig) -> None:
         if "gate" in name:
             torch.nn.init.normal_(weight, std=0.3)
     output = model(batch.source_BS, batch.target_in_BT)
-    torch.autograd.backward(cross_entropy(output, batch) + balance(output))
+    torch.autograd.backward(cross_entropy(output, batch) + balance(output, config))
     still = [name for name, w in model.named_parameters() if w.grad is None or not w.grad.any()]
     assert still == []
 
@@ -122,7 +129,6 @@ def test_the_learning_rate_rises_stays_and_falls() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"width": 7}, "must be even"),
         ({"k": 9}, "is more than"),
         ({"gate": GateName.hierarchical, "num_groups": 3}, "must divide"),
         ({"gate": GateName.hierarchical, "k": 2}, "no whole root"),
@@ -131,6 +137,37 @@ def test_the_learning_rate_rises_stays_and_falls() -> None:
 def test_contradicting_settings_are_refused(change: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         check(replace(TINY, **change))  # type: ignore[arg-type]
+
+
+def test_parameters_are_counted_as_the_model_has_them(config: TranslationConfig) -> None:
+    model = Translator(config, NUM_SUBWORDS, 0)
+    assert num_parameters(config, NUM_SUBWORDS) == sum(w.numel() for w in model.parameters())
+
+
+PAPER = TranslationConfig(
+    width=512,
+    num_units=2048,
+    num_experts=2048,
+    num_groups=64,
+    expert_units=2048,
+    attention_units=512,
+    gate=GateName.hierarchical,
+)
+
+
+def test_the_published_sizes_come_out() -> None:
+    num_subwords = 2**15
+    # Table 2: 85 million operations and 8.7 billion parameters; GNMT's count leaves out biases,
+    # gates and attention.
+    assert operations_per_timestep(PAPER, num_subwords) == pytest.approx(84.9e6, rel=1e-3)
+    without = replace(PAPER, num_experts=0)
+    assert operations_per_timestep(without, num_subwords) == pytest.approx(68.2e6, rel=1e-3)
+    assert num_expert_parameters(PAPER) == 2 * 2048 * 2_097_152
+    assert num_parameters(PAPER, num_subwords) == pytest.approx(8.7e9, rel=5e-3)
+
+
+def test_the_published_model_fits_one_gpu_of_80_gb() -> None:
+    assert 34e9 < memory(PAPER, 2**15).total < 40e9
 
 
 class _Killed(Exception):

@@ -29,15 +29,19 @@ def lstm(config: ModelConfig, num_inputs: int | None = None) -> nn.LSTM:
 
 
 class Bidirectional(nn.Module):
-    """Two LSTMs of half the width each, one from either end, side by side."""
+    """Two LSTMs, one from either end, whose outputs are added.
+
+    Both have full size: only then do the operations per timestep come to the published 85 million
+    (see `counts`), if a pair counts as two of the encoder's three layers.
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         """Make both."""
         super().__init__()
         self.layers = nn.LSTM(
             config.width,
-            config.num_units // 2,
-            proj_size=config.width // 2,
+            config.num_units,
+            proj_size=config.width,
             bidirectional=True,
             batch_first=True,
         )
@@ -45,12 +49,17 @@ class Bidirectional(nn.Module):
     def forward(self, inputs_BSD: Tensor, mask_BS: Tensor) -> Tensor:
         """Answer every position, `[B, S, D]`; the backward one begins at a sentence's own end."""
         if not inputs_BSD.is_cuda:
-            return run_both_ways(self.layers, inputs_BSD, mask_BS)
+            return _added(run_both_ways(self.layers, inputs_BSD, mask_BS))
         lengths = mask_BS.sum(dim=1).clamp(min=1).cpu()
         packed = pack_padded_sequence(inputs_BSD, lengths, batch_first=True, enforce_sorted=False)
         outputs, _ = self.layers(packed)
         padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask_BS.shape[1])
-        return padded
+        return _added(padded)
+
+
+def _added(outputs_BSD: Tensor) -> Tensor:
+    forward_BSD, backward_BSD = outputs_BSD.chunk(2, dim=2)
+    return forward_BSD + backward_BSD
 
 
 class MoEBlock(nn.Module):

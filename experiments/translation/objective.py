@@ -23,12 +23,21 @@ def cross_entropy(output: Output, batch: Batch, smoothing: float = 0.0) -> Tenso
     )
 
 
-def balance(output: Output) -> Tensor:
-    """The sum of all balance losses of all mixtures, a scalar.
+def balance(output: Output, config: TranslationConfig) -> Tensor:
+    """The weighted sum of the auxiliary losses of all mixtures, a scalar.
 
-    Source: Shazeer et al. (2017), equations 7 and 11; that layers are summed is not stated.
+    Source: Shazeer et al. (2017), equations 7, 11 and 20; that layers are summed is not stated.
     """
-    losses = [loss for each in output.moe.values() for loss in each.routing.losses.values()]
+    weights = {
+        "importance": config.importance_weight,
+        "load": config.load_weight,
+        "batchwise": config.batchwise_weight,
+    }
+    losses = [
+        weights[name] * loss
+        for each in output.moe.values()
+        for name, loss in each.routing.losses.items()
+    ]
     return torch.stack(losses).sum() if losses else output.logits.new_zeros(())
 
 

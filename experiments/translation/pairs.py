@@ -53,6 +53,7 @@ def load(config: CorpusConfig) -> Texts:
     else:
         parts = {name: list(_aligned(config, name, counts)) for name in SPLITS}
     kept = {name: list(_filtered(pairs, config, counts)) for name, pairs in parts.items()}
+    kept["train"] = kept["train"][: config.max_train_pairs]
     counts.update({f"kept_{name}": len(pairs) for name, pairs in kept.items()})
     if not kept["train"]:
         raise UserError(

@@ -18,14 +18,18 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     tokens_per_batch: int = setting(
         4096, "appendix E: about 16,000 words per GPU, padding included here", Range(at_least=16)
     )
-    max_steps: int = setting(2000, "not stated", Range(at_least=1))
+    max_steps: int = setting(700, "not stated", Range(at_least=1))
     learning_rate: float = setting(0.002, "not stated: the highest", Range(above=0))
-    warm_up_steps: int = setting(300, "appendix E: 2,000", Range(at_least=1))
-    constant_steps: int = setting(1000, "appendix E: 8,000, then 1/sqrt", Range(at_least=0))
-    balance_weight: float = setting(0.01, "appendix E: importance and load", Range(at_least=0))
+    warm_up_steps: int = setting(100, "appendix E: 2,000", Range(at_least=1))
+    constant_steps: int = setting(400, "appendix E: 8,000, then 1/sqrt", Range(at_least=0))
+    importance_weight: float = setting(0.01, "appendix E: w_importance", Range(at_least=0))
+    load_weight: float = setting(0.01, "appendix E: w_load", Range(at_least=0))
+    batchwise_weight: float = setting(
+        0.01, "not stated: of the balanced gate's thresholds", Range(at_least=0)
+    )
     label_smoothing: float = setting(0.0, "not stated", Range(at_least=0, below=1))
     clip_norm: float = setting(5.0, "not stated; GNMT: 5", Range(above=0))
-    evaluate_every: int = setting(500, "steps", Range(at_least=1))
+    evaluate_every: int = setting(100, "steps", Range(at_least=1))
     patience: int = setting(4, "evaluations without a gain before it stops", Range(at_least=1))
     report_every: int = setting(20, "steps between points of the curves", Range(at_least=1))
     checkpoint_seconds: float = setting(300.0, "time between checkpoints", Range(at_least=0))
@@ -38,12 +42,6 @@ def check(config: TranslationConfig) -> None:
     Raises:
         UserError: naming the settings and the fix.
     """
-    if config.bidirectional and (config.width % 2 or config.num_units % 2):
-        raise UserError(
-            f"study.width={config.width} and study.num_units={config.num_units} must be even: "
-            "half of each reads from either end.",
-            "Take even numbers, or study.bidirectional=false.",
-        )
     if config.num_experts and config.k > config.num_experts:
         raise UserError(
             f"study.k={config.k} is more than study.num_experts={config.num_experts}.",

@@ -32,3 +32,6 @@ class CorpusConfig:
     max_words: int = setting(80, "longer sentences are dropped; not stated", Range(at_least=1))
     max_ratio: float = setting(3.0, "of the lengths in words; not stated", Range(at_least=1))
     num_subwords: int = setting(8000, "paper: 32,000 shared", Range(at_least=40))
+    max_train_pairs: int | None = setting(
+        None, "not stated: train on the first so many; null takes all", Range(at_least=1)
+    )

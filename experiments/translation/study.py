@@ -13,6 +13,7 @@ from experiments.run_folder import RunFolder
 from experiments.translation import bible, pairs
 from experiments.translation.answers import answers, bleu_table
 from experiments.translation.batches import Encoded, encode
+from experiments.translation.counts import operations_per_timestep, refuse_too_large
 from experiments.translation.evaluation import perplexity
 from experiments.translation.expert_words import (
     assignments,
@@ -66,6 +67,7 @@ def run(
     lines = (text for pair in texts.train for text in (pair.source, pair.target))
     subwords = learn(lines, config.num_subwords, CACHE)
     splits = {name: encode(getattr(texts, name), subwords) for name in pairs.SPLITS}
+    refuse_too_large(config, len(subwords))
     model = Translator(config, len(subwords), config.seed)
     training = Training(config, model, folder)
     progress = training.run(splits["train"], splits["valid"], report)
@@ -87,6 +89,7 @@ def run(
     return {
         "counts": texts.counts,
         "num_parameters": sum(weight.numel() for weight in model.parameters()),
+        "num_operations_per_timestep": operations_per_timestep(config, len(subwords)),
         "num_subwords": len(subwords),
         "subwords": subwords.digest,
         "num_steps": progress.step,

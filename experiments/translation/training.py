@@ -95,7 +95,7 @@ class Training:
         self.optimisers.begin(learning_rate(self.progress.step, config))
         output = self.model(batch.source_BS, batch.target_in_BT)
         loss = cross_entropy(output, batch, config.label_smoothing)
-        torch.autograd.backward(loss + config.balance_weight * balance(output))
+        torch.autograd.backward(loss + balance(output, config))
         self.optimisers.step()
         self.progress.step += 1
         self.progress.batch += 1

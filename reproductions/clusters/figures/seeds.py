@@ -35,10 +35,10 @@ def draw_rows(rows: Sequence[Row], lowest_accuracy: float | None = None) -> Draw
             _draw(left, place, row, metric(row.run, "test_accuracy", 100), row.accuracy)
             _draw(right, place, row, metric(row.run, "entropy"), row.entropy)
         left.set(yticks=range(len(rows)), yticklabels=[row.label for row in rows])
-        left.set(ylim=(len(rows) - 0.4, -0.7), xlabel="test accuracy (%)")
+        left.set(ylim=(len(rows) - 0.4, -0.7), xlabel="accuracy (%)")
         if lowest_accuracy is not None:
             left.set(xlim=(lowest_accuracy, 100.6))
-        right.set(xlim=(-0.05, 1.45), xlabel="dispatch entropy (nats)")
+        right.set(xlim=(-0.05, 1.45), xlabel="entropy (nats)")
         left.locator_params(axis="x", nbins=4)
         right.axvline(_LARGEST_ENTROPY, color=INK, linewidth=1, linestyle=":")
         for axes in (left, right):

@@ -1,0 +1,88 @@
+"""Sizes of a model by its settings alone: parameters, operations per timestep, memory.
+
+Operations are multiply-adds per timestep of either side, as Shazeer et al. (2017) and Wu et al.
+(2016) count them: LSTMs, the context into the decoder, experts that answer, and the softmax layer;
+neither embedding, nor attention, nor gates.
+"""
+
+import logging
+import os
+
+from experiments.errors import UserError
+from experiments.translation.settings_model import GateName, ModelConfig
+from moe.memory import MemoryPlan, OptimiserState, memory_plan
+
+_LOGGER = logging.getLogger(__name__)
+_NUM_LSTMS = 5
+_NUM_MIXTURES = 2
+
+
+def operations_per_timestep(config: ModelConfig, num_subwords: int) -> int:
+    """Multiply-adds per timestep; 85 million at the published size (Table 2)."""
+    width, units = config.width, config.num_units
+    lstm = 4 * units * 2 * width + units * width
+    context = 4 * units * width
+    expert = 2 * width * config.expert_units
+    num_answering = min(config.k, config.num_experts)
+    return (
+        _NUM_LSTMS * lstm + context + _NUM_MIXTURES * num_answering * expert + num_subwords * width
+    )
+
+
+def num_expert_parameters(config: ModelConfig) -> int:
+    """Parameters of the experts alone."""
+    return _NUM_MIXTURES * config.num_experts * 2 * config.width * config.expert_units
+
+
+def num_parameters(config: ModelConfig, num_subwords: int) -> int:
+    """All parameters; 8.7 billion at the published size (Table 2)."""
+    width, units = config.width, config.num_units
+    lstm = 4 * units * 2 * width + units * width + 8 * units
+    context = 4 * units * width
+    attention = 2 * width * config.attention_units + config.attention_units
+    others = 2 * num_subwords * width + _NUM_LSTMS * lstm + context + attention
+    gates = _NUM_MIXTURES * _gate_parameters(config) if config.num_experts else 0
+    return num_expert_parameters(config) + others + gates
+
+
+def _gate_parameters(config: ModelConfig) -> int:
+    # A weight and a noise weight per feature and expert; a hierarchy has them on both levels.
+    noisy = 2 * config.width * config.num_experts
+    if config.gate is GateName.hierarchical:
+        return noisy + 2 * config.width * config.num_groups
+    if config.gate is GateName.balanced:
+        return config.width * config.num_experts + config.num_experts
+    return noisy
+
+
+def memory(config: ModelConfig, num_subwords: int) -> MemoryPlan:
+    """Bytes held from step to step by `optimisers.Optimisers`; activations come on top."""
+    shapes = [
+        (config.num_experts, config.width, config.expert_units),
+        (config.num_experts, config.expert_units, config.width),
+    ] * _NUM_MIXTURES
+    of_experts = memory_plan(shapes, OptimiserState.factored, keeps_gradients=False)
+    num_others = num_parameters(config, num_subwords) - num_expert_parameters(config)
+    return of_experts + memory_plan([[num_others]], OptimiserState.adam)
+
+
+def refuse_too_large(config: ModelConfig, num_subwords: int) -> None:
+    """Log what memory training holds, and refuse where this machine has less.
+
+    Raises:
+        UserError: with the arithmetic.
+    """
+    plan = memory(config, num_subwords)
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    terms = (
+        f"{plan.total / 1e9:.1f} GB: {num_parameters(config, num_subwords) / 1e6:,.0f} million "
+        f"weights of 4 bytes ({plan.parameters / 1e9:.1f}), gradients ({plan.gradients / 1e9:.1f}) "
+        f"and the optimisers' moments ({plan.optimiser / 1e9:.1f})"
+    )
+    _LOGGER.info("memory held from step to step: %s", terms)
+    if plan.total > present:
+        raise UserError(
+            f"This model holds {terms}; this machine has {present / 1e9:.1f} GB.",
+            "Take fewer or smaller experts (study.num_experts, study.expert_units), a smaller "
+            "study.width, or a larger machine.",
+        )
