@@ -46,7 +46,7 @@ SMOKE_CLUSTERS := study.num_seeds=3 study.num_train=300 study.num_test=300 study
     study.batch_size=0 study.num_filters=8 study.snapshot_every=4
 
 SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.width=16 \
-    study.num_units=16 study.expert_units=8 study.max_steps=4 study.num_translated=4 \
+    study.num_units=24 study.expert_units=8 study.max_steps=4 study.num_translated=4 \
     study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2
 
 .PHONY: test lint types unit smoke
@@ -62,6 +62,7 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 2 | CPU
 	$(SUITE) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(REPORT) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(SUITE) suite=translation_smoke $(SMOKE_TRANSLATION) $(ARGS)
+	$(REPORT) suite=translation_smoke $(SMOKE_TRANSLATION) $(ARGS)
 	$(SUITE) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 	$(REPORT) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 
@@ -85,6 +86,7 @@ reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, s
 	$(REPORT) suite=clusters $(ARGS)
 reproduce-translation: $(READY) ## English to French with 2,048 experts | 40 | CPU
 	$(SUITE) suite=translation $(ARGS)
+	$(REPORT) suite=translation $(ARGS)
 scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle machine
 	$(SUITE) suite=scaling $(ARGS)
 	$(REPORT) suite=scaling $(ARGS)

@@ -113,15 +113,19 @@ def errors_for_people() -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float], None]]:
-    """A bar on the terminal; yields a function that takes a stage and the share done of it."""
+    """A bar on the terminal; yields a function that takes a stage and the share done of it.
+
+    What follows a colon in a stage is news of the same stage, such as "training: loss 3.2".
+    """
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     hidden = not console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
         tasks: dict[str, int] = {}
 
         def report(stage: str, share: float) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=1.0)
-            progress.update(tasks[stage], completed=share)  # type: ignore[arg-type]
+            name = stage.partition(":")[0]
+            if name not in tasks:
+                tasks[name] = progress.add_task(stage, total=1.0)
+            progress.update(tasks[name], completed=share, description=stage)  # type: ignore[arg-type]
 
         yield report

@@ -63,14 +63,20 @@ class RunFolder:
         text = frame.to_csv(index=False, lineterminator="\n")
         self._write_checked(_with_suffix(name, ".csv"), text.encode())
 
-    def write_arrays(self, name: str, arrays: Mapping[str, Array]) -> None:
-        """Write ``arrays`` as ``<name>.npz``; raises ValueError for an array of objects."""
+    def write_arrays(
+        self, name: str, arrays: Mapping[str, Array], *, compressed: bool = True
+    ) -> None:
+        """Write ``arrays`` as ``<name>.npz``; raises ValueError for an array of objects.
+
+        Weights hardly shrink, and compressing gigabytes of them takes minutes.
+        """
         # NumPy's own allow_pickle would be taken for an array's name before version 2.1.
         objects = [key for key, array in arrays.items() if array.dtype.hasobject]
         if objects:
             raise ValueError(f"arrays of objects cannot be written: {', '.join(objects)}")
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+        save = np.savez_compressed if compressed else np.savez
+        save(buffer, **arrays)  # type: ignore[arg-type]
         self._write_checked(_with_suffix(name, ".npz"), buffer.getvalue())
 
     def _write_checked(self, name: str, data: bytes) -> None:

@@ -15,7 +15,12 @@ from joblib import Parallel, delayed
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.command_line import console, errors_for_people, plain_arguments
+from experiments.command_line import (
+    console,
+    errors_for_people,
+    plain_arguments,
+    progress_bar,
+)
 from experiments.compose import composed, explain, options, typed
 from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
@@ -87,6 +92,14 @@ def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outco
     unique = {folder_of(study, config.runs_dir): name for name, study in reversed(runs.items())}
     wanted = config.num_workers or config.suite.num_workers or os.cpu_count() or 1
     num_workers = min(wanted, len(unique))
+    if num_workers == 1:
+        for name in reversed(unique.values()):
+            with progress_bar() as report:
+                yield (
+                    name,
+                    execute(runs[name], config.runs_dir, config.force, report, sys.orig_argv),
+                )
+        return
     jobs = (
         delayed(_one)(name, runs[name], config, sys.orig_argv) for name in reversed(unique.values())
     )

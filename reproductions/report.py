@@ -20,6 +20,7 @@ from reproductions.results_md import study_section, write_section
 from reproductions.runs import Found, find_runs, require_some
 from reproductions.scaling.report import build as build_scaling
 from reproductions.terminal import print_report
+from reproductions.translation.report import build as build_translation
 from reproductions.vowel.report import build as build_vowel
 
 Builder = Callable[[Found, str, str], tuple[StudyReport, list[Picture]]]
@@ -28,6 +29,7 @@ BUILDERS: dict[str, Builder] = {
     "vowel": build_vowel,
     "clusters": build_clusters,
     "scaling": build_scaling,
+    "translation": build_translation,
 }
 # The suite whose finished runs a report shows, where it is a larger one than it is named after.
 _SHOWN = {"clusters": "clusters_all"}
@@ -39,6 +41,10 @@ _NEXT = {
     "clusters": (
         "make reproduce-clusters-all   settings 3 and 4, code against text, sensitivity",
         'make reproduce-clusters ARGS="study.num_experts=16"',
+    ),
+    "translation": (
+        "python -m experiments.translation.translate show=words   type English, see French",
+        "python -m experiments.suite suite=translation_all   0 to 2,048 experts, and Table 6",
     ),
     "scaling": ("make benchmark-core   the same sizes and a whole training step, as plain tables",),
 }

@@ -92,6 +92,7 @@ def test_every_command_but_the_help_is_documented() -> None:
         ("reproduce-vowel-tuned", "vowel_tuned", "vowel_tuned"),
         ("reproduce-clusters", "clusters", "clusters"),
         ("reproduce-clusters-all", "clusters_all", "clusters"),
+        ("reproduce-translation", "translation", "translation"),
         ("smoke", "clusters_smoke", "clusters_smoke"),
     ],
 )

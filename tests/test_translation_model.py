@@ -130,6 +130,7 @@ def test_the_learning_rate_rises_stays_and_falls() -> None:
     ("change", "words"),
     [
         ({"k": 9}, "is more than"),
+        ({"width": 12}, "must be smaller than"),
         ({"gate": GateName.hierarchical, "num_groups": 3}, "must divide"),
         ({"gate": GateName.hierarchical, "k": 2}, "no whole root"),
     ],

@@ -7,7 +7,7 @@ import pandas as pd
 from experiments.translation.batches import Encoded, collate
 from experiments.translation.beam import Hypothesis, search
 from experiments.translation.pairs import Pair
-from experiments.translation.scoring import bleu
+from experiments.translation.scoring import bleu, sentence_bleu
 from experiments.translation.settings_decoding import DecodingConfig
 from experiments.translation.subwords import Subwords
 from experiments.translation.translator import Translator
@@ -55,14 +55,21 @@ def answers(
     config: DecodingConfig,
     report: Callable[[str, float], None],
 ) -> pd.DataFrame:
-    """A row per sentence: domain, source, reference, answer, score, log_probability."""
+    """A row per sentence: domain, source, reference, answer, bleu, score, log_probability.
+
+    `bleu` is sacreBLEU's for single sentences, in percent.
+    """
     found = translate(model, encoded.source, config, report)
+    texts = [subwords.decode(best.ids) for best, *_ in found]
     return pd.DataFrame(
         {
             "domain": [pair.domain for pair in pairs],
             "source": [pair.source for pair in pairs],
             "reference": [pair.target for pair in pairs],
-            "answer": [subwords.decode(best.ids) for best, *_ in found],
+            "answer": texts,
+            "bleu": [
+                sentence_bleu(text, pair.target) for text, pair in zip(texts, pairs, strict=True)
+            ],
             "score": [best.score for best, *_ in found],
             "log_probability": [best.log_probability for best, *_ in found],
         }

@@ -2,11 +2,13 @@
 
 from math import exp
 
+import pandas as pd
 import torch
-from torch import Tensor
+import torch.nn.functional as F
 
 from experiments.translation.batches import Encoded, collate, order
 from experiments.translation.objective import cross_entropy
+from experiments.translation.subwords import PAD
 from experiments.translation.translator import Output, Translator
 from moe.measures import coefficient_of_variation, max_over_mean
 
@@ -26,9 +28,24 @@ def perplexity(model: Translator, pairs: Encoded, tokens_per_batch: int) -> tupl
     return exp(min(total / max(1, num_tokens), 700.0)), num_tokens
 
 
-def loads(output: Output) -> dict[str, Tensor]:
-    """Words per expert of every mixture, `[E]`."""
-    return {place: each.plan.counts_E for place, each in output.moe.items()}
+@torch.no_grad()
+def sentence_losses(model: Translator, pairs: Encoded, tokens_per_batch: int) -> pd.DataFrame:
+    """A row per sentence: pair, domain, num_tokens, loss (nats per subword, ends included)."""
+    model.eval()
+    parts = []
+    for chosen in order(pairs, tokens_per_batch, 0, None):
+        batch = collate(pairs, chosen)
+        logits_BVT = model(batch.source_BS, batch.target_in_BT).logits.transpose(1, 2)
+        loss_BT = F.cross_entropy(
+            logits_BVT, batch.target_out_BT, ignore_index=PAD, reduction="none"
+        )
+        num_B = batch.target_mask_BT.sum(dim=1)
+        parts.append(
+            pd.DataFrame({"pair": chosen, "num_tokens": num_B, "loss": loss_BT.sum(dim=1) / num_B})
+        )
+    table = pd.concat(parts).sort_values("pair", ignore_index=True)
+    table.insert(1, "domain", pairs.domain or "")
+    return table
 
 
 def balance_row(output: Output) -> dict[str, float]:

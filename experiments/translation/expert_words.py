@@ -16,6 +16,7 @@ from experiments.translation.word_classes import word_class
 from moe.plan import token_of_assignments
 from moe.routing import NO_EXPERT
 
+KEYS = ("piece", "word_class", "domain")
 NUM_SHOWN = 10
 _CONTEXT = 3
 _NUM_SHUFFLES = 20
@@ -94,27 +95,49 @@ def _around(ids: list[int], place: int, subwords: Subwords) -> tuple[str, str, s
     return left_text, subwords.piece(ids[place]), right_text
 
 
-def experts(found: pd.DataFrame, every_token: pd.DataFrame, num_experts: int) -> pd.DataFrame:
+def experts(
+    found: pd.DataFrame, every_token: pd.DataFrame, num_experts: int, seed: int = 0
+) -> pd.DataFrame:
     """A row per expert: assignments, gate sum, and its commonest piece, class and domain.
 
-    Shares of the commonest and entropies (nats) are over the expert's assignments; experts without
+    Shares of the commonest and entropies (nats) are over the expert's assignments; `_chance` is the
+    lowest entropy in 20 deals of all assignments to experts with the same loads. Experts without
     any are there with zeros and empty cells.
     """
     joined = found.merge(every_token, on=["pair", "place"])
     groups = joined.groupby("expert")
     table = pd.DataFrame({"num_assignments": groups.size(), "importance": groups["gate"].sum()})
-    for key in ("piece", "word_class", "domain"):
-        counts = joined.groupby(["expert", key]).size().rename("count").reset_index()
-        counts = counts.sort_values(["expert", "count", key], ascending=[True, False, True])
-        top = counts.drop_duplicates("expert").set_index("expert")
-        share = counts["count"] / counts.groupby("expert")["count"].transform("sum")
-        entropy = -(share * np.log(share)).groupby(counts["expert"]).sum()
+    for key in KEYS:
+        counts = _counts(joined["expert"], joined[key])
+        top = counts.sort_values(["count", key], ascending=[False, True]).drop_duplicates("expert")
+        top = top.set_index("expert")
         table[f"top_{key}"] = top[key]
         table[f"top_{key}_share"] = top["count"] / table["num_assignments"]
-        table[f"{key}_entropy"] = entropy.clip(lower=0)
+        table[f"{key}_entropy"] = _entropies(counts)
+        table[f"{key}_entropy_chance"] = _lowest_by_chance(joined, key, seed)
     table = table.reindex(range(num_experts))
     table[["num_assignments", "importance"]] = table[["num_assignments", "importance"]].fillna(0)
     return table.rename_axis("expert").reset_index()
+
+
+def _counts(expert: "pd.Series[int]", key: "pd.Series[str]") -> pd.DataFrame:
+    counted = pd.DataFrame({"expert": expert.to_numpy(), key.name: key.to_numpy()}).value_counts()
+    return counted.rename("count").reset_index()
+
+
+def _entropies(counts: pd.DataFrame) -> "pd.Series[float]":
+    share = counts["count"] / counts.groupby("expert")["count"].transform("sum")
+    entropy: pd.Series[float] = -(share * np.log(share)).groupby(counts["expert"]).sum()
+    return entropy.clip(lower=0)
+
+
+def _lowest_by_chance(joined: pd.DataFrame, key: str, seed: int) -> "pd.Series[float]":
+    random = np.random.default_rng(seed)
+    dealt = [
+        _entropies(_counts(pd.Series(random.permutation(joined["expert"])), joined[key]))
+        for _ in range(_NUM_SHUFFLES)
+    ]
+    return pd.concat(dealt, axis=1).min(axis=1)
 
 
 def specialisation(found: pd.DataFrame, every_token: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
@@ -128,7 +151,7 @@ def specialisation(found: pd.DataFrame, every_token: pd.DataFrame, seed: int = 0
     random = np.random.default_rng(seed)
     expert_A = joined["expert"].to_numpy()
     rows = []
-    for key in ("piece", "word_class", "domain"):
+    for key in KEYS:
         class_A = pd.factorize(joined[key])[0]
         dealt = [_information(random.permutation(expert_A), class_A) for _ in range(_NUM_SHUFFLES)]
         rows.append(

@@ -37,6 +37,11 @@ def bleu(answers: Sequence[str], references: Sequence[str]) -> list[Row]:
     ]
 
 
+def sentence_bleu(answer: str, reference: str) -> float:
+    """sacreBLEU's BLEU of one sentence, in percent: to compare two models sentence by sentence."""
+    return float(BLEU(effective_order=True).sentence_score(answer, [reference]).score)
+
+
 def _row(name: str, metric: BLEU, answers: Sequence[str], references: Sequence[str]) -> Row:
     found = metric.corpus_score(list(answers), [list(references)], n_bootstrap=_NUM_BOOTSTRAP)
     middle, half = found._mean, found._ci

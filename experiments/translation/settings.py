@@ -42,6 +42,12 @@ def check(config: TranslationConfig) -> None:
     Raises:
         UserError: naming the settings and the fix.
     """
+    if config.width >= config.num_units:
+        raise UserError(
+            f"study.width={config.width} must be smaller than study.num_units={config.num_units}: "
+            "LSTMs project their units to the width.",
+            "Take a smaller study.width or a larger study.num_units.",
+        )
     if config.num_experts and config.k > config.num_experts:
         raise UserError(
             f"study.k={config.k} is more than study.num_experts={config.num_experts}.",

@@ -14,7 +14,7 @@ from experiments.translation import bible, pairs
 from experiments.translation.answers import answers, bleu_table
 from experiments.translation.batches import Encoded, encode
 from experiments.translation.counts import operations_per_timestep, refuse_too_large
-from experiments.translation.evaluation import perplexity
+from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import (
     assignments,
     expert_words,
@@ -48,8 +48,9 @@ def run(
 ) -> dict[str, Any]:
     """Train and measure one model, continuing from a checkpoint if there is one.
 
-    Writes metrics.csv (perplexity by split), curves.csv, evaluations.csv, answers.csv, bleu.csv
-    and weights.npz; with experts also expert_words.csv, experts.csv and specialisation.csv.
+    Writes metrics.csv (perplexity by split), curves.csv, evaluations.csv, sentences.csv,
+    answers.csv, bleu.csv, subwords.npz and weights.npz; with experts also expert_words.csv,
+    experts.csv, embeddings.npz and specialisation.csv.
 
     Args:
         config: the settings.
@@ -76,6 +77,7 @@ def run(
         found, num_tokens = perplexity(model, splits[name], config.tokens_per_batch)
         rows.append({"split": name, "perplexity": found, "num_tokens": num_tokens})
     folder.write_table("metrics", pd.DataFrame(rows))
+    folder.write_table("sentences", sentence_losses(model, splits["test"], config.tokens_per_batch))
     test, encoded = texts.test[: config.num_translated], _some(splits["test"], config)
     given = answers(model, test, encoded, subwords, config, report)
     folder.write_table("answers", given)
@@ -84,7 +86,7 @@ def run(
         _write_experts(model, splits["test"], subwords, config, folder)
     folder.write_table("curves", pd.DataFrame(progress.curves))
     folder.write_table("evaluations", pd.DataFrame(progress.evaluations))
-    folder.write_arrays("weights", weights(model))
+    folder.write_arrays("weights", weights(model), compressed=False)
     folder.write_arrays("subwords", {"model": np.frombuffer(subwords.model, np.uint8)})
     return {
         "counts": texts.counts,
@@ -113,5 +115,13 @@ def _write_experts(
     found = assignments(model, pairs, config.tokens_per_batch)
     every_token = tokens(pairs, subwords)
     folder.write_table("expert_words", expert_words(found, pairs, subwords))
+    folder.write_arrays("embeddings", _embeddings(model, subwords))
     folder.write_table("experts", experts(found, every_token, config.num_experts))
     folder.write_table("specialisation", specialisation(found, every_token))
+
+
+def _embeddings(model: Translator, subwords: Subwords) -> dict[str, Any]:
+    return {
+        "piece": np.array([subwords.piece(number) for number in range(len(subwords))]),
+        "vector": model.embedding.weight.detach().numpy(),
+    }

@@ -1,5 +1,6 @@
 """Train a model, from the start or from a checkpoint, to the same result bit for bit on a CPU."""
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from experiments.translation.settings import TranslationConfig
 from experiments.translation.translator import Output, Translator
 
 Row = dict[str, float]
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass
@@ -72,8 +75,8 @@ class Training:
                 batch = collate(train, chosen)
                 output, loss = self._step(batch)
                 self._note(output, loss, batch, (started, tokens_before))
-                if progress.step % config.evaluate_every == 0:
-                    self._evaluate(valid)
+                if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
+                    self._evaluate(valid, (started, tokens_before))
                 if time.perf_counter() - saved > config.checkpoint_seconds:
                     self.save()
                     saved = time.perf_counter()
@@ -121,10 +124,13 @@ class Training:
 
     def _stage(self, started: float, tokens_before: int) -> str:
         progress = self.progress
+        speed = self._speed(started, tokens_before)
+        mean_tokens = progress.num_tokens / progress.step
+        seconds_left = (self.config.max_steps - progress.step) * mean_tokens / speed
         loss = progress.curves[-1]["loss"]
-        return f"loss {loss:.2f}, {self._speed(started, tokens_before):,.0f} tokens/s"
+        return f"training: loss {loss:.2f}, {speed:,.0f} tokens/s, {seconds_left / 60:.0f} min left"
 
-    def _evaluate(self, valid: Encoded) -> None:
+    def _evaluate(self, valid: Encoded, since: tuple[float, int]) -> None:
         progress = self.progress
         found, num_tokens = perplexity(self.model, valid, self.config.tokens_per_batch)
         progress.evaluations.append(
@@ -132,6 +138,8 @@ class Training:
         )
         progress.num_worse = 0 if found < progress.best else progress.num_worse + 1
         progress.best = min(progress.best, found)
+        stage = self._stage(*since)
+        _LOGGER.info("step %d: held-out perplexity %.1f; %s", progress.step, found, stage)
 
 
 def weights(model: Translator) -> dict[str, Any]:

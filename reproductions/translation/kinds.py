@@ -1,0 +1,97 @@
+"""Our nearest experts to the paper's three kinds (Table 9), found by rule, beside a random sample.
+
+Source: Shazeer et al. (2017), appendix E: expert 381 has words of research and innovation (a
+topic), 752 the article "a" before an object of importance (one function word), 2004 words for
+rapid change (near synonyms).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from reproductions.runs import NamedRun
+from reproductions.translation.evidence import judged_experts
+
+_CLOSED = ("determiner", "pronoun", "preposition", "conjunction", "auxiliary", "negation")
+_NUM_RANDOM = 5
+_NUM_SHOWN = 6
+_FEWEST_PIECES = 5
+
+
+def chosen_experts(run: NamedRun) -> dict[str, list[int]]:
+    """Expert ids by kind; a kind that no expert is of is left out.
+
+    One function word: of experts whose commonest subword is of a closed class, the largest share
+    of it. A topic: the least varied kinds of book against chance. Near synonyms: of experts with
+    several subwords of open classes among their largest gates, the nearest in the embedding.
+    """
+    table = judged_experts(run).set_index("expert")
+    function_words = table[table["top_word_class"].isin(_CLOSED)]
+    topics = table["domain_entropy"] - table["domain_entropy_chance"]
+    found: dict[str, Iterable[Any]] = {
+        "one function word": function_words["top_piece_share"].nlargest(2).index,
+        "a topic": topics.nsmallest(2).index,
+        "near synonyms": _nearest(run, table[~table["top_word_class"].isin(_CLOSED)]),
+        "chosen at random": _random(table),
+    }
+    return {kind: list(map(int, experts)) for kind, experts in found.items()}
+
+
+def _random(table: pd.DataFrame) -> list[int]:
+    random = np.random.default_rng(0)
+    number = min(_NUM_RANDOM, len(table))
+    return sorted(random.choice(table.index.to_numpy(), number, replace=False).tolist())
+
+
+def _nearest(run: NamedRun, table: pd.DataFrame) -> list[int]:
+    """The two experts whose distinct words of largest gate have the highest mean cosine."""
+    words = run.finished.table("expert_words")
+    words = words[words["expert"].isin(table.index)]
+    vectors = embeddings(run)
+    likeness = {}
+    for expert, rows in words.groupby("expert"):
+        pieces = [piece for piece in rows["piece"].unique() if piece in vectors]
+        if len(pieces) >= _FEWEST_PIECES:
+            unit = np.stack([vectors[piece] for piece in pieces])
+            cosines = unit @ unit.T
+            likeness[expert] = cosines[np.triu_indices(len(pieces), 1)].mean()
+    return list(pd.Series(likeness, dtype=float).nlargest(2).index)
+
+
+def embeddings(run: NamedRun) -> dict[str, "np.typing.NDArray[np.float32]"]:
+    """The learnt vector of every source subword that the run shows, of length one."""
+    arrays = run.finished.arrays("embeddings")
+    vectors = arrays["vector"].astype(np.float32)
+    unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return dict(zip(arrays["piece"].tolist(), unit, strict=True))
+
+
+def kinds_table(run: NamedRun) -> pd.DataFrame:
+    """A row per expert: its kind, counts, and the words of the largest gates in their places."""
+    words = run.finished.table("expert_words")
+    table = run.finished.table("experts").set_index("expert")
+    rows = []
+    for kind, experts in chosen_experts(run).items():
+        for expert in experts:
+            own, shown = table.loc[expert], words[words["expert"] == expert].head(_NUM_SHOWN)
+            rows.append(
+                {
+                    "kind": kind,
+                    "expert": expert,
+                    "assignments": f"{own['num_assignments']:,.0f}",
+                    "commonest": f"{own['top_piece']} ({own['top_piece_share']:.0%})",
+                    "class": f"{own['top_word_class']} ({own['top_word_class_share']:.0%})",
+                    "largest gates": " | ".join(map(_in_place, shown.itertuples())),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _in_place(row: Any) -> str:
+    around = (
+        "" if pd.isna(part) else part.replace("▁", " ").strip() for part in (row.left, row.right)
+    )
+    before, after = around
+    return f"{before} *{row.piece.replace('▁', '')}* {after}".strip()

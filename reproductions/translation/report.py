@@ -1,0 +1,85 @@
+"""The translation study's report, put together from finished runs."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from reproductions.claims import load_claims
+from reproductions.notes import load_notes
+from reproductions.pictures import Picture
+from reproductions.report_types import Judged, StudyReport
+from reproductions.runs import Found
+from reproductions.summary import summary
+from reproductions.translation import table
+from reproductions.translation.evidence import evidence
+from reproductions.translation.figures import loads, perplexity_curves, variety
+from reproductions.translation.kinds import kinds_table
+from reproductions.translation.summary import GROUPS
+from reproductions.verdicts import judge
+
+_HERE = Path(__file__).parent
+_CITATION = (
+    "Shazeer, N., Mirhoseini, A., Maziarz, K., Davis, A., Le, Q., Hinton, G. & Dean, J. (2017). "
+    "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer. ICLR."
+)
+
+
+def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
+    """The report and its pictures.
+
+    Args:
+        found: the suite's finished runs.
+        runs_dir: folder of all runs.
+        command: the line that makes the report again.
+    """
+    by_claim = evidence(found.runs)
+    judged: tuple[Judged, ...] = tuple(
+        (claim, item, None if item is None else judge(claim, item))
+        for claim in load_claims(_HERE / "claims.yaml")
+        for item in (by_claim[claim.id],)
+    )
+    drawn = [perplexity_curves(found.runs), variety(found.runs), loads(found.runs)]
+    pictures = [picture for picture in drawn if picture is not None]
+    report = StudyReport(
+        study="translation",
+        title="Outrageously large neural networks: the translation study",
+        summary="\n\n".join(summary(judged, found.runs, GROUPS)),
+        citation=_CITATION,
+        tables=tuple(_tables(found)),
+        judged=judged,
+        figures=tuple(figure for figure, _ in pictures),
+        notes=load_notes(_HERE / "notes.yaml"),
+        command=command,
+        citation_url="https://arxiv.org/abs/1701.06538",
+    )
+    return report, pictures
+
+
+def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
+    runs = found.runs
+    tables = [
+        (
+            "Test chapters; intervals are 95 % over sentences of one training. Published numbers "
+            "are of WMT'14 and a larger model.",
+            table.results_table(runs),
+        ),
+        ("Use of the encoder's experts on the test chapters.", table.use_table(runs)),
+    ]
+    if "experts_2048" in runs:
+        run = runs["experts_2048"]
+        tables += [
+            ("What an assignment's expert tells, 2,048 experts.", table.specialisation_table(run)),
+            (
+                "Experts of the three kinds of Table 9, found by rule, and a random sample. The "
+                "expert's own subword stands between asterisks.",
+                kinds_table(run),
+            ),
+        ]
+    tables += [
+        (
+            "Table 6 beside ours: medians over the second half of training.",
+            table.balance_table(runs),
+        ),
+        ("Evenly spaced test sentences.", table.examples_table(runs)),
+    ]
+    return [(caption, frame) for caption, frame in tables if len(frame)]

@@ -1,0 +1,16 @@
+"""The groups of claims that the summary of the translation report speaks of."""
+
+from reproductions.summary import Group
+
+GROUPS = (
+    Group("perplexity-2048", "the published perplexity"),
+    Group("bleu-2048", "the published BLEU"),
+    Group("perplexity-order-wide", "2,048 experts beat one of equal cost in perplexity"),
+    Group("perplexity-order-", "more experts give lower perplexity"),
+    Group("bleu-order", "2,048 experts beat one of equal cost in BLEU"),
+    Group("balance", "balance losses keep loads even"),
+    Group("experts-meaning", "experts specialise in words"),
+    Group("experts-syntax", "experts specialise by word class"),
+    Group("experts-topic", "experts specialise by topic"),
+    Group("experts-one-word", "some experts are about one word"),
+)

@@ -1,0 +1,148 @@
+"""The tables of the translation report."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reproductions.runs import NamedRun
+
+Runs = Mapping[str, NamedRun]
+_PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("about 3.0 (Figure 4)", "")}
+_NUM_EXAMPLES = 6
+
+
+def results_table(runs: Runs) -> pd.DataFrame:
+    """A row per model: size, cost, test perplexity and BLEU with 95 % intervals, speed."""
+    return pd.DataFrame([_row(name, run) for name, run in runs.items()])
+
+
+def _row(name: str, run: NamedRun) -> dict[str, str]:
+    facts = run.finished.manifest
+    perplexity, bleu = _PUBLISHED.get(name, ("", ""))
+    return {
+        "model": label(name),
+        "parameters": f"{facts['num_parameters'] / 1e6:,.1f} M",
+        "operations per timestep": f"{facts['num_operations_per_timestep'] / 1e6:.2f} M",
+        "published perplexity (WMT'14)": perplexity,
+        "test perplexity": _perplexity(run),
+        "published BLEU": bleu,
+        "sacreBLEU": _bleu(run, "sacrebleu"),
+        "tokenised BLEU": _bleu(run, "tokenised"),
+        "training tokens/s": f"{_speed(run):,.0f}",
+    }
+
+
+def label(name: str) -> str:
+    """A run's name for readers."""
+    if name == "wide":
+        return "1 expert, 4 times as wide"
+    words = name.split("_")
+    if words[0] == "experts":
+        return f"{int(words[1]):,} experts"
+    return f"256 experts, w_importance {_weight(words[1])}, w_load {_weight(words[3])}"
+
+
+def _weight(digits: str) -> str:
+    return digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
+
+
+def _perplexity(run: NamedRun) -> str:
+    table = run.finished.table("metrics")
+    found = float(table.loc[table["split"] == "test", "perplexity"].iloc[0])
+    low, high = _interval(run.finished.table("sentences"))
+    return f"{found:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _interval(sentences: pd.DataFrame) -> tuple[float, float]:
+    """Of the perplexity, over sentences weighted by their tokens (ratio estimate)."""
+    tokens, loss = sentences["num_tokens"], sentences["loss"]
+    mean = float(np.average(loss, weights=tokens))
+    residual = tokens * (loss - mean) / tokens.mean()
+    half = float(stats.t.ppf(0.975, len(loss) - 1) * stats.sem(residual)) if len(loss) > 1 else 0.0
+    return float(np.exp(mean - half)), float(np.exp(mean + half))
+
+
+def _bleu(run: NamedRun, metric: str) -> str:
+    table = run.finished.table("bleu")
+    row = table[(table["metric"] == metric) & (table["domain"] == "all")].iloc[0]
+    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+
+
+def _speed(run: NamedRun) -> float:
+    return float(run.finished.table("curves")["tokens_per_second"].iloc[-1])
+
+
+def balance_table(runs: Runs) -> pd.DataFrame:
+    """Table 6 of the paper beside ours: variation of importance and load in training."""
+    published = {
+        "importance_0_load_0": ("39.8", 3.04, 3.01, 17.80),
+        "importance_02_load_0": ("35.6", 0.06, 0.17, 1.47),
+        "importance_0_load_02": ("35.7", 0.22, 0.04, 1.15),
+        "importance_01_load_01": ("35.6", 0.06, 0.05, 1.14),
+        "experts_256": ("35.7", 0.48, 0.11, 1.37),
+        "importance_1_load_1": ("35.7", 0.03, 0.02, 1.07),
+    }
+    columns = ("cv_importance", "cv_load", "max_over_mean_load")
+    rows = []
+    for name in (name for name in published if name in runs):
+        curves = runs[name].finished.table("curves")
+        half = curves[curves["step"] > curves["step"].max() / 2]
+        row = {"model": label(name), "test perplexity": _perplexity(runs[name])}
+        for column, value in zip(columns, published[name][1:], strict=True):
+            found = half[f"encoder_{column}"]
+            row[f"{column}, published"] = f"{value:.2f}"
+            row[f"{column}, ours"] = (
+                f"{found.median():.2f} ({found.min():.2f} to {found.max():.2f})"
+            )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def specialisation_table(run: NamedRun) -> pd.DataFrame:
+    """Mutual information of an assignment's expert and its subword, class and kind of book."""
+    table = run.finished.table("specialisation")
+    return pd.DataFrame(
+        {
+            "of": table["of"].str.replace("_", " "),
+            "information (nats)": table["information"].round(3),
+            "by chance (20 deals)": [
+                f"{mean:.3f} (SD {sd:.4f})"
+                for mean, sd in zip(table["chance"], table["chance_sd"], strict=True)
+            ],
+            "of at most (entropy)": table["entropy"].round(3),
+            "assignments": table["num_assignments"],
+        }
+    )
+
+
+def use_table(runs: Runs) -> pd.DataFrame:
+    """How many experts are used on held-out text, and how evenly."""
+    rows = []
+    for name, run in runs.items():
+        if run.study.num_experts < 2:
+            continue
+        count = run.finished.table("experts")["num_assignments"]
+        share = count[count > 0] / count.sum()
+        rows.append(
+            {
+                "model": label(name),
+                "experts used": f"{(count > 0).sum():,} of {len(count):,}",
+                "effective number (exp entropy)": f"{np.exp(-(share * np.log(share)).sum()):,.0f}",
+                "largest over mean load": f"{count.max() / count.mean():.2f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def examples_table(runs: Runs) -> pd.DataFrame:
+    """Some test sentences, evenly spaced and not picked, in every model's words."""
+    first = next(iter(runs.values())).finished.table("answers")
+    places = np.linspace(0, len(first) - 1, min(_NUM_EXAMPLES, len(first))).astype(int)
+    table = first.loc[places, ["source", "reference"]].reset_index(drop=True)
+    for name in ("wide", "experts_2048"):
+        if name in runs:
+            answers = runs[name].finished.table("answers")["answer"]
+            table[label(name)] = answers.loc[places].fillna("").to_numpy()
+    return table
