@@ -77,7 +77,7 @@ def render_page(report: StudyReport) -> str:
         tables=[(caption, table_view(frame)) for caption, frame in report.tables],
         rows=[_claim_row(judged) for judged in report.judged],
         figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
-        policy=_policy(script),
+        policy=content_policy(script),
         # Our own files and pictures go in as they are; everything else is escaped.
         style=Markup((_TEMPLATES / "study.css").read_text(encoding="utf-8")),
         script=Markup(script),
@@ -91,7 +91,7 @@ def write_page(report: StudyReport, path: Path) -> None:
     path.write_text(page, encoding="utf-8", newline="\n")
 
 
-def _policy(script: str) -> str:
+def content_policy(script: str) -> str:
     """The content security policy: no request at all, and no script but our own."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (

@@ -20,6 +20,7 @@ from reproductions.results_md import study_section, write_section
 from reproductions.runs import Found, find_runs, require_some
 from reproductions.scaling.report import build as build_scaling
 from reproductions.terminal import print_report
+from reproductions.translation.browser import write_expert_page
 from reproductions.translation.report import build as build_translation
 from reproductions.vowel.report import build as build_vowel
 
@@ -81,6 +82,8 @@ def write_report(overrides: Sequence[str]) -> Path:
     print_report(report)
     page = Path("reports", suite, "index.html")
     write_page(report, page)
+    if study == "translation" and "experts_2048" in found.runs:
+        write_expert_page(found.runs["experts_2048"], page.with_name("experts.html"))
     if list(overrides) == [f"suite={study}"] and not found.missing:
         _publish(report, pictures)
     return page

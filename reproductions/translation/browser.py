@@ -1,0 +1,88 @@
+"""The page on which a reader looks up words and experts; it reads without JavaScript too."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reproductions.page import content_policy
+from reproductions.runs import NamedRun
+
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
+_MARK = "▁"
+
+
+@dataclass(frozen=True)
+class _Row:
+    gate: str
+    left: str
+    piece: str
+    right: str
+
+
+@dataclass(frozen=True)
+class _Expert:
+    number: int
+    num_assignments: str
+    commonest: str
+    share: str
+    word_class: str
+    words: str
+    rows: tuple[_Row, ...]
+
+
+def expert_page(run: NamedRun) -> str:
+    """The page's HTML; every text of the corpus is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    script = (_TEMPLATES / "experts.js").read_text(encoding="utf-8")
+    return environment.get_template("experts.html").render(
+        title=f"What {run.study.num_experts:,} experts specialise in",
+        experts=_experts(run),
+        policy=content_policy(script),
+        style=Markup((_TEMPLATES / "study.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+    )
+
+
+def write_expert_page(run: NamedRun, path: Path) -> None:
+    """Write the page, and the folder above it if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(expert_page(run), encoding="utf-8", newline="\n")
+
+
+def _experts(run: NamedRun) -> list[_Expert]:
+    table = run.finished.table("experts").sort_values("num_assignments", ascending=False)
+    words = dict(list(run.finished.table("expert_words").groupby("expert")))
+    return [
+        _expert(own, words[own.expert]) for own in table[table["num_assignments"] > 0].itertuples()
+    ]
+
+
+def _expert(own: Any, words: pd.DataFrame) -> _Expert:
+    rows = tuple(
+        _Row(f"{row.gate:.2f}", _plain(row.left), _plain(row.piece), _plain(row.right))
+        for row in words.itertuples()
+    )
+    return _Expert(
+        number=own.expert,
+        num_assignments=f"{own.num_assignments:,.0f}",
+        commonest=_plain(own.top_piece),
+        share=f"{own.top_piece_share:.0%}",
+        word_class=own.top_word_class,
+        words=" ".join(dict.fromkeys(row.piece.lower() for row in rows)),
+        rows=rows,
+    )
+
+
+def _plain(text: Any) -> str:
+    return "" if pd.isna(text) else str(text).replace(_MARK, " ").strip()

@@ -1,0 +1,133 @@
+"""The translation study on real text at toy size: from the command to the report and the pages."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.errors import UserError
+from experiments.execute import Outcome, execute
+from experiments.run_folder import read_finished
+from experiments.suite import run_suite, suite_runs
+from experiments.translation.counts import refuse_too_large
+from experiments.translation.settings import TranslationConfig
+from experiments.translation.translate import answer, load, newest
+from reproductions.claims import load_claims
+from reproductions.page import write_page
+from reproductions.runs import Found, find_runs
+from reproductions.translation import report as translation_report
+from reproductions.translation.browser import expert_page
+from reproductions.translation.evidence import evidence
+from reproductions.translation.kinds import chosen_experts
+from reproductions.translation.summary import GROUPS
+
+TOY = (
+    "max_train_pairs=300 num_subwords=300 width=12 num_units=16 expert_units=6 max_steps=4 "
+    "num_translated=4 num_experts=16 num_groups=4 attention_units=6 beam_width=2 "
+    "tokens_per_batch=2000 report_every=1"
+)
+CLAIMS = load_claims(Path(translation_report.__file__).with_name("claims.yaml"))
+
+
+@pytest.fixture(scope="module")
+def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="module")
+def found(runs_dir: Path) -> Found:
+    settings = [f"study.{item}" for item in TOY.split()]
+    config, studies = suite_runs(["suite=translation_smoke", f"runs_dir={runs_dir}", *settings])
+    outcomes: list[tuple[str, Outcome]] = list(run_suite(config, studies))
+    assert len(outcomes) == 2
+    return find_runs(studies, str(runs_dir))
+
+
+def test_a_run_says_what_it_measured(found: Found) -> None:
+    run = found.runs["experts_2048"].finished
+    scores = run.table("bleu")
+    assert set(scores["metric"]) == {"sacrebleu", "tokenised"}
+    assert ((scores["low"] <= scores["value"]) | (scores["value"] == 0)).all()
+    sentences = run.table("sentences")
+    metrics = run.table("metrics").set_index("split")
+    assert sentences["num_tokens"].sum() == metrics.loc["test", "num_tokens"]
+    assert len(run.table("answers")) == 4
+    assert run.manifest["counts"]["kept_train"] == 300
+
+
+def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
+    found: Found, tmp_path: Path
+) -> None:
+    by_claim = evidence(found.runs)
+    assert set(by_claim) == {claim.id for claim in CLAIMS}
+    assert all(any(claim.id.startswith(group.prefix) for group in GROUPS) for claim in CLAIMS)
+    report, pictures = translation_report.build(found, "runs", "command")
+    assert len(pictures) == 3
+    words = {verdict.word for _, _, verdict in report.judged if verdict is not None}
+    assert words <= {"not comparable", "inconclusive"}
+    page = tmp_path / "index.html"
+    write_page(report, page)
+    assert "Table 9" in page.read_text(encoding="utf-8")
+
+
+def test_experts_are_chosen_by_rule_and_each_has_its_words(found: Found) -> None:
+    run = found.runs["experts_2048"]
+    kinds = chosen_experts(run)
+    assert len(kinds["chosen at random"]) == 5
+    words: pd.DataFrame = run.finished.table("expert_words")
+    assert {expert for chosen in kinds.values() for expert in chosen} <= set(words["expert"])
+
+
+def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(found: Found) -> None:
+    run = found.runs["experts_2048"]
+    table = run.finished.table("experts")
+    page = expert_page(run)
+    numbers = set(map(int, re.findall(r"<b>Expert (\d+)</b>", page)))
+    assert numbers == set(table.loc[table["num_assignments"] > 0, "expert"])
+    assert page.count("<script") == 1
+    assert "http" not in page
+
+
+def test_a_finished_run_translates_line_by_line(found: Found, runs_dir: Path) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "experiments.translation.translate",
+            f"runs_dir={runs_dir}",
+            "show=words",
+            "num_best=2",
+        ],
+        input="In the beginning\n\nAmen\n",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "experts " in done.stdout
+    assert "from ▁" in done.stdout
+    trained = load(newest(runs_dir, ""), ["beam_width=3"])
+    assert trained.config.beam_width == 3
+    best, _ = answer(trained, "In the beginning", 1)
+    again, _ = answer(trained, "In the beginning", 1)
+    assert best == again
+
+
+def test_a_run_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match="no finished run zz"):
+        newest(Path("runs"), "zz")
+
+
+def test_a_model_too_large_for_the_machine_is_refused_with_the_arithmetic() -> None:
+    config = TranslationConfig(width=4096, expert_units=65536, num_experts=2048)
+    with pytest.raises(UserError, match="million weights of 4 bytes"):
+        refuse_too_large(config, 32000)
+
+
+def test_a_toy_run_is_done_once(found: Found, runs_dir: Path) -> None:
+    run = found.runs["wide"]
+    assert execute(run.study, str(runs_dir)).was_done
+    assert read_finished(run.finished.path).manifest == run.finished.manifest
