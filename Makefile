@@ -78,7 +78,7 @@ reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its 
 multiverse-vowel: $(READY) ## Every reading of what the paper leaves open | 15 | CPU
 	$(SUITE) suite=vowel_multiverse $(ARGS)
 	$(REPORT) suite=vowel
-reproduce-clusters: $(READY) ## Clusters: settings 1 and 2, the picture, and the report | 12 | CPU
+reproduce-clusters: $(READY) ## Clusters: settings 1 and 2, the picture, and the report | 10 | CPU
 	$(SUITE) suite=clusters $(ARGS)
 	$(REPORT) suite=clusters $(ARGS)
 reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, sensitivity | 90 | CPU
