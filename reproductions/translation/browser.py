@@ -62,7 +62,8 @@ def write_expert_page(run: NamedRun, path: Path) -> None:
 
 def _experts(run: NamedRun) -> list[_Expert]:
     table = run.finished.table("experts").sort_values("num_assignments", ascending=False)
-    words = dict(list(run.finished.table("expert_words").groupby("expert")))
+    groups = run.finished.table("expert_words").groupby("expert")
+    words: dict[Any, pd.DataFrame] = dict(iter(groups))
     return [
         _expert(own, words[own.expert]) for own in table[table["num_assignments"] > 0].itertuples()
     ]
