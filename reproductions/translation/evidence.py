@@ -21,7 +21,7 @@ def evidence(runs: Runs) -> dict[str, Evidence | None]:
     return {
         "perplexity-2048": _value(runs, "metrics", ("split", "test"), "perplexity"),
         "bleu-2048": _value(runs, "bleu", ("metric", "tokenised"), "value"),
-        "perplexity-order-wide": _order(runs, "experts_2048", "wide", "sentences", "loss"),
+        "equal-cost-perplexity": _order(runs, "experts_2048", "wide", "sentences", "loss"),
         "perplexity-order-32": _order(runs, "experts_32", "experts_0", "sentences", "loss"),
         "perplexity-order-512": _order(runs, "experts_512", "experts_32", "sentences", "loss"),
         "perplexity-order-2048": _order(runs, "experts_2048", "experts_512", "sentences", "loss"),

@@ -48,7 +48,7 @@ def perplexity_curves(runs: Runs) -> Picture | None:
         "shows the same with WMT'14.",
         alt="Held-out perplexity falling over training steps, one line per number of experts.",
         claim_ids=(
-            "perplexity-order-wide",
+            "equal-cost-perplexity",
             "perplexity-order-32",
             "perplexity-order-512",
             "perplexity-order-2048",

@@ -5,7 +5,7 @@ from reproductions.summary import Group
 GROUPS = (
     Group("perplexity-2048", "the published perplexity"),
     Group("bleu-2048", "the published BLEU"),
-    Group("perplexity-order-wide", "2,048 experts beat one of equal cost in perplexity"),
+    Group("equal-cost-perplexity", "2,048 experts beat one of equal cost in perplexity"),
     Group("perplexity-order-", "more experts give lower perplexity"),
     Group("bleu-order", "2,048 experts beat one of equal cost in BLEU"),
     Group("balance", "balance losses keep loads even"),
