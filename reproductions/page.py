@@ -3,15 +3,13 @@
 The file makes no request, reads without JavaScript, and is the same bytes for the same inputs.
 """
 
-import base64
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reproductions.claims import Claim
+from reproductions.html import render, write
 from reproductions.provenance_view import ProvenanceView, provenance_view
 from reproductions.report_types import Figure, Judged, StudyReport
 from reproductions.strips import Strip, strip
@@ -27,8 +25,6 @@ from reproductions.wording import (
     published_text,
     verdict_word,
 )
-
-_TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -58,18 +54,10 @@ def render_page(report: StudyReport) -> str:
     Raises ValueError for a figure without picture or text alternative, one that names an unknown
     claim, and one whose frames would not lie exactly over its base.
     """
-    # autoescape: every text of a claim, a table or a manifest is text, never markup.
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    script = (_TEMPLATES / "slider.js").read_text(encoding="utf-8")
     known = {claim.id for claim, _, _ in report.judged}
-    return environment.get_template("study.html").render(
+    return render(
+        "study.html",
+        "slider.js",
         report=report,
         counts=count_verdicts(verdict for _, _, verdict in report.judged),
         symbols=SYMBOLS,
@@ -77,27 +65,12 @@ def render_page(report: StudyReport) -> str:
         tables=[(caption, table_view(frame)) for caption, frame in report.tables],
         rows=[_claim_row(judged) for judged in report.judged],
         figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
-        policy=content_policy(script),
-        # Our own files and pictures go in as they are; everything else is escaped.
-        style=Markup((_TEMPLATES / "study.css").read_text(encoding="utf-8")),
-        script=Markup(script),
     )
 
 
 def write_page(report: StudyReport, path: Path) -> None:
     """Writes the page, and the folder above it if need be. Raises as ``render_page`` does."""
-    page = render_page(report)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8", newline="\n")
-
-
-def content_policy(script: str) -> str:
-    """The content security policy: no request at all, and no script but our own."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
-    )
+    write(render_page(report), path)
 
 
 def _claim_row(judged: Judged) -> _ClaimRow:

@@ -17,7 +17,7 @@ from reproductions.page import write_page
 from reproductions.pictures import Picture
 from reproductions.report_types import StudyReport
 from reproductions.results_md import study_section, write_section
-from reproductions.runs import Found, find_runs, require_some
+from reproductions.runs import Found, NamedRun, find_runs, require_some
 from reproductions.scaling.report import build as build_scaling
 from reproductions.terminal import print_report
 from reproductions.translation.browser import write_expert_page
@@ -31,6 +31,10 @@ BUILDERS: dict[str, Builder] = {
     "clusters": build_clusters,
     "scaling": build_scaling,
     "translation": build_translation,
+}
+# Pages beside a study's report: the run that they show, the file, its writer.
+BESIDE: dict[str, tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...]] = {
+    "translation": (("experts_2048", "experts.html", write_expert_page),),
 }
 # The suite whose finished runs a report shows, where it is a larger one than it is named after.
 _SHOWN = {"clusters": "clusters_all"}
@@ -82,8 +86,9 @@ def write_report(overrides: Sequence[str]) -> Path:
     print_report(report)
     page = Path("reports", suite, "index.html")
     write_page(report, page)
-    if study == "translation" and "experts_2048" in found.runs:
-        write_expert_page(found.runs["experts_2048"], page.with_name("experts.html"))
+    for run, name, write_beside in BESIDE.get(study, ()):
+        if run in found.runs:
+            write_beside(found.runs[run], page.with_name(name))
     if list(overrides) == [f"suite={study}"] and not found.missing:
         _publish(report, pictures)
     return page

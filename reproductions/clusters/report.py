@@ -13,12 +13,12 @@ from reproductions.clusters.figures.figure1 import figure1
 from reproductions.clusters.figures.matrices import matrices
 from reproductions.clusters.figures.published import ladder, published, sweep
 from reproductions.clusters.summary import GROUPS
+from reproductions.judging import drawn, filled, judge_all
 from reproductions.notes import load_notes
 from reproductions.pictures import Picture
 from reproductions.report_types import Judged, StudyReport
 from reproductions.runs import Found
 from reproductions.summary import summary
-from reproductions.verdicts import judge
 
 _HERE = Path(__file__).parent
 _CITATION = (
@@ -35,13 +35,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         runs_dir: folder of all runs.
         command: the line that makes the report again.
     """
-    claims = load_claims(_HERE / "claims.yaml")
-    by_claim = evidence(found.runs)
-    judged: tuple[Judged, ...] = tuple(
-        (claim, item, None if item is None else judge(claim, item))
-        for claim in claims
-        for item in (by_claim[claim.id],)
-    )
+    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs))
     pictures = _pictures(found, judged)
     paragraphs = summary(judged, found.runs, GROUPS)
     if found.missing:
@@ -65,17 +59,18 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
 
 def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
-    drawn = [
-        figure1(runs),
-        published(runs, claims),
-        curves(runs),
-        alignment(runs),
-        matrices(runs, "four", 4),
-        matrices(runs, "coded_1", 8),
-        ladder(runs),
-        sweep(runs),
-    ]
-    return [picture for picture in drawn if picture is not None]
+    return drawn(
+        [
+            figure1(runs),
+            published(runs, claims),
+            curves(runs),
+            alignment(runs),
+            matrices(runs, "four", 4),
+            matrices(runs, "coded_1", 8),
+            ladder(runs),
+            sweep(runs),
+        ]
+    )
 
 
 def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.DataFrame]]:
@@ -97,4 +92,4 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
         ("Single networks with other activations, test %.", table.activation_table(runs)),
         ("Cubic experts with one setting changed, setting 1.", table.sweep_table(runs)),
     ]
-    return [(caption, frame) for caption, frame in tables if len(frame)]
+    return filled(tables)

@@ -4,23 +4,20 @@ from pathlib import Path
 
 import pandas as pd
 
+from reproductions.citations import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.claims import load_claims
+from reproductions.judging import drawn, filled, judge_all
 from reproductions.notes import load_notes
 from reproductions.pictures import Picture
-from reproductions.report_types import Judged, StudyReport
+from reproductions.report_types import StudyReport
 from reproductions.runs import Found
 from reproductions.scaling import table
 from reproductions.scaling.evidence import evidence
 from reproductions.scaling.figures import cost_per_token, skew_and_gates
 from reproductions.scaling.summary import GROUPS
 from reproductions.summary import summary
-from reproductions.verdicts import judge
 
 _HERE = Path(__file__).parent
-_CITATION = (
-    "Shazeer, N., Mirhoseini, A., Maziarz, K., Davis, A., Le, Q., Hinton, G. & Dean, J. (2017). "
-    "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer. ICLR."
-)
 
 
 def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
@@ -31,25 +28,19 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         runs_dir: folder of all runs.
         command: the line that makes the report again.
     """
-    by_claim = evidence(found.runs)
-    judged: tuple[Judged, ...] = tuple(
-        (claim, item, None if item is None else judge(claim, item))
-        for claim in load_claims(_HERE / "claims.yaml")
-        for item in (by_claim[claim.id],)
-    )
-    drawn = [cost_per_token(found.runs), skew_and_gates(found.runs)]
-    pictures = [picture for picture in drawn if picture is not None]
+    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs))
+    pictures = drawn([cost_per_token(found.runs), skew_and_gates(found.runs)])
     report = StudyReport(
         study="scaling",
         title="Constant cost: the scaling study",
         summary="\n\n".join(summary(judged, found.runs, GROUPS)),
-        citation=_CITATION,
+        citation=SHAZEER_2017,
         tables=tuple(_tables(found)),
         judged=judged,
         figures=tuple(figure for figure, _ in pictures),
         notes=load_notes(_HERE / "notes.yaml"),
         command=command,
-        citation_url="https://arxiv.org/abs/1701.06538",
+        citation_url=SHAZEER_2017_URL,
     )
     return report, pictures
 
@@ -64,4 +55,4 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         for run in found.runs.values()
     ]
     tables.append(("Memory, float32.", table.memory_table(found.runs)))
-    return [(caption, frame) for caption, frame in tables if len(frame)]
+    return filled(tables)

@@ -5,13 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
-from reproductions.page import content_policy
+from reproductions.html import render, write
 from reproductions.runs import NamedRun
 
-_TEMPLATES = Path(__file__).resolve().parents[1] / "templates"
 _MARK = "▁"
 
 
@@ -36,28 +33,17 @@ class _Expert:
 
 def expert_page(run: NamedRun) -> str:
     """The page's HTML; every text of the corpus is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    script = (_TEMPLATES / "experts.js").read_text(encoding="utf-8")
-    return environment.get_template("experts.html").render(
+    return render(
+        "experts.html",
+        "experts.js",
         title=f"What {run.study.num_experts:,} experts specialise in",
         experts=_experts(run),
-        policy=content_policy(script),
-        style=Markup((_TEMPLATES / "study.css").read_text(encoding="utf-8")),
-        script=Markup(script),
     )
 
 
 def write_expert_page(run: NamedRun, path: Path) -> None:
     """Write the page, and the folder above it if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(expert_page(run), encoding="utf-8", newline="\n")
+    write(expert_page(run), path)
 
 
 def _experts(run: NamedRun) -> list[_Expert]:

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from reproductions.citations import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.claims import load_claims
+from reproductions.judging import drawn, filled, judge_all
 from reproductions.notes import load_notes
 from reproductions.pictures import Picture
-from reproductions.report_types import Judged, StudyReport
+from reproductions.report_types import StudyReport
 from reproductions.runs import Found
 from reproductions.summary import summary
 from reproductions.translation import table
@@ -15,13 +17,8 @@ from reproductions.translation.evidence import evidence
 from reproductions.translation.figures import loads, perplexity_curves, variety
 from reproductions.translation.kinds import kinds_table
 from reproductions.translation.summary import GROUPS
-from reproductions.verdicts import judge
 
 _HERE = Path(__file__).parent
-_CITATION = (
-    "Shazeer, N., Mirhoseini, A., Maziarz, K., Davis, A., Le, Q., Hinton, G. & Dean, J. (2017). "
-    "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer. ICLR."
-)
 
 
 def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
@@ -32,25 +29,19 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         runs_dir: folder of all runs.
         command: the line that makes the report again.
     """
-    by_claim = evidence(found.runs)
-    judged: tuple[Judged, ...] = tuple(
-        (claim, item, None if item is None else judge(claim, item))
-        for claim in load_claims(_HERE / "claims.yaml")
-        for item in (by_claim[claim.id],)
-    )
-    drawn = [perplexity_curves(found.runs), variety(found.runs), loads(found.runs)]
-    pictures = [picture for picture in drawn if picture is not None]
+    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs))
+    pictures = drawn([perplexity_curves(found.runs), variety(found.runs), loads(found.runs)])
     report = StudyReport(
         study="translation",
         title="Outrageously large neural networks: the translation study",
         summary="\n\n".join(summary(judged, found.runs, GROUPS)),
-        citation=_CITATION,
+        citation=SHAZEER_2017,
         tables=tuple(_tables(found)),
         judged=judged,
         figures=tuple(figure for figure, _ in pictures),
         notes=load_notes(_HERE / "notes.yaml"),
         command=command,
-        citation_url="https://arxiv.org/abs/1701.06538",
+        citation_url=SHAZEER_2017_URL,
     )
     return report, pictures
 
@@ -82,4 +73,4 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         ),
         ("Evenly spaced test sentences.", table.examples_table(runs)),
     ]
-    return [(caption, frame) for caption, frame in tables if len(frame)]
+    return filled(tables)

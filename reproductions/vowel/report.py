@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproductions.claims import Claim, load_claims
-from reproductions.evidence import Evidence
+from reproductions.claims import load_claims
+from reproductions.judging import drawn, filled, judge_all
 from reproductions.notes import load_notes
 from reproductions.overview import interval_overview
 from reproductions.pictures import Picture, still
 from reproductions.report_types import Judged, StudyReport
 from reproductions.runs import Found, NamedRun
 from reproductions.summary import summary
-from reproductions.verdicts import judge
 from reproductions.vowel import table
 from reproductions.vowel.evidence import evidence
 from reproductions.vowel.figures.figure2 import figure2
@@ -44,8 +43,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         command: the line that makes the report again.
     """
     claims = load_claims(_CLAIMS)
-    by_claim = evidence(found.runs)
-    judged = tuple(_judge(claim, by_claim[claim.id]) for claim in claims)
+    judged = judge_all(claims, evidence(found.runs))
     multiverse = multiverse_part(runs_dir, claims)
     pictures = [*_pictures(found, judged), *(multiverse.figures if multiverse else ())]
     report = StudyReport(
@@ -66,20 +64,21 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
 def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
     """All figures for which the runs are there."""
     runs, claims = found.runs, [claim for claim, _, _ in judged]
-    drawn = [
-        _overview(found, judged),
-        *(
-            figure2(runs[name], id=id)
-            for name, id in (("experts_4", "figure2"), ("experts_8", "figure2-8-experts"))
-            if name in runs and has_lines(runs[name])
-        ),
-        _figure3(runs),
-        training(runs),
-        steps(runs, claims),
-        seeds(runs, claims),
-        costs(runs),
-    ]
-    return [picture for picture in drawn if picture is not None]
+    return drawn(
+        [
+            _overview(found, judged),
+            *(
+                figure2(runs[name], id=id)
+                for name, id in (("experts_4", "figure2"), ("experts_8", "figure2-8-experts"))
+                if name in runs and has_lines(runs[name])
+            ),
+            _figure3(runs),
+            training(runs),
+            steps(runs, claims),
+            seeds(runs, claims),
+            costs(runs),
+        ]
+    )
 
 
 def _figure3(runs: Mapping[str, NamedRun]) -> Picture | None:
@@ -123,7 +122,7 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
     if "references" in runs:
         caption = "Standard classifiers on the same recordings and split, not in the paper."
         tables.append((caption, table.reference_table(runs["references"])))
-    return [(caption, frame) for caption, frame in tables if len(frame)]
+    return filled(tables)
 
 
 def _paragraphs(
@@ -133,7 +132,3 @@ def _paragraphs(
     if multiverse is None:
         return [*paragraphs, f"Not run yet: every other reading of the paper ({COMMAND})."]
     return [*paragraphs, " ".join(multiverse.summary)]
-
-
-def _judge(claim: Claim, item: Evidence | None) -> Judged:
-    return claim, item, None if item is None else judge(claim, item)

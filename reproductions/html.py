@@ -1,0 +1,56 @@
+"""What every page of the reports shares: its templates and what it may do in a browser."""
+
+import base64
+import hashlib
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(template: str, script: str, **values: object) -> str:
+    """A page's HTML: a template that extends ``page.html``.
+
+    Every value is text and escaped, unless it is Markup.
+
+    Args:
+        template: its file's name.
+        script: the page's script, by its file's name.
+        **values: the template's variables.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    code = _read(script)
+    return environment.get_template(template).render(
+        policy=content_policy(code),
+        style=Markup(_read("study.css")),
+        script=Markup(code),
+        **values,
+    )
+
+
+def write(page: str, path: Path) -> None:
+    """Write a page, and the folder above it if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page, encoding="utf-8", newline="\n")
+
+
+def content_policy(script: str) -> str:
+    """The content security policy: no request at all, and no script but our own."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+
+
+def _read(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="utf-8")
