@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import mutual_info_score
 
 from experiments.errors import UserError
-from experiments.translation.batches import Encoded
+from experiments.translation.encoded import Encoded, rows_of
 from experiments.translation.expert_words import (
     assignments,
     expert_words,
@@ -24,8 +24,8 @@ CONFIG = TranslationConfig(
     width=8, num_units=10, num_experts=8, k=2, expert_units=4, attention_units=4, init_range=0.8
 )
 PAIRS = Encoded(
-    [[4 + (7 * n + p) % 9 for p in range(2 + n % 5)] for n in range(40)],
-    [[4] for _ in range(40)],
+    rows_of([[4 + (7 * n + p) % 9 for p in range(2 + n % 5)] for n in range(40)]),
+    rows_of([[4] for _ in range(40)]),
     ["even" if n % 2 == 0 else "odd" for n in range(40)],
 )
 NUM_TOKENS = sum(map(len, PAIRS.source))

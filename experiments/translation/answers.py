@@ -4,8 +4,9 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from experiments.translation.batches import Encoded, collate
+from experiments.translation.batches import collate
 from experiments.translation.beam import Hypothesis, search
+from experiments.translation.encoded import Encoded, rows_of
 from experiments.translation.pairs import Pair
 from experiments.translation.scoring import bleu, sentence_bleu
 from experiments.translation.settings_decoding import DecodingConfig
@@ -35,10 +36,10 @@ def translate(
     # Sentences of like length together, so that none waits for a longer one.
     by_length = sorted(range(len(sources)), key=lambda place: -len(sources[place]))
     found: list[list[Hypothesis]] = [[] for _ in sources]
-    pairs = Encoded(list(sources), [[] for _ in sources])
+    pairs = Encoded(rows_of(sources), rows_of([[] for _ in sources]))
     for start in range(0, len(sources), config.sentences_per_batch):
         chosen = by_length[start : start + config.sentences_per_batch]
-        batch = collate(pairs, chosen)
+        batch = collate(pairs, chosen).to(model.device)
         for place, answer in zip(
             chosen, search(model, batch.source_BS, config, num_best), strict=True
         ):
@@ -59,7 +60,7 @@ def answers(
 
     `bleu` is sacreBLEU's for single sentences, in percent.
     """
-    found = translate(model, encoded.source, config, report)
+    found = translate(model, list(encoded.source), config, report)
     texts = [subwords.decode(best.ids) for best, *_ in found]
     return pd.DataFrame(
         {

@@ -1,34 +1,21 @@
-"""Pairs as numbers, and batches of similar length with a bound on their tokens.
+"""Batches of pairs of similar length with a bound on their tokens.
 
 Shapes: B pairs, S and T source and target positions.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.translation.pairs import Pair
-from experiments.translation.subwords import END, PAD, START, Subwords
+from experiments.translation.encoded import Encoded
+from experiments.translation.subwords import END, PAD, START
 
 Numbers = NDArray[np.int64]
 _POOL = 100  # batches' worth of pairs that are sorted by length together
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Pairs as ids, without start and end, and the kind of text each is from."""
-
-    source: list[list[int]]
-    target: list[list[int]]
-    domain: list[str] = field(default_factory=list)
-
-    def __len__(self) -> int:
-        """The number of pairs."""
-        return len(self.source)
 
 
 @dataclass(frozen=True)
@@ -62,37 +49,32 @@ class Batch:
         """Without padding, ends included."""
         return int(self.target_mask_BT.sum())
 
-
-def encode(pairs: Sequence[Pair], subwords: Subwords) -> Encoded:
-    """All pairs as ids."""
-    return Encoded(
-        [subwords.encode(pair.source) for pair in pairs],
-        [subwords.encode(pair.target) for pair in pairs],
-        [pair.domain for pair in pairs],
-    )
+    def to(self, device: torch.device) -> "Batch":
+        """The same on another device."""
+        return Batch(*(part.to(device) for part in vars(self).values()))
 
 
-def order(pairs: Encoded, tokens_per_batch: int, seed: int, epoch: int | None) -> list[list[int]]:
+def order(
+    pairs: Encoded, tokens_per_batch: int, seed: int, epoch: int | None
+) -> Iterator[list[int]]:
     """The numbers of the pairs of every batch; the same for the same seed and epoch.
 
     Pairs come in random order, in pools that are sorted by length and cut where source or target
-    with their padding would pass `tokens_per_batch`; then the batches change places. Without an
-    epoch: all pairs by length, each in one batch.
+    with their padding would pass `tokens_per_batch`; then a pool's batches change places. Without
+    an epoch: all pairs by length, each in one batch.
     """
-    lengths = np.array(
-        [max(len(s), len(t)) + 1 for s, t in zip(pairs.source, pairs.target, strict=True)]
-    )
+    lengths = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
     if epoch is None:
-        return list(_cut(np.argsort(lengths, kind="stable"), lengths, tokens_per_batch))
+        yield from _cut(np.argsort(lengths, kind="stable"), lengths, tokens_per_batch)
+        return
     random = np.random.default_rng([seed, epoch])
     places = random.permutation(len(lengths))
     pool = _POOL * max(1, int(tokens_per_batch / lengths.mean()))
-    batches: list[list[int]] = []
     for start in range(0, len(places), pool):
         chosen = places[start : start + pool]
         by_length = chosen[np.argsort(lengths[chosen], kind="stable")]
-        batches += _cut(by_length, lengths, tokens_per_batch)
-    return [batches[place] for place in random.permutation(len(batches))]
+        batches = list(_cut(by_length, lengths, tokens_per_batch))
+        yield from (batches[place] for place in random.permutation(len(batches)))
 
 
 def _cut(places: Numbers, lengths: Numbers, most: int) -> Iterator[list[int]]:

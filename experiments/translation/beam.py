@@ -101,6 +101,13 @@ def search(
         config: width, penalties and margin.
         num_best: translations per sentence.
     """
+    with source_BS.device:
+        return _search(model, source_BS, config, num_best)
+
+
+def _search(
+    model: Model, source_BS: Tensor, config: DecodingConfig, num_best: int
+) -> list[list[Hypothesis]]:
     width = max(config.beam_width, num_best)
     num_sentences, num_positions = source_BS.shape
     limit_B = _limits(source_BS, config)

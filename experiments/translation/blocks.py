@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from experiments.translation.settings_model import Attention, GateName, ModelConfig
+from experiments.translation.settings_model import Attention, GateName, ModelConfig, Precision
 from experiments.translation.stepping import SteppedMatrix, run_both_ways
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate, StrictlyBalancedGate
 from moe.layer import MoE, MoEOutput
@@ -71,15 +71,24 @@ class MoEBlock(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         """Make gate and experts."""
         super().__init__()
-        self.experts = FeedForwardExperts(config.num_experts, config.width, config.expert_units)
+        self.experts = FeedForwardExperts(
+            config.num_experts, config.width, config.expert_units, dtype=dtype_of(config)
+        )
         self.layer = MoE(gate_of(config), self.experts)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, MoEOutput]:
         """Outputs of the inputs' shape, and the layer's own output with its routing."""
-        output = self.layer(inputs, mask)
+        # The layer chooses its own precisions: gates in float32, experts in that of their weights.
+        with torch.autocast(inputs.device.type, enabled=False):
+            output = self.layer(inputs.to(self.experts.first.weight.dtype), mask)
         outputs: Tensor = inputs + self.dropout(torch.sigmoid(output.outputs))
         return outputs, output
+
+
+def dtype_of(config: ModelConfig) -> torch.dtype:
+    """Of the experts' weights, and of the other layers' products."""
+    return torch.bfloat16 if config.precision is Precision.bfloat16 else torch.float32
 
 
 def gate_of(config: ModelConfig) -> Gate:

@@ -8,7 +8,11 @@ neither embedding, nor attention, nor gates.
 import logging
 import os
 
+import torch
+
 from experiments.errors import UserError
+from experiments.translation.blocks import dtype_of
+from experiments.translation.settings import Device, TranslationConfig
 from experiments.translation.settings_model import GateName, ModelConfig
 from moe.memory import MemoryPlan, OptimiserState, memory_plan
 
@@ -55,34 +59,42 @@ def _gate_parameters(config: ModelConfig) -> int:
     return noisy
 
 
-def memory(config: ModelConfig, num_subwords: int) -> MemoryPlan:
+def memory(config: ModelConfig, num_subwords: int, batches_per_step: int = 1) -> MemoryPlan:
     """Bytes held from step to step by `optimisers.Optimisers`; activations come on top."""
     shapes = [
         (config.num_experts, config.width, config.expert_units),
         (config.num_experts, config.expert_units, config.width),
     ] * _NUM_MIXTURES
-    of_experts = memory_plan(shapes, OptimiserState.factored, keeps_gradients=False)
+    of_experts = memory_plan(
+        shapes, OptimiserState.factored, dtype_of(config), keeps_gradients=batches_per_step > 1
+    )
     num_others = num_parameters(config, num_subwords) - num_expert_parameters(config)
     return of_experts + memory_plan([[num_others]], OptimiserState.adam)
 
 
-def refuse_too_large(config: ModelConfig, num_subwords: int) -> None:
-    """Log what memory training holds, and refuse where this machine has less.
+def refuse_too_large(config: TranslationConfig, num_subwords: int) -> None:
+    """Log what memory training holds, and refuse where the machine or its GPU has less.
 
     Raises:
         UserError: with the arithmetic.
     """
-    plan = memory(config, num_subwords)
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    plan = memory(config, num_subwords, config.batches_per_step)
+    present = _present(config.device)
     terms = (
         f"{plan.total / 1e9:.1f} GB: {num_parameters(config, num_subwords) / 1e6:,.0f} million "
-        f"weights of 4 bytes ({plan.parameters / 1e9:.1f}), gradients ({plan.gradients / 1e9:.1f}) "
+        f"weights ({plan.parameters / 1e9:.1f}), gradients ({plan.gradients / 1e9:.1f}) "
         f"and the optimisers' moments ({plan.optimiser / 1e9:.1f})"
     )
     _LOGGER.info("memory held from step to step: %s", terms)
     if plan.total > present:
         raise UserError(
-            f"This model holds {terms}; this machine has {present / 1e9:.1f} GB.",
+            f"This model holds {terms}; there are {present / 1e9:.1f} GB.",
             "Take fewer or smaller experts (study.num_experts, study.expert_units), a smaller "
             "study.width, or a larger machine.",
         )
+
+
+def _present(device: Device) -> int:
+    if device is Device.cuda:
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

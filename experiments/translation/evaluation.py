@@ -6,7 +6,8 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 
-from experiments.translation.batches import Encoded, collate, order
+from experiments.translation.batches import collate, order
+from experiments.translation.encoded import Encoded
 from experiments.translation.objective import cross_entropy
 from experiments.translation.subwords import PAD
 from experiments.translation.translator import Output, Translator
@@ -20,7 +21,7 @@ def perplexity(model: Translator, pairs: Encoded, tokens_per_batch: int) -> tupl
     model.eval()
     total, num_tokens = 0.0, 0
     for chosen in order(pairs, tokens_per_batch, 0, None):
-        batch = collate(pairs, chosen)
+        batch = collate(pairs, chosen).to(model.device)
         loss = float(cross_entropy(model(batch.source_BS, batch.target_in_BT), batch))
         total += loss * batch.num_target_tokens
         num_tokens += batch.num_target_tokens
@@ -34,14 +35,20 @@ def sentence_losses(model: Translator, pairs: Encoded, tokens_per_batch: int) ->
     model.eval()
     parts = []
     for chosen in order(pairs, tokens_per_batch, 0, None):
-        batch = collate(pairs, chosen)
+        batch = collate(pairs, chosen).to(model.device)
         logits_BVT = model(batch.source_BS, batch.target_in_BT).logits.transpose(1, 2)
         loss_BT = F.cross_entropy(
             logits_BVT, batch.target_out_BT, ignore_index=PAD, reduction="none"
         )
         num_B = batch.target_mask_BT.sum(dim=1)
         parts.append(
-            pd.DataFrame({"pair": chosen, "num_tokens": num_B, "loss": loss_BT.sum(dim=1) / num_B})
+            pd.DataFrame(
+                {
+                    "pair": chosen,
+                    "num_tokens": num_B.cpu(),
+                    "loss": (loss_BT.sum(dim=1) / num_B).cpu(),
+                }
+            )
         )
     table = pd.concat(parts).sort_values("pair", ignore_index=True)
     table.insert(1, "domain", pairs.domain or "")

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from experiments.translation.batches import Encoded, collate, order
+from experiments.translation.batches import collate, order
+from experiments.translation.encoded import Encoded
 from experiments.translation.subwords import Subwords
 from experiments.translation.translator import Translator
 from experiments.translation.word_classes import word_class
@@ -29,7 +30,7 @@ def assignments(model: Translator, pairs: Encoded, tokens_per_batch: int) -> pd.
     model.eval()
     parts = []
     for chosen in order(pairs, tokens_per_batch, 0, None):
-        batch = collate(pairs, chosen)
+        batch = collate(pairs, chosen).to(model.device)
         routing = model.encode(batch.source_BS).moe["encoder"].routing
         num_positions = batch.source_BS.shape[1]
         is_real_A = routing.expert_A != NO_EXPERT
@@ -37,10 +38,10 @@ def assignments(model: Translator, pairs: Encoded, tokens_per_batch: int) -> pd.
         parts.append(
             pd.DataFrame(
                 {
-                    "pair": batch.pair_B[token_A // num_positions],
-                    "place": token_A % num_positions,
-                    "expert": routing.expert_A[is_real_A],
-                    "gate": routing.weight_A[is_real_A],
+                    "pair": batch.pair_B[token_A // num_positions].cpu(),
+                    "place": (token_A % num_positions).cpu(),
+                    "expert": routing.expert_A[is_real_A].cpu(),
+                    "gate": routing.weight_A[is_real_A].cpu(),
                 }
             )
         )
@@ -50,11 +51,12 @@ def assignments(model: Translator, pairs: Encoded, tokens_per_batch: int) -> pd.
 def tokens(pairs: Encoded, subwords: Subwords) -> pd.DataFrame:
     """Every source token: columns pair, place, piece, word_class, domain."""
     rows = []
+    domain = pairs.domain or [""] * len(pairs)
     for pair, ids in enumerate(pairs.source):
         pieces = [subwords.piece(number) for number in ids]
         classes = _classes(pieces)
         for place, (piece, found) in enumerate(zip(pieces, classes, strict=True)):
-            rows.append((pair, place, piece, found, pairs.domain[pair]))
+            rows.append((pair, place, piece, found, domain[pair]))
     return pd.DataFrame(rows, columns=["pair", "place", "piece", "word_class", "domain"])
 
 

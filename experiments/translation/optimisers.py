@@ -1,7 +1,7 @@
 """Adam for what every word uses; the factored second moment for the experts.
 
 Experts are updated inside the backward pass, so that their gradients never pile up (appendix D of
-Shazeer et al. 2017); they are not part of the clipped norm.
+Shazeer et al. 2017), unless a step takes several batches; they are not part of the clipped norm.
 """
 
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from experiments.translation.settings import TranslationConfig
 from experiments.translation.translator import Translator
 from moe.optimisers import FactoredAdam
 
@@ -16,9 +17,9 @@ from moe.optimisers import FactoredAdam
 class Optimisers:
     """Both optimisers as one."""
 
-    def __init__(self, model: Translator, learning_rate: float, clip_norm: float) -> None:
-        """Share out the weights."""
-        self.clip_norm = clip_norm
+    def __init__(self, model: Translator, config: TranslationConfig) -> None:
+        """Share out the weights; with several batches per step gradients of experts are kept."""
+        self.clip_norm = config.clip_norm
         stacks = [
             stack
             for block in model.blocks()
@@ -27,11 +28,16 @@ class Optimisers:
         held = {id(stack.weight) for stack in stacks}
         self.others = [weight for weight in model.parameters() if id(weight) not in held]
         self.each: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(self.others, lr=learning_rate, fused=True)
+            torch.optim.Adam(self.others, lr=config.learning_rate, fused=True)
         ]
         if stacks:
-            factored = FactoredAdam([stack.weight for stack in stacks], lr=learning_rate)
-            for stack in stacks:
+            factored = FactoredAdam(
+                [stack.weight for stack in stacks],
+                lr=config.learning_rate,
+                stochastic_rounding=True,
+                seed=config.seed,
+            )
+            for stack in stacks if config.batches_per_step == 1 else []:
                 factored.attach(stack)
             self.each.append(factored)
 

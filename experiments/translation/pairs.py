@@ -3,8 +3,9 @@
 import gzip
 import itertools
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, NamedTuple, cast
 
@@ -25,41 +26,92 @@ class Pair(NamedTuple):
     domain: str = ""
 
 
+Reader = Callable[[Counter[str]], Iterable[Pair]]
+
+
+class Split:
+    """A split's pairs after the filters, read anew whenever they are gone through.
+
+    Attributes:
+        counts: lines kept, and dropped for which reason; there once all have been gone through.
+    """
+
+    def __init__(self, name: str, read: Reader, config: CorpusConfig) -> None:
+        """Read nothing yet.
+
+        Args:
+            name: of the split.
+            read: gives its pairs before the filters, and counts what it drops itself.
+            config: the filters.
+        """
+        self.name, self.read, self.config = name, read, config
+        self.most = config.max_train_pairs if name == "train" else None
+        self.counts: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[Pair]:
+        """The pairs."""
+        counts: Counter[str] = Counter()
+        for pair in itertools.islice(_filtered(self.read(counts), self.config, counts), self.most):
+            counts[f"kept_{self.name}"] += 1
+            yield pair
+        self.counts = counts
+
+
 @dataclass(frozen=True)
 class Texts:
-    """Pairs by split, and how many lines were kept or dropped for which reason."""
+    """Pairs by split.
 
-    train: list[Pair]
+    Attributes:
+        train: may be larger than memory.
+        valid: in memory.
+        test: in memory.
+        counts_held_out: of valid and test, see `Split`.
+    """
+
+    train: Split
     valid: list[Pair]
     test: list[Pair]
-    counts: dict[str, int]
+    counts_held_out: Counter[str]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Lines kept and dropped of all splits; complete once `train` has been gone through."""
+        return dict(self.counts_held_out + self.train.counts)
 
 
 def load(config: CorpusConfig) -> Texts:
-    """Read and filter all pairs of a corpus.
+    """Open a corpus, and read and filter what it is tested on.
 
     Raises:
-        UserError: a file is missing, or two files do not have equally many lines.
+        UserError: a file is missing, two files do not have equally many lines, or nothing is left
+            to train on.
     """
-    counts: Counter[str] = Counter()
-    if config.corpus is CorpusName.bible:
-        found = bible.verses(config.english, config.french)
-        chapters = sorted({verse.chapter for verse in found})
-        split_of = dict(zip(chapters, _splits(len(chapters), config), strict=True))
-        parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
-        for verse in found:
-            pair = Pair(verse.english, verse.french, verse.domain)
-            parts[split_of[verse.chapter]].append(pair)
-    else:
-        parts = {name: list(_aligned(config, name, counts)) for name in SPLITS}
-    kept = {name: list(_filtered(pairs, config, counts)) for name, pairs in parts.items()}
-    kept["train"] = kept["train"][: config.max_train_pairs]
-    counts.update({f"kept_{name}": len(pairs) for name, pairs in kept.items()})
-    if not kept["train"]:
+    read = _verses(config) if config.corpus is CorpusName.bible else _files(config)
+    train, valid, test = (Split(name, read[name], config) for name in SPLITS)
+    if next(iter(train), None) is None:
         raise UserError(
             "No sentence pair is left to train on.", "Look at the filters and the files."
         )
-    return Texts(**kept, counts=dict(counts))
+    return Texts(train, list(valid), list(test), valid.counts + test.counts)
+
+
+def _verses(config: CorpusConfig) -> dict[str, Reader]:
+    found = bible.verses(config.english, config.french)
+    chapters = sorted({verse.chapter for verse in found})
+    split_of = dict(zip(chapters, _splits(len(chapters), config), strict=True))
+    parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
+    for verse in found:
+        pair = Pair(verse.english, verse.french, verse.domain)
+        parts[split_of[verse.chapter]].append(pair)
+    return {name: partial(_listed, pairs) for name, pairs in parts.items()}
+
+
+def _listed(pairs: list[Pair], counts: Counter[str]) -> list[Pair]:
+    return pairs
+
+
+def _files(config: CorpusConfig) -> dict[str, Reader]:
+    return {name: partial(_aligned, config, name) for name in SPLITS}
 
 
 def _splits(num_chapters: int, config: CorpusConfig) -> list[str]:
@@ -75,7 +127,7 @@ def _splits(num_chapters: int, config: CorpusConfig) -> list[str]:
     return names
 
 
-def _filtered(pairs: list[Pair], config: CorpusConfig, counts: Counter[str]) -> Iterator[Pair]:
+def _filtered(pairs: Iterable[Pair], config: CorpusConfig, counts: Counter[str]) -> Iterator[Pair]:
     for pair in pairs:
         lengths = (len(pair.source.split()), len(pair.target.split()))
         if min(lengths) == 0:

@@ -1,12 +1,20 @@
 """Settings of the translation study; "appendix" is of Shazeer et al. (2017)."""
 
 from dataclasses import dataclass
+from enum import Enum
 
 from experiments.errors import UserError
 from experiments.schema import Range, setting
 from experiments.translation.settings_corpus import CorpusConfig
 from experiments.translation.settings_decoding import DecodingConfig
 from experiments.translation.settings_model import GateName, ModelConfig
+
+
+class Device(Enum):
+    """Where the model is trained."""
+
+    cpu = "cpu"
+    cuda = "cuda"
 
 
 @dataclass
@@ -17,6 +25,9 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     seed: int = setting(0, "of weights, dropout, routing noise and order", Range(at_least=0))
     tokens_per_batch: int = setting(
         4096, "appendix E: about 16,000 words per GPU, padding included here", Range(at_least=16)
+    )
+    batches_per_step: int = setting(
+        1, "not stated: gradients added up before an update", Range(at_least=1)
     )
     max_steps: int = setting(700, "not stated", Range(at_least=1))
     learning_rate: float = setting(0.002, "not stated: the highest", Range(above=0))
@@ -33,6 +44,7 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     patience: int = setting(4, "evaluations without a gain before it stops", Range(at_least=1))
     report_every: int = setting(20, "steps between points of the curves", Range(at_least=1))
     checkpoint_seconds: float = setting(300.0, "time between checkpoints", Range(at_least=0))
+    device: Device = setting(Device.cpu, "cuda takes the first GPU")
     num_threads: int = setting(0, "0 takes one per core", Range(at_least=0, at_most=1024))
 
 

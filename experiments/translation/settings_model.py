@@ -21,6 +21,13 @@ class Attention(Enum):
     additive = "additive"
 
 
+class Precision(Enum):
+    """Numbers of the experts and of the other layers' products; gates always have float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 @dataclass
 class ModelConfig:
     """LSTM, mixture of experts, LSTM, on both sides."""
@@ -36,4 +43,7 @@ class ModelConfig:
     attention: Attention = setting(Attention.multiplicative, "appendix G; GNMT: additive")
     attention_units: int = setting(128, "not stated", Range(at_least=1))
     dropout: float = setting(0.2, "appendix E: 0.4", Range(at_least=0, below=1))
+    precision: Precision = setting(
+        Precision.float32, "not stated; bfloat16: mixed, experts rounded stochastically"
+    )
     init_range: float = setting(0.04, "not stated; GNMT: 0.04", Range(above=0))

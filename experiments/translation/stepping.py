@@ -24,11 +24,18 @@ class SteppedMatrix:
 
     def __init__(self, matrix: Tensor) -> None:
         """Prepare for one pass of steps and its backward pass."""
+        device = matrix.device.type
+        # Elsewhere, and in mixed precision, autograd's own way is as good.
+        self.is_plain = device != "cpu" or torch.is_autocast_enabled(device)
         self.calls: _Calls = []
-        self.matrix: Tensor = _Collect.apply(matrix, self.calls)  # type: ignore[no-untyped-call]
+        self.matrix: Tensor = (
+            matrix if self.is_plain else _Collect.apply(matrix, self.calls)  # type: ignore[no-untyped-call]
+        )
 
     def times(self, rows_BK: Tensor) -> Tensor:
         """Each row times the matrix, `[B, N]`."""
+        if self.is_plain:
+            return _product(rows_BK, self.matrix)
         product: Tensor = _Times.apply(  # type: ignore[no-untyped-call]
             rows_BK, self.matrix, self.calls
         )
@@ -55,7 +62,7 @@ class _Times(torch.autograd.Function):
     def forward(ctx: Any, rows_BK: Tensor, matrix: Tensor, calls: _Calls) -> Tensor:
         ctx.save_for_backward(rows_BK, matrix)
         ctx.calls = calls
-        return rows_BK @ matrix if matrix.ndim == 2 else (rows_BK[:, None] @ matrix).squeeze(1)
+        return _product(rows_BK, matrix)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
@@ -65,6 +72,10 @@ class _Times(torch.autograd.Function):
         if matrix.ndim == 2:
             return grad_BN @ matrix.T, None, None
         return (matrix @ grad_BN[:, :, None]).squeeze(2), None, None
+
+
+def _product(rows_BK: Tensor, matrix: Tensor) -> Tensor:
+    return rows_BK @ matrix if matrix.ndim == 2 else (rows_BK[:, None] @ matrix).squeeze(1)
 
 
 class SteppedLSTM:

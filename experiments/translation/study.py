@@ -2,18 +2,21 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
+from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.translation import bible, pairs
 from experiments.translation.answers import answers, bleu_table
-from experiments.translation.batches import Encoded, encode
 from experiments.translation.counts import operations_per_timestep, refuse_too_large
+from experiments.translation.encoded import Encoded, encode
 from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import (
     assignments,
@@ -22,7 +25,7 @@ from experiments.translation.expert_words import (
     specialisation,
     tokens,
 )
-from experiments.translation.settings import TranslationConfig
+from experiments.translation.settings import Device, TranslationConfig
 from experiments.translation.settings_corpus import CorpusName
 from experiments.translation.subwords import Subwords, learn
 from experiments.translation.training import Training, weights
@@ -65,11 +68,10 @@ def run(
     warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
     texts = pairs.load(config)
     report("subwords", 0.0)
-    lines = (text for pair in texts.train for text in (pair.source, pair.target))
-    subwords = learn(lines, config.num_subwords, CACHE)
-    splits = {name: encode(getattr(texts, name), subwords) for name in pairs.SPLITS}
+    subwords = learn(partial(_lines, texts), config.num_subwords, CACHE)
+    splits = {name: encode(getattr(texts, name), subwords, CACHE) for name in pairs.SPLITS}
     refuse_too_large(config, len(subwords))
-    model = Translator(config, len(subwords), config.seed)
+    model = Translator(config, len(subwords), config.seed).to(device_of(config))
     training = Training(config, model, folder)
     progress = training.run(splits["train"], splits["valid"], report)
     rows = []
@@ -78,7 +80,7 @@ def run(
         rows.append({"split": name, "perplexity": found, "num_tokens": num_tokens})
     folder.write_table("metrics", pd.DataFrame(rows))
     folder.write_table("sentences", sentence_losses(model, splits["test"], config.tokens_per_batch))
-    test, encoded = texts.test[: config.num_translated], _some(splits["test"], config)
+    test, encoded = texts.test[: config.num_translated], splits["test"].first(config.num_translated)
     given = answers(model, test, encoded, subwords, config, report)
     folder.write_table("answers", given)
     folder.write_table("bleu", bleu_table(given))
@@ -99,9 +101,22 @@ def run(
     }
 
 
-def _some(pairs: Encoded, config: TranslationConfig) -> Encoded:
-    some = slice(config.num_translated)
-    return Encoded(pairs.source[some], pairs.target[some], pairs.domain[some])
+def _lines(texts: pairs.Texts) -> Iterator[str]:
+    return (text for pair in texts.train for text in (pair.source, pair.target))
+
+
+def device_of(config: TranslationConfig) -> torch.device:
+    """Where to train.
+
+    Raises:
+        UserError: a GPU is asked for, and there is none.
+    """
+    if config.device is Device.cuda and not torch.cuda.is_available():
+        raise UserError(
+            "study.device=cuda, but torch finds no GPU.",
+            "Leave it out to train on the CPU, or install a torch build with CUDA.",
+        )
+    return torch.device(config.device.value)
 
 
 def _write_experts(
@@ -123,5 +138,5 @@ def _write_experts(
 def _embeddings(model: Translator, subwords: Subwords) -> dict[str, Any]:
     return {
         "piece": np.array([subwords.piece(number) for number in range(len(subwords))]),
-        "vector": model.embedding.weight.detach().numpy(),
+        "vector": model.embedding.weight.detach().cpu().numpy(),
     }

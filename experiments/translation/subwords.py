@@ -1,9 +1,10 @@
 """Subwords that both languages share, learnt from the training pairs and kept by their content."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import sentencepiece
 
@@ -11,6 +12,8 @@ from experiments.atomic import write_atomically
 from experiments.errors import UserError
 
 PAD, UNKNOWN, START, END = range(4)
+# Of a larger text a random sample; sentencepiece holds its lines in memory.
+_MOST_LINES = 4_000_000
 
 
 class Subwords:
@@ -40,32 +43,40 @@ class Subwords:
         return str(self.processor.id_to_piece(int(number)))
 
 
-def learn(lines: Iterable[str], num_subwords: int, cache: Path) -> Subwords:
+def learn(lines: Callable[[], Iterable[str]], num_subwords: int, cache: Path) -> Subwords:
     """Learn a shared vocabulary, or take the one learnt from the same lines before.
 
     Args:
-        lines: of both languages.
+        lines: gives those of both languages; called up to twice, so that they need not all be in
+            memory.
         num_subwords: with the four special ones.
         cache: folder; the model's name is the digest of lines and size.
 
     Raises:
         UserError: the text is too small for so many subwords.
     """
-    lines = list(lines)
-    digest = sha256("\n".join([str(num_subwords), sentencepiece.__version__, *lines]).encode())
+    digest = sha256(f"{num_subwords}\n{sentencepiece.__version__}".encode())
+    num_lines = 0
+    for line in lines():
+        digest.update(f"\n{line}".encode())
+        num_lines += 1
     file = cache / f"subwords-{digest.hexdigest()[:16]}.model"
     if file.exists():
         stored, check = file.read_bytes()[:-32], file.read_bytes()[-32:]
         if sha256(stored).digest() == check:
             return Subwords(stored)
-    model = _train(lines, num_subwords)
+    model = _train(lines(), num_lines, num_subwords)
     cache.mkdir(parents=True, exist_ok=True)
     write_atomically(file, model + sha256(model).digest())
     return Subwords(model)
 
 
-def _train(lines: Sequence[str], num_subwords: int) -> bytes:
+def _train(lines: Iterable[str], num_lines: int, num_subwords: int) -> bytes:
     buffer = io.BytesIO()
+    sample: dict[str, Any] = {}
+    if num_lines > _MOST_LINES:
+        sentencepiece.set_random_generator_seed(0)
+        sample = {"input_sentence_size": _MOST_LINES, "shuffle_input_sentence": True}
     try:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
@@ -79,6 +90,7 @@ def _train(lines: Sequence[str], num_subwords: int) -> bytes:
             eos_id=END,
             num_threads=1,
             minloglevel=2,
+            **sample,
         )
     except RuntimeError as error:
         raise UserError(

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf, isfinite
 from typing import Any
 
@@ -11,7 +12,8 @@ import torch
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
-from experiments.translation.batches import Batch, Encoded, collate, order
+from experiments.translation.batches import Batch, collate, order
+from experiments.translation.encoded import Encoded
 from experiments.translation.evaluation import balance_row, perplexity
 from experiments.translation.objective import balance, cross_entropy, learning_rate
 from experiments.translation.optimisers import Optimisers
@@ -43,14 +45,14 @@ class Training:
     def __init__(self, config: TranslationConfig, model: Translator, folder: RunFolder) -> None:
         """Begin anew, or where the folder's checkpoint stands."""
         self.config, self.model, self.folder = config, model, folder
-        self.optimisers = Optimisers(model, config.learning_rate, config.clip_norm)
+        self.optimisers = Optimisers(model, config)
         self.progress = Progress()
         torch.manual_seed(config.seed + 1)
         kept = folder.load_checkpoint()
         if kept is not None:
             model.load_state_dict(kept["model"])
             self.optimisers.load(kept["optimisers"])
-            torch.set_rng_state(kept["random"])
+            set_random_state(kept["random"])
             self.progress = Progress(**kept["progress"])
 
     def save(self) -> None:
@@ -59,7 +61,7 @@ class Training:
             {
                 "model": self.model.state_dict(),
                 "optimisers": self.optimisers.state(),
-                "random": torch.get_rng_state(),
+                "random": random_state(),
                 "progress": dict(vars(self.progress)),
             }
         )
@@ -70,47 +72,54 @@ class Training:
         self.model.train()
         saved = started = time.perf_counter()
         tokens_before = progress.num_tokens
-        while progress.step < config.max_steps and progress.num_worse < config.patience:
-            for chosen in self._rest_of_epoch(train):
-                batch = collate(train, chosen)
-                output, loss = self._step(batch)
-                self._note(output, loss, batch, (started, tokens_before))
-                if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
-                    self._evaluate(valid, (started, tokens_before))
-                if time.perf_counter() - saved > config.checkpoint_seconds:
-                    self.save()
-                    saved = time.perf_counter()
-                report(self._stage(started, tokens_before), progress.step / config.max_steps)
-                if progress.step >= config.max_steps or progress.num_worse >= config.patience:
-                    break
+        for batches in self._steps(train):
+            if progress.step >= config.max_steps or progress.num_worse >= config.patience:
+                break
+            output, loss = self._step(batches)
+            self._note(output, loss, (started, tokens_before))
+            if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
+                self._evaluate(valid, (started, tokens_before))
+            if time.perf_counter() - saved > config.checkpoint_seconds:
+                self.save()
+                saved = time.perf_counter()
+            report(self._stage(started, tokens_before), progress.step / config.max_steps)
         return progress
 
-    def _rest_of_epoch(self, train: Encoded) -> list[list[int]]:
-        progress = self.progress
-        batches = order(train, self.config.tokens_per_batch, self.config.seed, progress.epoch)
-        if progress.batch >= len(batches):
+    def _steps(self, train: Encoded) -> Iterator[list[Batch]]:
+        """The batches of every step from where the training stands, epoch after epoch."""
+        progress, config = self.progress, self.config
+        while True:
+            epoch = order(train, config.tokens_per_batch, config.seed, progress.epoch)
+            rest = islice(epoch, progress.batch, None)
+            while chosen := list(islice(rest, config.batches_per_step)):
+                # Before the step: a checkpoint after it must not begin with these again.
+                progress.batch += len(chosen)
+                yield [collate(train, pairs).to(self.model.device) for pairs in chosen]
             progress.epoch, progress.batch = progress.epoch + 1, 0
-            return self._rest_of_epoch(train)
-        return batches[progress.batch :]
 
-    def _step(self, batch: Batch) -> tuple[Output, float]:
-        config = self.config
-        self.optimisers.begin(learning_rate(self.progress.step, config))
-        output = self.model(batch.source_BS, batch.target_in_BT)
-        loss = cross_entropy(output, batch, config.label_smoothing)
-        torch.autograd.backward(loss + balance(output, config))
+    def _step(self, batches: list[Batch]) -> tuple[Output, float]:
+        """One update; gives the last batch's output and the mean loss."""
+        config, progress = self.config, self.progress
+        self.optimisers.begin(learning_rate(progress.step, config))
+        num_tokens = sum(batch.num_target_tokens for batch in batches)
+        total = 0.0
+        for batch in batches:
+            output = self.model(batch.source_BS, batch.target_in_BT)
+            loss = cross_entropy(output, batch, config.label_smoothing)
+            share = batch.num_target_tokens / num_tokens
+            torch.autograd.backward(share * loss + balance(output, config) / len(batches))
+            total += share * loss.item()
         self.optimisers.step()
-        self.progress.step += 1
-        self.progress.batch += 1
-        self.progress.num_tokens += batch.num_target_tokens
-        if not isfinite(loss.item()):
+        progress.step += 1
+        progress.num_tokens += num_tokens
+        if not isfinite(total):
             raise UserError(
-                f"The loss is {loss.item()} at step {self.progress.step}.",
+                f"The loss is {total} at step {progress.step}.",
                 "Take a smaller study.learning_rate; the last checkpoint is kept.",
             )
-        return output, loss.item()
+        return output, total
 
-    def _note(self, output: Output, loss: float, batch: Batch, since: tuple[float, int]) -> None:
+    def _note(self, output: Output, loss: float, since: tuple[float, int]) -> None:
         progress = self.progress
         if progress.step % self.config.report_every and progress.step != 1:
             return
@@ -144,4 +153,21 @@ class Training:
 
 def weights(model: Translator) -> dict[str, Any]:
     """The weights as arrays."""
-    return {name: tensor.numpy() for name, tensor in model.state_dict().items()}
+    # numpy has no bfloat16.
+    return {
+        name: (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).cpu().numpy()
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def random_state() -> list[torch.Tensor]:
+    """Of the CPU's generator, and of the GPU's where there is one."""
+    of_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
+    return [torch.get_rng_state(), *of_gpu]
+
+
+def set_random_state(state: list[torch.Tensor]) -> None:
+    """Go on from `random_state`."""
+    torch.set_rng_state(state[0])
+    for of_gpu in state[1:]:
+        torch.cuda.set_rng_state(of_gpu)

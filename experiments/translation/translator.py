@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, lstm
+from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, dtype_of, lstm
 from experiments.translation.settings_model import ModelConfig
 from experiments.translation.stepping import SteppedLSTM, SteppedMatrix, run
 from experiments.translation.subwords import PAD
@@ -118,6 +118,15 @@ class Translator(nn.Module):
         """The mixtures that there are."""
         return [block for block in (self.encoder_moe, self.decoder_moe) if block is not None]
 
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.embedding.weight.device
+
+    def _precision(self) -> torch.autocast:
+        dtype = dtype_of(self.config)
+        return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
+
     def forward(self, source_BS: Tensor, target_in_BT: Tensor) -> Output:
         """The next subword at every target position, given the true ones before it."""
         memory = self.encode(source_BS)
@@ -126,6 +135,10 @@ class Translator(nn.Module):
 
     def encode(self, source_BS: Tensor) -> Memory:
         """Read the source."""
+        with self._precision():
+            return self._encode(source_BS)
+
+    def _encode(self, source_BS: Tensor) -> Memory:
         mask_BS = source_BS != PAD
         # A sentence of padding alone would have nothing to look at.
         mask_BS[:, 0] = True
@@ -151,6 +164,10 @@ class Translator(nn.Module):
 
     def decode(self, target_NT: Tensor, mask_NT: Tensor, memory: Memory, state: State) -> Output:
         """Say the next subword after each of the given ones; for one step T is 1."""
+        with self._precision():
+            return self._decode(target_NT, mask_NT, memory, state)
+
+    def _decode(self, target_NT: Tensor, mask_NT: Tensor, memory: Memory, state: State) -> Output:
         embedded_NTD = self.dropout(self.embedding(target_NT))
         first_NTD, attention_NTS, query_ND, first = self._first_layer(embedded_NTD, memory, state)
         hidden = embedded_NTD + self.dropout(first_NTD)
@@ -160,7 +177,7 @@ class Translator(nn.Module):
         answered, second = run(self.second, hidden, state.second)
         hidden = hidden + self.dropout(answered)
         after = State(query_ND, first, second)
-        return Output(self.logits(hidden), attention_NTS, moe, after)
+        return Output(self.logits(hidden).float(), attention_NTS, moe, after)
 
     def _first_layer(
         self, embedded_NTD: Tensor, memory: Memory, state: State
