@@ -77,6 +77,40 @@ _CLUSTERS_MODULES = (
     "experiments.clusters.training",
 )
 
+_TRANSLATION_MODULES = (
+    "moe.balance",
+    "moe.dispatch",
+    "moe.gates",
+    "moe.grouped",
+    "moe.layer",
+    "moe.measures",
+    "moe.optimisers",
+    "moe.plan",
+    "moe.rounding",
+    "moe.routing",
+    "moe.second_moment",
+    "moe.stacked",
+    "experiments.translation.answers",
+    "experiments.translation.batches",
+    "experiments.translation.beam",
+    "experiments.translation.bible",
+    "experiments.translation.blocks",
+    "experiments.translation.counts",
+    "experiments.translation.encoded",
+    "experiments.translation.evaluation",
+    "experiments.translation.expert_words",
+    "experiments.translation.objective",
+    "experiments.translation.optimisers",
+    "experiments.translation.pairs",
+    "experiments.translation.scoring",
+    "experiments.translation.stepping",
+    "experiments.translation.study",
+    "experiments.translation.subwords",
+    "experiments.translation.training",
+    "experiments.translation.translator",
+    "experiments.translation.word_classes",
+)
+
 STUDIES: dict[str, Study] = {
     "vowel": Study(
         vowel_settings.VowelConfig,
@@ -119,7 +153,7 @@ STUDIES: dict[str, Study] = {
         translation_settings.check,
         translation_study.identity,
         translation_study.run,
-        ("moe", "experiments.translation"),
+        _TRANSLATION_MODULES,
         num_threads=lambda config: int(config.num_threads),
     ),
 }

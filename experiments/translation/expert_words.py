@@ -91,6 +91,14 @@ def expert_words(found: pd.DataFrame, pairs: Encoded, subwords: Subwords) -> pd.
     return best[columns].reset_index(drop=True)
 
 
+def expert_pieces(found: pd.DataFrame, every_token: pd.DataFrame) -> pd.DataFrame:
+    """What each expert answers for: columns expert, piece, count, its commonest first."""
+    joined = found.merge(every_token, on=["pair", "place"])
+    counts = _counts(joined["expert"], joined["piece"])
+    order = ["expert", "count", "piece"]
+    return counts.sort_values(order, ascending=[True, False, True], ignore_index=True)
+
+
 def _around(ids: list[int], place: int, subwords: Subwords) -> tuple[str, str, str]:
     left, right = ids[max(0, place - _CONTEXT) : place], ids[place + 1 : place + 1 + _CONTEXT]
     left_text, right_text = ("".join(map(subwords.piece, side)) for side in (left, right))

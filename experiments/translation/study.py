@@ -20,6 +20,7 @@ from experiments.translation.encoded import Encoded, encode
 from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import (
     assignments,
+    expert_pieces,
     expert_words,
     experts,
     specialisation,
@@ -53,7 +54,7 @@ def run(
 
     Writes metrics.csv (perplexity by split), curves.csv, evaluations.csv, sentences.csv,
     answers.csv, bleu.csv, subwords.npz and weights.npz; with experts also expert_words.csv,
-    experts.csv, embeddings.npz and specialisation.csv.
+    expert_pieces.csv, experts.csv, embeddings.npz and specialisation.csv.
 
     Args:
         config: the settings.
@@ -126,10 +127,11 @@ def _write_experts(
     config: TranslationConfig,
     folder: RunFolder,
 ) -> None:
-    """Write expert_words.csv, experts.csv and specialisation.csv."""
+    """Write expert_words.csv, expert_pieces.csv, experts.csv and specialisation.csv."""
     found = assignments(model, pairs, config.tokens_per_batch)
     every_token = tokens(pairs, subwords)
     folder.write_table("expert_words", expert_words(found, pairs, subwords))
+    folder.write_table("expert_pieces", expert_pieces(found, every_token))
     folder.write_arrays("embeddings", _embeddings(model, subwords))
     folder.write_table("experts", experts(found, every_token, config.num_experts))
     folder.write_table("specialisation", specialisation(found, every_token))

@@ -10,6 +10,7 @@ from reproductions.html import render, write
 from reproductions.runs import NamedRun
 
 _MARK = "▁"
+_NUM_COMMONEST = 12
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,8 @@ class _Expert:
     share: str
     word_class: str
     words: str
+    commonest_words: tuple[str, ...]
+    num_pieces: int
     rows: tuple[_Row, ...]
 
 
@@ -50,12 +53,16 @@ def _experts(run: NamedRun) -> list[_Expert]:
     table = run.finished.table("experts").sort_values("num_assignments", ascending=False)
     groups = run.finished.table("expert_words").groupby("expert")
     words: dict[Any, pd.DataFrame] = dict(iter(groups))
+    pieces: dict[Any, pd.DataFrame] = dict(
+        iter(run.finished.table("expert_pieces").groupby("expert"))
+    )
     return [
-        _expert(own, words[own.expert]) for own in table[table["num_assignments"] > 0].itertuples()
+        _expert(own, words[own.expert], pieces[own.expert])
+        for own in table[table["num_assignments"] > 0].itertuples()
     ]
 
 
-def _expert(own: Any, words: pd.DataFrame) -> _Expert:
+def _expert(own: Any, words: pd.DataFrame, pieces: pd.DataFrame) -> _Expert:
     rows = tuple(
         _Row(f"{row.gate:.2f}", _plain(row.left), _plain(row.piece), _plain(row.right))
         for row in words.itertuples()
@@ -66,7 +73,12 @@ def _expert(own: Any, words: pd.DataFrame) -> _Expert:
         commonest=_plain(own.top_piece),
         share=f"{own.top_piece_share:.0%}",
         word_class=own.top_word_class,
-        words=" ".join(dict.fromkeys(row.piece.lower() for row in rows)),
+        words=" ".join(dict.fromkeys(_plain(piece).lower() for piece in pieces["piece"])),
+        commonest_words=tuple(
+            f"{_plain(row.piece)} {row.count}"
+            for row in pieces.head(_NUM_COMMONEST).itertuples(index=False, name="Row")
+        ),
+        num_pieces=len(pieces),
         rows=rows,
     )
 
