@@ -6,6 +6,10 @@ from typing import Any
 
 from experiments.clusters import settings as clusters_settings
 from experiments.clusters import study as clusters_study
+from experiments.questions import clusters as clusters_start
+from experiments.questions import settings as start_settings
+from experiments.questions import translation as translation_start
+from experiments.questions import vowel as vowel_start
 from experiments.run_folder import RunFolder
 from experiments.scaling import settings as scaling_settings
 from experiments.scaling import study as scaling_study
@@ -111,6 +115,8 @@ _TRANSLATION_MODULES = (
     "experiments.translation.word_classes",
 )
 
+_START_MODULES = ("moe.measures.similarity", "experiments.questions.measures")
+
 STUDIES: dict[str, Study] = {
     "vowel": Study(
         vowel_settings.VowelConfig,
@@ -154,6 +160,28 @@ STUDIES: dict[str, Study] = {
         translation_study.identity,
         translation_study.run,
         _TRANSLATION_MODULES,
+        num_threads=lambda config: int(config.num_threads),
+    ),
+    "vowel_start": Study(
+        start_settings.VowelStartConfig,
+        start_settings.check_vowel_start,
+        vowel_study.identity,
+        vowel_start.run,
+        (*_VOWEL_MODULES, *_START_MODULES, "experiments.questions.vowel"),
+    ),
+    "clusters_start": Study(
+        start_settings.ClustersStartConfig,
+        start_settings.check_clusters_start,
+        clusters_study.identity,
+        clusters_start.run,
+        (*_CLUSTERS_MODULES, *_START_MODULES, "experiments.questions.clusters"),
+    ),
+    "translation_start": Study(
+        start_settings.TranslationStartConfig,
+        start_settings.check_translation_start,
+        translation_study.identity,
+        translation_start.run,
+        (*_TRANSLATION_MODULES, *_START_MODULES, "experiments.questions.translation"),
         num_threads=lambda config: int(config.num_threads),
     ),
 }

@@ -27,7 +27,7 @@ from experiments.translation.expert_words import (
     tokens,
 )
 from experiments.translation.settings import Device, TranslationConfig
-from experiments.translation.settings_corpus import CorpusName
+from experiments.translation.settings_corpus import CorpusConfig, CorpusName
 from experiments.translation.subwords import Subwords, learn
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
@@ -67,10 +67,8 @@ def run(
     keep_memory()
     # It tells that torch's own code is used for projections, which is meant.
     warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
-    texts = pairs.load(config)
     report("subwords", 0.0)
-    subwords = learn(partial(_lines, texts), config.num_subwords, CACHE)
-    splits = {name: encode(getattr(texts, name), subwords, CACHE) for name in pairs.SPLITS}
+    texts, subwords, splits = prepare(config)
     refuse_too_large(config, len(subwords))
     model = Translator(config, len(subwords), config.seed).to(device_of(config))
     training = Training(config, model, folder)
@@ -100,6 +98,17 @@ def run(
         "num_steps": progress.step,
         "num_epochs": progress.epoch,
     }
+
+
+def prepare(config: CorpusConfig) -> tuple[pairs.Texts, Subwords, dict[str, Encoded]]:
+    """The text of a config, its subwords, and its splits as ids."""
+    texts = pairs.load(config)
+    subwords = learn(partial(_lines, texts), config.num_subwords, CACHE)
+    return (
+        texts,
+        subwords,
+        {name: encode(getattr(texts, name), subwords, CACHE) for name in pairs.SPLITS},
+    )
 
 
 def _lines(texts: pairs.Texts) -> Iterator[str]:

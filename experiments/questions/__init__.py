@@ -1,0 +1,1 @@
+"""The three studies begun from other starts: a collapsed or frozen gate, identical experts."""

@@ -1,0 +1,131 @@
+"""The clusters study from another start, seed by seed.
+
+Shapes: n examples, D features, K clusters, E experts.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from experiments.clusters import data
+from experiments.clusters.data import Signals
+from experiments.clusters.descent import optimiser
+from experiments.clusters.evaluation import accuracy, answer_of
+from experiments.clusters.model import Inputs, Network, inputs_of
+from experiments.clusters.objective import objective
+from experiments.questions.measures import Row, agreements, references, row
+from experiments.questions.settings import ClustersStartConfig, ExpertStart, GateStart
+from experiments.run_folder import RunFolder
+from moe.measures import expert_similarity, first_choices
+from moe.routing import assignments_per_expert
+
+Seed = dict[str, Any]
+
+
+def run(
+    config: ClustersStartConfig, folder: RunFolder, report: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Train all seeds from the start that the config asks for, on one data set.
+
+    Writes start.csv (see `experiments.questions.measures.row`; loss is that of the batch),
+    metrics.csv (seed, test_accuracy), choices.npz (each test example's expert without noise) and,
+    if asked for, references.csv.
+
+    Args:
+        config: the settings.
+        folder: a claimed run folder.
+        report: called with a stage's name and the share of it that is done.
+
+    Returns:
+        Facts for the manifest: the seeds.
+    """
+    seeds = list(range(config.first_seed, config.first_seed + config.num_seeds))
+    sample = data.load(config)
+    train, test = (inputs_of(each, sample.signals, config) for each in (sample.train, sample.test))
+    kept = folder.load_checkpoint() or {"done": []}
+    done: list[Seed] = kept["done"]
+    for seed in seeds[len(done) :]:
+        done.append(_train_seed(config, sample.signals, train, test, seed))
+        folder.save_checkpoint({"done": done})
+        report("seeds", len(done) / len(seeds))
+    folder.write_table("start", pd.DataFrame([each for seed in done for each in seed["rows"]]))
+    metrics = [{"seed": seed["seed"], "test_accuracy": seed["test_accuracy"]} for seed in done]
+    folder.write_table("metrics", pd.DataFrame(metrics))
+    groups = {"cluster": test.cluster_n.numpy()}
+    folder.write_arrays(
+        "choices", {"expert": torch.stack([seed["expert"] for seed in done]).numpy(), **groups}
+    )
+    if config.references:
+        inputs_nD = test.sums_nD.double().numpy()
+        folder.write_table("references", references(inputs_nD, groups))
+    return {"seeds": seeds}
+
+
+def begin(network: Network, signals: Signals, config: ClustersStartConfig, seed: int) -> None:
+    """Give a fresh network the start that the config asks for."""
+    weight_EDJ = network.experts.filters.weight.data
+    if config.expert_start is ExpertStart.identical:
+        weight_EDJ[:] = weight_EDJ[:1].clone()
+    if config.expert_noise:
+        random = np.random.default_rng([seed, config.num_experts])
+        noise = torch.from_numpy(random.standard_normal(tuple(weight_EDJ.shape)))
+        weight_EDJ += (config.expert_noise * weight_EDJ.std() * noise).float()
+    if config.gate_start is GateStart.collapsed and network.gate is not None:
+        # The gate has no bias; every example has the centre of its cluster, at least so large.
+        least = config.input_scale * config.beta[0]
+        direction_D = signals.centre_KD.sum(dim=0)
+        network.gate.weight_DE.data[:, 0] = config.collapse / least * direction_D
+
+
+def _train_seed(
+    config: ClustersStartConfig, signals: Signals, train: Inputs, test: Inputs, seed: int
+) -> Seed:
+    network = Network(config, signals, seed)
+    begin(network, signals, config, seed)
+    is_frozen = config.gate_start is GateStart.frozen
+    step = optimiser(network, replace(config, gate_step=0.0) if is_frozen else config)
+    rows: list[Row] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for count in range(config.max_steps + 1):
+            network.train()
+            measured = _learn(network, train, config)
+            if count % config.curve_every == 0 or count == config.max_steps:
+                rows.append(_row(count, seed, network, train, *measured))
+            if count < config.max_steps:
+                step()
+        answer = answer_of(network, test)
+    assert answer.routing is not None
+    return {
+        "seed": seed,
+        "rows": rows,
+        "test_accuracy": float(accuracy(answer.margin_n, test.label_n)),
+        "expert": first_choices(answer.routing),
+    }
+
+
+def _learn(
+    network: Network, train: Inputs, config: ClustersStartConfig
+) -> tuple[float, torch.Tensor]:
+    """Leave the gradients of a full batch with the weights; gives loss and expert of each."""
+    answer = network(train)
+    loss, total = objective(answer, train.label_n, config)
+    network.zero_grad()
+    torch.autograd.backward(total)
+    return float(loss.detach()), first_choices(answer.routing)
+
+
+def _row(
+    count: int, seed: int, network: Network, train: Inputs, loss: float, expert_n: torch.Tensor
+) -> Row:
+    assert network.gate is not None
+    share_E = assignments_per_expert(expert_n, network.experts.num_experts).float()
+    similarity = float(expert_similarity(network.experts.filters.weight))
+    gradient = network.gate.weight_DE.grad
+    norm = 0.0 if gradient is None else float(gradient.norm())
+    own = row(count, seed, loss, share_E, similarity, norm)
+    return own | agreements(expert_n.numpy(), {"cluster": train.cluster_n.numpy()})

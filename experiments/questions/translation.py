@@ -1,0 +1,226 @@
+"""A small model of the translation study from another start, seed by seed.
+
+Measured is the encoder's mixture. Shapes: T tokens, D features, E experts.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from math import log
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from experiments.questions.measures import Groups, Row, agreements, references, row
+from experiments.questions.settings import ExpertStart, GateStart, TranslationStartConfig
+from experiments.run_folder import RunFolder
+from experiments.translation.batches import Batch, collate, order
+from experiments.translation.blocks import MoEBlock
+from experiments.translation.encoded import Encoded
+from experiments.translation.evaluation import perplexity
+from experiments.translation.expert_words import tokens
+from experiments.translation.objective import cross_entropy
+from experiments.translation.study import prepare
+from experiments.translation.subwords import Subwords
+from experiments.translation.training import Training
+from experiments.translation.translator import Translator
+from moe.layer import MoEOutput
+from moe.measures import expert_similarity, first_choices
+from moe.routing import NO_EXPERT, assignments_per_expert
+
+# Ridge of the least squares by which a gate is collapsed.
+_RIDGE = 1e-3
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Held-out text: its pairs, and each token's groups in the order of `tokens`."""
+
+    pairs: Encoded
+    every_token: pd.DataFrame
+
+
+def run(
+    config: TranslationStartConfig, folder: RunFolder, report: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Train all seeds from the start that the config asks for.
+
+    Writes start.csv (see `experiments.questions.measures.row`; loss is held-out, nats per
+    subword), metrics.csv (seed, perplexity of the test chapters), choices.npz (each held-out
+    token's first expert at the end) and, if asked for, references.csv.
+
+    Args:
+        config: the settings.
+        folder: a claimed run folder.
+        report: called with a stage's name and the share of it that is done.
+
+    Returns:
+        Facts for the manifest: the seeds, and what the text was.
+    """
+    texts, subwords, splits = prepare(config)
+    held = _Held(splits["valid"], tokens(splits["valid"], subwords))
+    seeds = list(range(config.seed, config.seed + config.num_seeds))
+    measured: list[Row] = []
+    metrics, choices = [], []
+    for place, seed in enumerate(seeds):
+        training = _training(replace(config, seed=seed), subwords, folder)
+
+        def tell(stage: str, share: float, place: int = place) -> None:
+            report(stage, (place + share) / len(seeds))
+
+        measured += _train(training, splits["train"], held, tell)
+        found, _ = perplexity(training.model, splits["test"], config.tokens_per_batch)
+        metrics.append({"seed": seed, "perplexity": found})
+        choices.append(_choices(training.model, held, config.tokens_per_batch)[0])
+    folder.write_table("start", pd.DataFrame(measured))
+    folder.write_table("metrics", pd.DataFrame(metrics))
+    groups = _groups(held)
+    folder.write_arrays("choices", {"expert": np.stack(choices), **groups})
+    if config.references:
+        _, inputs_TD = _choices(training.model, held, config.tokens_per_batch)
+        folder.write_table("references", references(inputs_TD.astype(np.float64), groups))
+    return {"seeds": seeds, "counts": texts.counts, "subwords": subwords.digest}
+
+
+def _training(config: TranslationStartConfig, subwords: Subwords, folder: RunFolder) -> Training:
+    model = Translator(config, len(subwords), config.seed)
+    for block in model.blocks():
+        _begin_experts(block, config)
+        if config.gate_start is GateStart.frozen:
+            _freeze(block, config)
+    return Training(replace(config, checkpoint_seconds=1e9), model, folder)
+
+
+@torch.no_grad()
+def _begin_experts(block: MoEBlock, config: TranslationStartConfig) -> None:
+    generator = torch.Generator().manual_seed(config.seed)
+    for stack in (block.experts.first, block.experts.second):
+        if config.expert_start is ExpertStart.identical:
+            stack.weight[:] = stack.weight[:1].clone()
+        if config.expert_noise:
+            noise = torch.randn(stack.weight.shape, generator=generator)
+            stack.weight.add_(noise * stack.weight.std(), alpha=config.expert_noise)
+
+
+@torch.no_grad()
+def _freeze(block: MoEBlock, config: TranslationStartConfig) -> None:
+    """Hold the gate still, at random weights: at zeros all would go to the first k experts."""
+    gate = block.layer.gate
+    weight = gate.get_parameter("weight_D2E")
+    generator = torch.Generator().manual_seed(config.seed)
+    weight[:, 0] = torch.randn(weight[:, 0].shape, generator=generator) / config.width**0.5
+    weight.requires_grad_(False)
+
+
+def _train(
+    training: Training, train: Encoded, held: _Held, report: Callable[[str, float], None]
+) -> list[Row]:
+    config: Any = training.config
+    marks = {*range(0, config.max_steps, config.measure_every), config.max_steps}
+    if config.gate_start is GateStart.collapsed:
+        marks.add(config.collapse_at)
+    rows = [_row(training, held)]
+    for mark in sorted(marks - {0}):
+        training.config = replace(config, max_steps=mark, evaluate_every=config.max_steps + 1)
+        training.run(train, held.pairs, lambda stage, share: None)
+        if mark == config.collapse_at and config.gate_start is GateStart.collapsed:
+            _collapse(training, train)
+        rows.append(_row(training, held))
+        report("training", mark / config.max_steps)
+    return rows
+
+
+@torch.no_grad()
+def _collapse(training: Training, train: Encoded) -> None:
+    """Give the first expert a lead on (almost) every token, by least squares on one batch."""
+    config: Any = training.config
+    batch = _first_batch(train, config.tokens_per_batch)
+    ask = partial(training.model, batch.source_BS, batch.target_in_BT)
+    for block in training.model.blocks():
+        inputs_TD, _ = _seen(block, ask)
+        weight = block.layer.gate.get_parameter("weight_D2E")
+        wanted_T = inputs_TD.new_full((len(inputs_TD),), config.collapse)
+        gram_DD = inputs_TD.T @ inputs_TD + _RIDGE * torch.eye(inputs_TD.shape[1])
+        weight[:, 0] = 0.0
+        weight[:, 0, 0] = torch.linalg.solve(gram_DD, inputs_TD.T @ wanted_T)
+
+
+def _first_batch(pairs: Encoded, tokens_per_batch: int) -> Batch:
+    return collate(pairs, next(order(pairs, tokens_per_batch, 0, 0)))
+
+
+def _seen(block: MoEBlock, ask: Callable[[], object]) -> tuple[Tensor, MoEOutput]:
+    """What a mixture is given, `[T, D]` without padding, and what it answers, while `ask` runs."""
+    seen: list[tuple[Tensor, MoEOutput]] = []
+
+    def note(module: nn.Module, given: tuple[Tensor, Tensor], output: MoEOutput) -> None:
+        inputs, mask = given
+        seen.append((inputs[mask].detach(), output))
+
+    hook = block.layer.register_forward_hook(note)
+    ask()
+    hook.remove()
+    return seen[0]
+
+
+def _row(training: Training, held: _Held) -> Row:
+    model, config = training.model, training.config
+    found, _ = perplexity(model, held.pairs, config.tokens_per_batch)
+    expert_T, _ = _choices(model, held, config.tokens_per_batch)
+    block = model.encoder_moe
+    assert block is not None
+    share_E = assignments_per_expert(torch.from_numpy(expert_T), config.num_experts).float()
+    stacks = (block.experts.first, block.experts.second)
+    weight = torch.cat([stack.weight.flatten(1) for stack in stacks], dim=1)
+    gradient = _gate_gradient(model, _first_batch(held.pairs, config.tokens_per_batch))
+    step, seed = training.progress.step, config.seed
+    own = row(step, seed, log(found), share_E, float(expert_similarity(weight)), gradient)
+    return own | agreements(expert_T, _groups(held))
+
+
+def _gate_gradient(model: Translator, batch: Batch) -> float:
+    block = model.encoder_moe
+    assert block is not None
+    weight = block.layer.gate.get_parameter("weight_D2E")
+    if not weight.requires_grad:
+        return 0.0
+    was_training = model.training
+    model.eval()
+    loss = cross_entropy(model(batch.source_BS, batch.target_in_BT), batch)
+    (gradient,) = torch.autograd.grad(loss, [weight])
+    model.train(was_training)
+    return float(gradient[:, 0].norm())
+
+
+@torch.no_grad()
+def _choices(
+    model: Translator, held: _Held, tokens_per_batch: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Each held-out source token's first expert, and what the gate sees of it."""
+    was_training = model.training
+    model.eval()
+    block = model.encoder_moe
+    assert block is not None
+    starts = held.pairs.source.start
+    expert_T = np.full(int(starts[-1]), NO_EXPERT)
+    inputs_TD = np.zeros((int(starts[-1]), model.config.width), np.float32)
+    for chosen in order(held.pairs, tokens_per_batch, 0, None):
+        batch = collate(held.pairs, chosen)
+        inputs, output = _seen(block, partial(model.encode, batch.source_BS))
+        first_BS = first_choices(output.routing).view(batch.source_BS.shape)
+        places = np.concatenate([np.arange(starts[pair], starts[pair + 1]) for pair in chosen])
+        expert_T[places] = first_BS[batch.source_mask_BS].numpy()
+        inputs_TD[places] = inputs.numpy()
+    model.train(was_training)
+    return expert_T, inputs_TD
+
+
+def _groups(held: _Held) -> Groups:
+    return {
+        name: pd.factorize(held.every_token[column], sort=True)[0].astype(np.int64)
+        for name, column in (("kind of book", "domain"), ("word class", "word_class"))
+    }

@@ -1,0 +1,129 @@
+"""The vowel study from another start; all seeds at once.
+
+Shapes: R seeds, E experts, O outputs, D features, N cases.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from experiments.questions.measures import Groups, Row, agreements, references, row
+from experiments.questions.settings import ExpertStart, GateStart, VowelStartConfig
+from experiments.run_folder import RunFolder
+from experiments.vowel import data, steps, systems
+from experiments.vowel.data import Cases
+from experiments.vowel.evaluation import PAIRS, accuracy
+from experiments.vowel.settings import StopMeasure
+from experiments.vowel.study import batch_of, explore
+from experiments.vowel.systems import Net, Params, mean_squared_error
+from experiments.vowel.training import Batch, Criterion, Plan, train
+from moe.measures import expert_similarity
+
+# No error is so small: every seed trains to the last epoch.
+_NEVER = Criterion(StopMeasure.blend, -1.0)
+
+
+def run(
+    config: VowelStartConfig, folder: RunFolder, report: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Train all seeds from the start that the config asks for.
+
+    Writes start.csv (see `experiments.questions.measures.row`; loss is the mean squared error),
+    metrics.csv (seed, test_accuracy), choices.npz (each training case's first expert at the end,
+    `[R, N]`) and, if asked for, references.csv.
+
+    Args:
+        config: the settings.
+        folder: a claimed run folder.
+        report: called with a stage's name and the share of it that is done.
+
+    Returns:
+        Facts for the manifest: step size and seeds.
+    """
+    vowels = data.load(config)
+    net = systems.build(config, vowels.codes_VO.shape[1])
+    step_size = config.step_size or steps.choose(explore(config, net, vowels, report))
+    seeds = list(range(config.first_seed, config.first_seed + config.num_seeds))
+    step_sizes = torch.full((len(seeds),), step_size, dtype=torch.float64)
+    batch = begun(batch_of(config, net, seeds, step_sizes), config)
+    plan = Plan([_NEVER], config.max_epochs, config.snapshot_every, keep_snapshots=True)
+    progress = train(
+        net,
+        vowels.train.inputs_DN,
+        vowels.train.targets_ON,
+        batch,
+        plan,
+        on_segment=lambda state: report("training", state.epoch / plan.max_epochs),
+    )
+    groups = _groups(vowels.train, config.vowels)
+    measured = [
+        each
+        for epoch, params in zip(progress.snapshot_epochs, progress.snapshots, strict=True)
+        for each in _rows(epoch, net, params, vowels.train, groups, seeds)
+    ]
+    folder.write_table("start", pd.DataFrame(measured))
+    test = net.predict(progress.params, vowels.test.inputs_DN)
+    right = accuracy(test.output_ON, vowels.test, vowels.codes_VO)
+    folder.write_table("metrics", pd.DataFrame({"seed": seeds, "test_accuracy": right.numpy()}))
+    choices_RN = _choices(net, progress.params, vowels.train)
+    folder.write_arrays("choices", {"expert": choices_RN.numpy(), **groups})
+    if config.references:
+        inputs_ND = vowels.train.inputs_DN[:-1].T.double().numpy()
+        folder.write_table("references", references(inputs_ND, groups))
+    return {"step_size": step_size, "seeds": seeds, "data_sha256": vowels.sha256}
+
+
+def begun(batch: Batch, config: VowelStartConfig) -> Batch:
+    """The batch with the start that the config asks for."""
+    params = {name: value.clone() for name, value in batch.params.items()}
+    rates = dict(batch.rates)
+    if config.gate_start is GateStart.collapsed:
+        # The last feature is constant.
+        params["gate"][:, 0, -1] += config.collapse
+    elif config.gate_start is GateStart.frozen:
+        rates["gate"] = torch.zeros_like(rates["gate"])
+    experts_REOD = params["experts"]
+    if config.expert_start is ExpertStart.identical:
+        experts_REOD[:] = experts_REOD[:, :1].clone()
+    if config.expert_noise:
+        generator = torch.Generator().manual_seed(config.first_seed)
+        noise = torch.randn(experts_REOD.shape, generator=generator, dtype=torch.float64)
+        size = config.expert_noise * config.init_range
+        experts_REOD += (size * noise).to(experts_REOD.dtype)
+    return Batch(params, rates)
+
+
+def _groups(cases: Cases, vowels: list[str]) -> Groups:
+    first = [vowels.index(vowel) for vowel in PAIRS["experts_on_iy_ih"] if vowel in vowels]
+    pair_N = torch.isin(cases.vowels_N, torch.tensor(first)).long()
+    return {"pair": pair_N.numpy(), "vowel": cases.vowels_N.numpy()}
+
+
+def _choices(net: Net, params: Params, cases: Cases) -> Tensor:
+    mixture = net.predict(params, cases.inputs_DN).mixture
+    assert mixture is not None
+    return mixture.proportions_EN.argmax(dim=-2)
+
+
+def _rows(
+    epoch: int, net: Net, params: Params, cases: Cases, groups: Groups, seeds: list[int]
+) -> list[Row]:
+    prediction = net.predict(params, cases.inputs_DN)
+    assert prediction.mixture is not None
+    error_R = mean_squared_error(prediction, cases.targets_ON, StopMeasure.blend)
+    gradient = net.gradients(params, prediction, cases.inputs_DN, cases.targets_ON)["gate"]
+    share_RE = prediction.mixture.proportions_EN.mean(dim=-1)
+    expert_RN = np.asarray(_choices(net, params, cases))
+    rows = []
+    for place, seed in enumerate(seeds):
+        if not error_R[place].isfinite():
+            continue
+        similarity = float(expert_similarity(params["experts"][place]))
+        norm = float(gradient[place].norm())
+        own = row(epoch, seed, float(error_R[place]), share_RE[place], similarity, norm)
+        rows.append(own | agreements(expert_RN[place], groups))
+    return rows
