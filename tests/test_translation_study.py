@@ -123,7 +123,7 @@ def test_a_run_that_is_not_there_is_named() -> None:
 
 def test_a_model_too_large_for_the_machine_is_refused_with_the_arithmetic() -> None:
     config = TranslationConfig(width=4096, expert_units=65536, num_experts=2048)
-    with pytest.raises(UserError, match="GB: .* million weights"):
+    with pytest.raises(UserError, match=r"GB: .* million weights"):
         refuse_too_large(config, 32000)
 
 
