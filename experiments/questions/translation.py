@@ -20,7 +20,7 @@ from experiments.questions.settings import ExpertStart, GateStart, TranslationSt
 from experiments.run_folder import RunFolder
 from experiments.translation.batches import Batch, collate, order
 from experiments.translation.blocks import MoEBlock
-from experiments.translation.encoded import Encoded
+from experiments.translation.encoded import Encoded, rows_of
 from experiments.translation.evaluation import perplexity
 from experiments.translation.expert_words import tokens
 from experiments.translation.objective import cross_entropy
@@ -34,6 +34,8 @@ from moe.routing import NO_EXPERT, assignments_per_expert
 
 # Ridge of the least squares by which a gate is collapsed.
 _RIDGE = 1e-3
+# Of the held-out pairs every so many are measured.
+_HELD_STEP = 4
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ def run(
         Facts for the manifest: the seeds, and what the text was.
     """
     texts, subwords, splits = prepare(config)
-    held = _Held(splits["valid"], tokens(splits["valid"], subwords))
+    some = _every(_HELD_STEP, splits["valid"])
+    held = _Held(some, tokens(some, subwords))
     seeds = list(range(config.seed, config.seed + config.num_seeds))
     measured: list[Row] = []
     metrics, choices = [], []
@@ -84,6 +87,12 @@ def run(
         _, inputs_TD = _choices(training.model, held, config.tokens_per_batch)
         folder.write_table("references", references(inputs_TD.astype(np.float64), groups))
     return {"seeds": seeds, "counts": texts.counts, "subwords": subwords.digest}
+
+
+def _every(step: int, pairs: Encoded) -> Encoded:
+    """Every so many pairs, from all books."""
+    source, target = (rows_of(list(rows)[::step]) for rows in (pairs.source, pairs.target))
+    return Encoded(source, target, pairs.domain[::step])
 
 
 def _training(config: TranslationStartConfig, subwords: Subwords, folder: RunFolder) -> Training:
@@ -190,8 +199,14 @@ def _gate_gradient(model: Translator, batch: Batch) -> float:
         return 0.0
     was_training = model.training
     model.eval()
+    # Experts that need no gradient are not updated by this backward pass.
+    others = [each for each in model.parameters() if each.requires_grad and each is not weight]
+    for each in others:
+        each.requires_grad_(False)
     loss = cross_entropy(model(batch.source_BS, batch.target_in_BT), batch)
     (gradient,) = torch.autograd.grad(loss, [weight])
+    for each in others:
+        each.requires_grad_(True)
     model.train(was_training)
     return float(gradient[:, 0].norm())
 
