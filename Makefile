@@ -58,7 +58,7 @@ types: $(READY) ## Types (mypy, strict) | 1 | CPU
 	$(RUN) -m mypy
 unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 4 | CPU
 	$(RUN) -m pytest $(PYTEST_ARGS)
-smoke: $(READY) ## The whole way from data to report, at toy size | 2 | CPU
+smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 	$(SUITE) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(REPORT) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(SUITE) suite=translation_smoke $(SMOKE_TRANSLATION) $(ARGS)
@@ -69,6 +69,7 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 2 | CPU
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
+.PHONY: questions front reproduce
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -90,6 +91,20 @@ reproduce-translation: $(READY) ## English to French with 2,048 experts | 40 | C
 scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle machine
 	$(SUITE) suite=scaling $(ARGS)
 	$(REPORT) suite=scaling $(ARGS)
+
+questions: $(READY) ## The five questions: all studies from other starts | 20 | CPU
+	$(SUITE) suite=questions $(ARGS)
+	$(REPORT) suite=questions $(ARGS)
+front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
+	$(RUN) -m reproductions.front
+# Each part goes on where it was stopped; what is done is not done again.
+reproduce: ## Everything at a laptop's scale, and the front page | 75 | CPU
+	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
+	@$(MAKE) --no-print-directory reproduce-clusters ARGS=
+	@$(MAKE) --no-print-directory scaling ARGS=
+	@$(MAKE) --no-print-directory questions ARGS=
+	@$(MAKE) --no-print-directory reproduce-translation ARGS=
+	@$(MAKE) --no-print-directory front
 
 ##@ Results
 .PHONY: report report-clusters benchmark benchmark-clusters benchmark-core benchmark-gpu

@@ -1,23 +1,26 @@
 """Write a study's report from finished runs: `python -m reproductions.report suite=vowel`.
 
 Prints the paper's table beside ours, writes reports/<suite>/index.html, and, for the published
-configuration, RESULTS.md and its pictures. Trains nothing.
+configuration, RESULTS.md, its pictures, and the README's table. Trains nothing.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.compose import options
 from experiments.errors import UserError
 from experiments.suite import suite_runs
+from reproductions import published
 from reproductions.clusters.report import build as build_clusters
 from reproductions.drawing import to_png
 from reproductions.page import write_page
 from reproductions.pictures import Picture
+from reproductions.questions.report import build as build_questions
 from reproductions.report_types import StudyReport
 from reproductions.results_md import study_section, write_section
-from reproductions.runs import Found, NamedRun, find_runs, require_some
+from reproductions.runs import Found, NamedRun, find_runs, none_finished
 from reproductions.scaling.report import build as build_scaling
 from reproductions.terminal import print_report
 from reproductions.translation.browser import write_expert_page
@@ -31,11 +34,14 @@ BUILDERS: dict[str, Builder] = {
     "clusters": build_clusters,
     "scaling": build_scaling,
     "translation": build_translation,
+    "questions": build_questions,
 }
 # Pages beside a study's report: the run that they show, the file, its writer.
 BESIDE: dict[str, tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...]] = {
     "translation": (("experts_2048", "experts.html", write_expert_page),),
 }
+# The make target that trains a study, where it is not reproduce-<study>.
+_TARGETS = {"scaling": "scaling", "questions": "questions"}
 # The suite whose finished runs a report shows, where it is a larger one than it is named after.
 _SHOWN = {"clusters": "clusters_all"}
 _NEXT = {
@@ -51,9 +57,45 @@ _NEXT = {
         "python -m experiments.translation.translate show=words   type English, see French",
         "python -m experiments.suite suite=translation_all   0 to 2,048 experts, and Table 6",
     ),
+    "questions": ("make front   the front page of all studies: reports/index.html",),
     "scaling": ("make benchmark-core   the same sizes and a whole training step, as plain tables",),
 }
 ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A report, its pictures, and the runs that it was made from."""
+
+    report: StudyReport
+    pictures: list[Picture]
+    found: Found
+
+
+def built(overrides: Sequence[str]) -> Built | None:
+    """Put a report together; None where no run of the suite is finished.
+
+    Args:
+        overrides: as on the command line, with `suite=NAME`.
+
+    Raises:
+        UserError: the suite has no report, or a run is damaged.
+    """
+    suite = suite_of(overrides)
+    study = study_of(suite)
+    shown = [f"suite={_SHOWN.get(suite, suite)}" if _names(item) else item for item in overrides]
+    config, studies = suite_runs(shown)
+    if study not in BUILDERS:
+        raise UserError(
+            f"There is no report for suite={suite}.",
+            f"Choose a suite whose name begins with {' or '.join(BUILDERS)}.",
+        )
+    found = find_runs(studies, config.runs_dir)
+    if not found.runs:
+        return None
+    command = " ".join(["python -m reproductions.report", *overrides])
+    report, pictures = BUILDERS[study](found, config.runs_dir, command)
+    return Built(report, pictures, found)
 
 
 def write_report(overrides: Sequence[str]) -> Path:
@@ -70,27 +112,19 @@ def write_report(overrides: Sequence[str]) -> Path:
     """
     suite = suite_of(overrides)
     study = study_of(suite)
-    shown = [f"suite={_SHOWN.get(suite, suite)}" if _names(item) else item for item in overrides]
-    config, studies = suite_runs(shown)
-    if study not in BUILDERS:
-        raise UserError(
-            f"There is no report for suite={suite}.",
-            f"Choose a suite whose name begins with {' or '.join(BUILDERS)}.",
-        )
-    found = find_runs(studies, config.runs_dir)
-    require_some(found, overrides, f"reproduce-{study}")
-    if found.missing:
-        console.print(f"not finished, so left out: {', '.join(found.missing)}")
-    command = " ".join(["python -m reproductions.report", *overrides])
-    report, pictures = BUILDERS[study](found, config.runs_dir, command)
-    print_report(report)
+    whole = built(overrides)
+    if whole is None:
+        raise none_finished(overrides, _TARGETS.get(study, f"reproduce-{study}"))
+    if whole.found.missing:
+        console.print(f"not finished, so left out: {', '.join(whole.found.missing)}")
+    print_report(whole.report)
     page = Path("reports", suite, "index.html")
-    write_page(report, page)
+    write_page(whole.report, page)
     for run, name, write_beside in BESIDE.get(study, ()):
-        if run in found.runs:
-            write_beside(found.runs[run], page.with_name(name))
-    if list(overrides) == [f"suite={study}"] and not found.missing:
-        _publish(report, pictures)
+        if run in whole.found.runs:
+            write_beside(whole.found.runs[run], page.with_name(name))
+    if list(overrides) == [f"suite={study}"] and not whole.found.missing:
+        _publish(whole)
     return page
 
 
@@ -108,7 +142,8 @@ def study_of(suite: str) -> str:
     return suite.partition("_")[0]
 
 
-def _publish(report: StudyReport, pictures: Sequence[Picture]) -> None:
+def _publish(whole: Built) -> None:
+    report, pictures = whole.report, whole.pictures
     folder = ROOT / "reproductions" / "figures" / report.study
     known = {file.stem for file in folder.glob("*.png")}
     if not known <= {figure.id for figure, _ in pictures}:
@@ -119,6 +154,10 @@ def _publish(report: StudyReport, pictures: Sequence[Picture]) -> None:
     for figure, drawing in pictures:
         to_png(drawing, folder / f"{figure.id}.png")
     write_section(report.study, study_section(report), list(BUILDERS), ROOT / "RESULTS.md")
+    published.write(published.record_of(report, whole.found.runs))
+    readme = ROOT / "README.md"
+    table = published.readme_table(published.read(list(BUILDERS)))
+    readme.write_text(published.with_table(readme.read_text("utf-8"), table), "utf-8")
 
 
 def main() -> None:

@@ -50,13 +50,11 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str) -> Found:
     return Found(runs, tuple(missing))
 
 
-def require_some(found: Found, overrides: Sequence[str], make_target: str) -> None:
-    """Raises UserError, naming the command that trains, when no run of the suite is finished."""
-    if found.runs:
-        return
+def none_finished(overrides: Sequence[str], make_target: str) -> UserError:
+    """The error for a suite of which no run is finished; it names the command that trains."""
     changes = [item for item in overrides if not item.startswith("suite=")]
     arguments = f' ARGS="{" ".join(changes)}"' if changes else ""
-    raise UserError(
-        f"None of the {len(found.missing)} runs that this report needs is finished.",
+    return UserError(
+        "None of the runs that this report needs is finished.",
         f"Train them first: make {make_target}{arguments}",
     )

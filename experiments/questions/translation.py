@@ -21,7 +21,7 @@ from experiments.run_folder import RunFolder
 from experiments.translation.batches import Batch, collate, order
 from experiments.translation.blocks import MoEBlock
 from experiments.translation.encoded import Encoded, rows_of
-from experiments.translation.evaluation import perplexity
+from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import tokens
 from experiments.translation.objective import cross_entropy
 from experiments.translation.study import prepare
@@ -52,7 +52,8 @@ def run(
     """Train all seeds from the start that the config asks for.
 
     Writes start.csv (see `experiments.questions.measures.row`; loss is held-out, nats per
-    subword), metrics.csv (seed, perplexity of the test chapters), choices.npz (each held-out
+    subword), sentences.csv (test sentences: pair, loss in nats per subword, mean over seeds),
+    metrics.csv (seed, perplexity of the test chapters), choices.npz (each held-out
     token's first expert at the end) and, if asked for, references.csv.
 
     Args:
@@ -68,7 +69,7 @@ def run(
     held = _Held(some, tokens(some, subwords))
     seeds = list(range(config.seed, config.seed + config.num_seeds))
     measured: list[Row] = []
-    metrics, choices = [], []
+    metrics, choices, sentences = [], [], []
     for place, seed in enumerate(seeds):
         training = _training(replace(config, seed=seed), subwords, folder)
 
@@ -78,9 +79,12 @@ def run(
         measured += _train(training, splits["train"], held, tell)
         found, _ = perplexity(training.model, splits["test"], config.tokens_per_batch)
         metrics.append({"seed": seed, "perplexity": found})
+        sentences.append(sentence_losses(training.model, splits["test"], config.tokens_per_batch))
         choices.append(_choices(training.model, held, config.tokens_per_batch)[0])
     folder.write_table("start", pd.DataFrame(measured))
     folder.write_table("metrics", pd.DataFrame(metrics))
+    by_sentence = pd.concat(sentences).groupby("pair")["loss"].mean()
+    folder.write_table("sentences", by_sentence.reset_index())
     groups = _groups(held)
     folder.write_arrays("choices", {"expert": np.stack(choices), **groups})
     if config.references:

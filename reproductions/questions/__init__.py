@@ -1,0 +1,1 @@
+"""The five questions that the three studies answer together."""

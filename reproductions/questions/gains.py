@@ -1,0 +1,128 @@
+"""Figures of questions 1 and 4: what a mixture gains, and how far seeds agree."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+from numpy.typing import NDArray
+
+from reproductions.clusters.measures import agreement_of_maps
+from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.intervals import mean_estimate
+from reproductions.pictures import Picture, still
+from reproductions.questions.evidence import gain
+from reproductions.questions.measures import grouping_with_first
+from reproductions.runs import NamedRun
+
+Runs = Mapping[str, NamedRun]
+Array = NDArray[np.float64]
+_VOWELS = {"vowel_front": "[i] [I]", "vowel_back": "[a] [A]", "vowel_both": "both"}
+_CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "published"}
+_TEXTS = {"text_one": "one kind", "text_all": "all kinds"}
+_MAPS = {
+    "clusters_own": "nothing",
+    "clusters_same_noise": "noise",
+    "clusters_same_filters": "filters",
+}
+Samples = dict[str, Array]
+_MOST_POINTS = 100
+
+
+def gains(runs: Runs) -> Picture | None:
+    """Question 1: what several experts gain over one, as the clusters are dialled up."""
+    panels = {
+        "vowel: pairs": (_accuracy_gains(_VOWELS, runs), "points of test accuracy"),
+        "clusters: centre signal": (_accuracy_gains(_CENTRES, runs), ""),
+        "translation: books": (_text_gains(runs), "nats per subword"),
+    }
+    if not all(samples for samples, _ in panels.values()):
+        return None
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 3.6))
+        for axes, (title, (samples, label)) in zip(
+            figure.subplots(1, 3), panels.items(), strict=True
+        ):
+            _draw(axes, samples)
+            axes.axhline(0, color=INK, linewidth=1, linestyle=":")
+            axes.set_title(title, fontsize=10.5)
+            axes.set_ylabel(label)
+    names = [*_VOWELS, *_CENTRES]
+    return still(
+        figure,
+        id="gains",
+        title="What experts gain, as the data falls more into clusters",
+        caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed) "
+        "or over a layer of equal cost (translation: a bar is the 95 % interval over test "
+        "sentences). Mean and its 95 % interval in black; above zero the mixture is better.",
+        alt="Gains of mixtures over single experts in the three studies.",
+        claim_ids=("help-vowel", "help-clusters", "help-clusters-signal", "help-text"),
+        runs=[runs[each] for name in names for each in (name, f"{name}_single")]
+        + [runs[each] for name in _TEXTS for each in (name, f"{name}_wide")],
+    )
+
+
+def _accuracy_gains(names: Mapping[str, str], runs: Runs) -> Samples:
+    if not {each for name in names for each in (name, f"{name}_single")} <= set(runs):
+        return {}
+    return {label: gain(runs, name) for name, label in names.items()}
+
+
+def _text_gains(runs: Runs) -> Samples:
+    if not {each for name in _TEXTS for each in (name, f"{name}_wide")} <= set(runs):
+        return {}
+    found = {}
+    for name, label in _TEXTS.items():
+        many, wide = (
+            runs[each].finished.table("sentences").set_index("pair")["loss"]
+            for each in (name, f"{name}_wide")
+        )
+        found[label] = (wide - many).dropna().to_numpy(float)
+    return found
+
+
+def agreement(runs: Runs) -> Picture | None:
+    """Question 4: do seeds end with the same map, and with the same groups?"""
+    if not {*_MAPS, "text_published"} <= set(runs):
+        return None
+    maps = {label: agreement_of_maps(runs[name]) for name, label in _MAPS.items()}
+    words = {"translation": grouping_with_first(runs["text_published"])}
+    if not all(map(len, maps.values())):
+        return None
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 3.6))
+        left, right = figure.subplots(1, 2, width_ratios=(3, 1.4))
+        _draw(left, maps)
+        chance = 1 / runs["clusters_own"].study.num_experts
+        left.axhline(chance, color=INK, linewidth=1, linestyle=":")
+        left.annotate("chance", (2.3, chance), va="bottom", ha="right", fontsize=10)
+        left.set(ylim=(-0.05, 1.05), xlabel="what two seeds share", title="clusters")
+        left.set_ylabel("clusters at the same expert")
+        _draw(right, words)
+        right.axhline(0, color=INK, linewidth=1, linestyle=":")
+        right.set(ylim=(-0.05, 1.05), title="words")
+        right.set_ylabel("mutual information")
+    return still(
+        figure,
+        id="agreement",
+        title="Who takes what is chance; what belongs together is not",
+        caption="Left: the share of clusters that two seeds give to the expert of the same number, "
+        "where the seeds share nothing, the routing noise, or the experts' first filters. Right: "
+        "adjusted mutual information between the routings of two seeds of the translation "
+        "mixture, which does not look at numbers. Mean and its 95 % interval in black.",
+        alt="Agreement of expert maps between seeds, and of groupings of words.",
+        claim_ids=("at-random", "filters-over-noise", "text-groups-agree"),
+        runs=[runs[name] for name in (*_MAPS, "text_published")],
+    )
+
+
+def _draw(axes: Axes, samples: Samples) -> None:
+    for place, values in enumerate(samples.values()):
+        if len(values) <= _MOST_POINTS:
+            spread = place + np.linspace(-0.15, 0.15, len(values))
+            axes.plot(spread, values, ".", color=COLOURS["blue"], alpha=0.5, markersize=5)
+        mean = values.mean()
+        half = mean_estimate(values.tolist()).interval(0.95)[1] - mean if len(values) > 1 else 0.0
+        axes.errorbar(place, mean, yerr=half, fmt="_", color=INK, capsize=4, markersize=12)
+    axes.set_xticks(range(len(samples)), list(samples))
+    axes.set_xlim(-0.5, len(samples) - 0.5)

@@ -1,0 +1,21 @@
+"""The groups of claims that the summary of the questions' report speaks of."""
+
+from reproductions.summary import Group
+
+GROUPS = (
+    Group("help", "a mixture helps where the data falls into clusters"),
+    Group("leaves", "a collapsed gate comes back"),
+    Group("stays", "without balance losses the collapsed translation gate stays"),
+    Group("balance", "balance losses spread the load"),
+    Group("frozen", "a gate that cannot learn costs"),
+    Group("identical", "symmetry alone keeps identical experts identical"),
+    Group("noise-breaks", "a little noise parts them"),
+    Group("competition", "competition parts them further"),
+    Group("routing-noise", "routing noise parts identical experts"),
+    Group("no-noise", "without any noise they do not sort the data"),
+    Group("text-parts", "identical experts of the translation mixture part"),
+    Group("at-random", "who takes which cluster is chance"),
+    Group("filters-over-noise", "the experts' start decides more than the routing noise"),
+    Group("text-groups", "seeds group words alike"),
+    Group("gate", "the gate learns the groups"),
+)

@@ -1,0 +1,113 @@
+"""The front page, and that what is published agrees: claims, records, RESULTS.md and README."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from reproductions.claims import load_claims
+from reproductions.front import answers, render_front, standing
+from reproductions.published import END, readme_table, record_of, with_table
+from reproductions.published import read as read_records
+from reproductions.report import BUILDERS, Built
+from reproductions.report_types import StudyReport
+from reproductions.results_md import escape
+from reproductions.runs import Found
+from reproductions.wording import SYMBOLS
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = read_records(list(BUILDERS))
+
+
+def built(study: str = "vowel") -> Built:
+    claims = load_claims(ROOT / "reproductions" / study / "claims.yaml")
+    report = StudyReport(
+        study=study,
+        title="<b>Title</b>",
+        summary="",
+        citation="",
+        tables=(),
+        judged=tuple((claim, None, None) for claim in claims),
+        figures=(),
+        notes=(),
+        command="",
+    )
+    return Built(report, [], Found({}, ()))
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["matches", "inconclusive"], "holds"),
+        (["matches", "differs"], "holds in part"),
+        (["matches", "differs", "differs"], "does not hold"),
+        (["inconclusive", "not run"], "open"),
+        ([], "open"),
+    ],
+)
+def test_a_questions_standing_follows_from_its_verdicts(words: list[str], wanted: str) -> None:
+    assert standing(words) == wanted
+
+
+def test_there_are_five_questions_each_with_claims() -> None:
+    asked = [answer.question for answer in answers()]
+    assert asked == [1, 2, 3, 4, 5]
+    of_claims = {
+        claim.question
+        for study in BUILDERS
+        for claim in load_claims(ROOT / "reproductions" / study / "claims.yaml")
+    }
+    assert set(asked) <= of_claims
+
+
+def test_the_page_has_a_screen_per_question_and_every_claim_escaped() -> None:
+    page = render_front([built("vowel"), built("questions")])
+    assert page.count('class="screen"') == 5
+    assert "<b>Title</b>" not in page
+    claims = [claim for study in ("vowel", "questions") for claim in built(study).report.judged]
+    assert page.count("<tr data-study=") == len(claims)
+    # Filters need the script, so that they are hidden without it; the table is not.
+    assert '<p class="filters" hidden>' in page
+    assert "No finished run yet: clusters, scaling, translation" in page
+
+
+def test_a_record_counts_every_claim() -> None:
+    record = record_of(built().report, {})
+    assert {row.word for row in record.rows} == {"not run"}
+    table = readme_table([record])
+    assert table.splitlines()[-1].startswith(f"| all | {len(record.rows)} |")
+
+
+def test_a_readme_without_a_place_for_the_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="lacks"):
+        with_table("# Title", "| table |")
+
+
+def test_the_readmes_table_is_what_is_published() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert END in readme
+    assert with_table(readme, readme_table(RECORDS)) == readme
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.study)
+def test_a_record_has_the_claims_as_they_stand(record: object) -> None:
+    (own,) = [each for each in RECORDS if each is record]
+    claims = load_claims(ROOT / "reproductions" / own.study / "claims.yaml")
+    # Stale: run the study's report again (python -m reproductions.report suite=...).
+    assert [(row.id, row.sentence, row.question) for row in own.rows] == [
+        (claim.id, claim.sentence, claim.question) for claim in claims
+    ]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.study)
+def test_results_md_says_the_same_of_every_claim(record: object) -> None:
+    (own,) = [each for each in RECORDS if each is record]
+    text = (ROOT / "RESULTS.md").read_text("utf-8")
+    section = re.split(r"^<!-- study: ", text, flags=re.MULTILINE)
+    (mine,) = [part for part in section if part.startswith(f"{own.study} -->")]
+    for row in own.rows:
+        lines = [
+            line for line in mine.splitlines() if line.startswith(f"| {escape(row.sentence)} |")
+        ]
+        assert len(lines) == 1
+        assert f"{escape(SYMBOLS[row.word])} **{row.word}**" in lines[0]
