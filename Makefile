@@ -69,7 +69,7 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
-.PHONY: questions front reproduce
+.PHONY: reproduce-translation-gpu questions front reproduce
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -88,6 +88,9 @@ reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, s
 reproduce-translation: $(READY) ## English to French with 2,048 experts | 40 | CPU
 	$(SUITE) suite=translation $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
+reproduce-translation-gpu: $(READY) ## The same, wider, on one GPU | 20 | one NVIDIA GPU
+	$(SUITE) suite=translation_gpu $(ARGS)
+	$(REPORT) suite=translation_gpu $(ARGS)
 scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle machine
 	$(SUITE) suite=scaling $(ARGS)
 	$(REPORT) suite=scaling $(ARGS)
@@ -107,7 +110,8 @@ reproduce: ## Everything at a laptop's scale, and the front page | 75 | CPU
 	@$(MAKE) --no-print-directory front
 
 ##@ Results
-.PHONY: report report-clusters benchmark benchmark-clusters benchmark-core benchmark-gpu
+.PHONY: report report-clusters benchmark benchmark-clusters benchmark-core benchmark-translation
+.PHONY: benchmark-gpu
 report: $(READY) ## Write the vowel report of finished runs, no training | 1 | finished runs
 	$(REPORT) suite=vowel $(ARGS)
 report-clusters: $(READY) ## Write the clusters report of finished runs | 1 | finished runs
@@ -119,6 +123,8 @@ benchmark-clusters: $(READY) ## Time a step against the paper written plainly | 
 benchmark-core: $(READY) ## Time the sparse layer against its limits | 5 | an otherwise idle machine
 	$(RUN) -m moe.benchmarks.cpu $(ARGS)
 	$(RUN) -m moe.benchmarks.step
+benchmark-translation: $(READY) ## Time translation's training and search | 6 | an idle machine
+	$(RUN) -m experiments.translation.benchmark $(ARGS)
 benchmark-gpu: $(READY) ## The same on a GPU, and the tests that need one | 5 | one NVIDIA GPU
 	$(RUN) -m pytest -m gpu tests
 	$(RUN) -m moe.benchmarks.gpu $(ARGS)

@@ -1,0 +1,196 @@
+"""Speed of the translation study as ratios within one run: `python -m ...translation.benchmark`.
+
+Every round times all contenders in turn on the same batches, so that a busy machine slows all
+alike; printed are medians over rounds with the lowest and highest.
+
+- a wide expert in place of 2,048, at equal operations per word: what experts cost;
+- the same 2,048 experts, one product after the other in a loop over experts;
+- the wide model from torch's own LSTMs, stepped by autograd: what most code bases have;
+- the optimiser: the same step with the experts' updates left out;
+- beam search over a batch of sentences and one sentence at a time.
+
+Memory: the process's peak while it trains 2,048 experts, over weights and moments alone.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from unittest import mock
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from experiments.compose import composed, typed
+from experiments.translation import stepping
+from experiments.translation.batches import Batch, collate, order
+from experiments.translation.beam import search
+from experiments.translation.counts import memory
+from experiments.translation.encoded import Encoded
+from experiments.translation.objective import balance, cross_entropy
+from experiments.translation.optimisers import Optimisers
+from experiments.translation.settings import TranslationConfig
+from experiments.translation.study import prepare
+from experiments.translation.translator import Translator
+from moe.grouped import Backend
+from moe.memory import keep_memory
+
+_NUM_BATCHES = 4
+_NUM_SENTENCES = 32
+_MANY = "2,048 experts"
+
+
+class Contender:
+    """A model in training, and one pass over some batches."""
+
+    def __init__(self, config: TranslationConfig, num_subwords: int) -> None:
+        """Make model and optimisers."""
+        self.config = config
+        self.model = Translator(config, num_subwords, 0)
+        self.optimisers = Optimisers(self.model, config)
+
+    def step(self, batch: Batch) -> None:
+        """One update."""
+        self.optimisers.begin(self.config.learning_rate)
+        output = self.model(batch.source_BS, batch.target_in_BT)
+        loss = cross_entropy(output, batch) + balance(output, self.config)
+        torch.autograd.backward(loss)
+        self.optimisers.step()
+
+    def stacks(self) -> Iterator[torch.nn.Module]:
+        """The experts' weights, layer by layer."""
+        for block in self.model.blocks():
+            yield from (block.experts.first, block.experts.second)
+
+
+def _config(*changes: str) -> TranslationConfig:
+    config = typed(composed(["study=translation", *(f"study.{item}" for item in changes)])).study
+    assert isinstance(config, TranslationConfig)
+    return config
+
+
+@contextmanager
+def _autograds_own_steps() -> Iterator[None]:
+    """Let autograd step through LSTMs as it would without `stepping`."""
+
+    def __init__(self: stepping.SteppedMatrix, matrix: Tensor) -> None:
+        self.is_plain, self.calls, self.matrix = True, [], matrix
+
+    with mock.patch.object(stepping.SteppedMatrix, "__init__", __init__):
+        yield
+
+
+def _contenders(num_subwords: int) -> dict[str, Callable[[Batch], None]]:
+    many = Contender(
+        _config("num_experts=2048", "num_groups=64", "gate=hierarchical"), num_subwords
+    )
+    wide = Contender(_config("num_experts=1", "k=1", "expert_units=256"), num_subwords)
+
+    def loop(batch: Batch) -> None:
+        with _attributes(many, backend=Backend.reference):
+            many.step(batch)
+
+    def without_updates(batch: Batch) -> None:
+        with _attributes(many, sink=lambda first, gradient: None):
+            many.step(batch)
+
+    def plain(batch: Batch) -> None:
+        with _autograds_own_steps():
+            wide.step(batch)
+
+    return {
+        "one wide expert": wide.step,
+        _MANY: many.step,
+        "2,048 experts, without their updates": without_updates,
+        "2,048 experts, in a loop": loop,
+        "one wide expert, autograd's own LSTM steps": plain,
+    }
+
+
+@contextmanager
+def _attributes(contender: Contender, **values: object) -> Iterator[None]:
+    """Change attributes of all the experts' weights for a while."""
+    before = [
+        (stack, {name: getattr(stack, name) for name in values}) for stack in contender.stacks()
+    ]
+    for stack, _ in before:
+        for name, value in values.items():
+            setattr(stack, name, value)
+    try:
+        yield
+    finally:
+        for stack, kept in before:
+            for name, value in kept.items():
+                setattr(stack, name, value)
+
+
+def time_steps(train: Encoded, num_subwords: int, num_rounds: int) -> dict[str, list[float]]:
+    """Seconds per step of every contender, by round."""
+    contenders = _contenders(num_subwords)
+    epoch = order(train, _config().tokens_per_batch, 0, 0)
+    batches = [collate(train, next(epoch)) for _ in range(_NUM_BATCHES)]
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for number in range(num_rounds + 1):
+        for name, step in contenders.items():
+            started = time.perf_counter()
+            for batch in batches:
+                step(batch)
+            # The first round warms up.
+            if number:
+                seconds[name].append((time.perf_counter() - started) / len(batches))
+    return seconds
+
+
+def time_search(test: Encoded, num_subwords: int, num_rounds: int) -> dict[str, list[float]]:
+    """Seconds per sentence of beam search, batched and one at a time, by round."""
+    config = _config("num_experts=1", "k=1", "expert_units=256", "max_length_ratio=1.0")
+    model = Translator(config, num_subwords, 0).eval()
+    together = collate(test, list(range(_NUM_SENTENCES))).source_BS
+    alone = [collate(test, [place]).source_BS for place in range(_NUM_SENTENCES)]
+    seconds: dict[str, list[float]] = {"batched": [], "one at a time": []}
+    for _ in range(num_rounds):
+        for name, batches in (("batched", [together]), ("one at a time", alone)):
+            started = time.perf_counter()
+            for source_BS in batches:
+                search(model, source_BS, config)
+            seconds[name].append((time.perf_counter() - started) / _NUM_SENTENCES)
+    return seconds
+
+
+def ratio(over: list[float], under: list[float]) -> str:
+    """Median of the rounds' ratios, with the lowest and the highest."""
+    ratios = [first / second for first, second in zip(over, under, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def main() -> None:
+    """Print all ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5)
+    num_rounds = parser.parse_args().rounds
+    keep_memory()
+    _, subwords, splits = prepare(replace(_config(), max_train_pairs=4000))
+    steps = time_steps(splits["train"], len(subwords), num_rounds)
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    searched = time_search(splits["test"], len(subwords), num_rounds)
+    table = Table(title=f"{torch.get_num_threads()} threads, torch {torch.__version__}")
+    for column in ("contender", "ms per step", "time over 2,048 experts"):
+        table.add_column(column, justify="left" if column == "contender" else "right")
+    for name, seconds in steps.items():
+        table.add_row(
+            name, f"{1e3 * statistics.median(seconds):,.0f}", ratio(seconds, steps[_MANY])
+        )
+    held = memory(_config("num_experts=2048", "num_groups=64", "gate=hierarchical"), len(subwords))
+    console = Console()
+    console.print(table)
+    console.print(f"beam search, alone over batched: {ratio(*reversed(searched.values()))}")
+    console.print(f"peak memory over weights and moments: {peak / held.total:.2f}")
+
+
+if __name__ == "__main__":
+    main()
