@@ -1,6 +1,7 @@
 """The translation study on real text at toy size: from the command to the report and the pages."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,7 @@ from reproductions.claims import load_claims
 from reproductions.page import write_page
 from reproductions.runs import Found, find_runs
 from reproductions.translation import report as translation_report
-from reproductions.translation.browser import expert_page
+from reproductions.translation.browser import expert_page, write_expert_page
 from reproductions.translation.evidence import evidence
 from reproductions.translation.kinds import chosen_experts
 from reproductions.translation.summary import GROUPS
@@ -29,6 +30,7 @@ TOY = (
     "num_translated=4 num_experts=16 num_groups=4 attention_units=6 beam_width=2 "
     "tokens_per_batch=2000 report_every=1 valid_share=0.003 test_share=0.005 num_threads=1"
 )
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 CLAIMS = load_claims(Path(translation_report.__file__).with_name("claims.yaml"))
 
 
@@ -89,6 +91,24 @@ def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(fou
     assert numbers == set(table.loc[table["num_assignments"] > 0, "expert"])
     assert page.count("<script") == 1
     assert not re.search("https?://", page)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="no Chromium on the PATH")
+def test_a_browser_finds_the_experts_of_a_word(found: Found, tmp_path: Path) -> None:
+    run = found.runs["experts_2048"]
+    page = tmp_path / "experts.html"
+    write_expert_page(run, page)
+    pieces = run.finished.table("expert_pieces").dropna()
+    plain = pieces["piece"].str.replace("▁", " ").str.strip().str.lower()
+    word = plain[plain.str.fullmatch("[a-z]{2,}")].mode()[0]
+    wanted = pieces[plain.str.startswith(word)]["expert"].nunique()
+    command = [str(BROWSER), "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    shown = subprocess.run(
+        [*command, f"file://{page}#{word}"], capture_output=True, text=True, check=True, timeout=120
+    ).stdout
+    experts = re.findall(r'<details class="expert"[^>]*>', shown)
+    assert sum(' hidden=""' not in tag for tag in experts) == wanted
+    assert f"{wanted} of {len(experts)} experts</output>" in shown
 
 
 def test_a_finished_run_translates_line_by_line(found: Found, runs_dir: Path) -> None:
