@@ -13,6 +13,7 @@ from reproductions.wording import NOT_RUN, count_verdicts
 _PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
 # Columns that only the page has room for.
 _ON_PAGE = ("system", "median")
+_MANY_COLUMNS = 4
 
 
 def print_report(report: StudyReport) -> None:
@@ -22,9 +23,17 @@ def print_report(report: StudyReport) -> None:
     if "system" in frame:
         _print_systems(frame)
     else:
-        _print_table(frame, list(frame.columns))
+        _print_table(*_narrow(frame))
     counts = count_verdicts(verdict for _, _, verdict in report.judged)
     console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
+
+
+def _narrow(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The table and its columns, on its side where it has far more columns than rows."""
+    if len(frame.columns) > len(frame) + _MANY_COLUMNS:
+        name = str(frame.columns[0])
+        frame = frame.set_index(name).T.rename_axis(name).reset_index()
+    return frame, [str(column) for column in frame.columns]
 
 
 def _print_systems(frame: pd.DataFrame) -> None:

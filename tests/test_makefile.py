@@ -93,6 +93,8 @@ def test_every_command_but_the_help_is_documented() -> None:
         ("reproduce-clusters", "clusters", "clusters"),
         ("reproduce-clusters-all", "clusters_all", "clusters"),
         ("reproduce-translation", "translation", "translation"),
+        ("reproduce-translation-gpu", "translation_gpu", "translation_gpu"),
+        ("questions", "questions", "questions"),
         ("smoke", "clusters_smoke", "clusters_smoke"),
     ],
 )

@@ -11,11 +11,14 @@ from reproductions.runs import NamedRun
 Runs = Mapping[str, NamedRun]
 _PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("about 3.0 (Figure 4)", "")}
 _NUM_EXAMPLES = 6
+_TABLE_6 = "importance"
 
 
 def results_table(runs: Runs) -> pd.DataFrame:
     """A row per model: size, cost, test perplexity and BLEU with 95 % intervals, speed."""
-    return pd.DataFrame([_row(name, run) for name, run in runs.items()])
+    return pd.DataFrame(
+        [_row(name, run) for name, run in runs.items() if not name.startswith(_TABLE_6)]
+    )
 
 
 def _row(name: str, run: NamedRun) -> dict[str, str]:
@@ -81,7 +84,7 @@ def balance_table(runs: Runs) -> pd.DataFrame:
         "importance_02_load_0": ("35.6", 0.06, 0.17, 1.47),
         "importance_0_load_02": ("35.7", 0.22, 0.04, 1.15),
         "importance_01_load_01": ("35.6", 0.06, 0.05, 1.14),
-        "experts_256": ("35.7", 0.48, 0.11, 1.37),
+        "importance_001_load_001": ("35.7", 0.48, 0.11, 1.37),
         "importance_1_load_1": ("35.7", 0.03, 0.02, 1.07),
     }
     columns = ("cv_importance", "cv_load", "max_over_mean_load")
@@ -121,7 +124,7 @@ def use_table(runs: Runs) -> pd.DataFrame:
     """How many experts are used on held-out text, and how evenly."""
     rows = []
     for name, run in runs.items():
-        if run.study.num_experts < 2:
+        if run.study.num_experts < 2 or name.startswith(_TABLE_6):
             continue
         count = run.finished.table("experts")["num_assignments"]
         share = count[count > 0] / count.sum()
