@@ -138,11 +138,16 @@ def _train(
         marks.add(config.collapse_at)
     rows = [_row(training, held)]
     for mark in sorted(marks - {0}):
-        training.config = replace(config, max_steps=mark, evaluate_every=config.max_steps + 1)
+        # It evaluates at its last step, and nothing ends it before.
+        training.config = replace(
+            config, max_steps=mark, evaluate_every=mark, patience=config.max_steps
+        )
         training.run(train, held.pairs, lambda stage, share: None)
         if mark == config.collapse_at and config.gate_start is GateStart.collapsed:
             _collapse(training, train)
-        rows.append(_row(training, held))
+            rows.append(_row(training, held))
+        else:
+            rows.append(_row(training, held, training.progress.evaluations[-1]["perplexity"]))
         report("training", mark / config.max_steps)
     return rows
 
@@ -180,9 +185,10 @@ def _seen(block: MoEBlock, ask: Callable[[], object]) -> tuple[Tensor, MoEOutput
     return seen[0]
 
 
-def _row(training: Training, held: _Held) -> Row:
+def _row(training: Training, held: _Held, found: float | None = None) -> Row:
     model, config = training.model, training.config
-    found, _ = perplexity(model, held.pairs, config.tokens_per_batch)
+    if found is None:
+        found, _ = perplexity(model, held.pairs, config.tokens_per_batch)
     expert_T, _ = _choices(model, held, config.tokens_per_batch)
     block = model.encoder_moe
     assert block is not None
