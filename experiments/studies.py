@@ -181,7 +181,12 @@ STUDIES: dict[str, Study] = {
         start_settings.check_translation_start,
         translation_study.identity,
         translation_start.run,
-        (*_TRANSLATION_MODULES, *_START_MODULES, "experiments.questions.translation"),
+        (
+            *_TRANSLATION_MODULES,
+            *_START_MODULES,
+            "experiments.questions.text_starts",
+            "experiments.questions.translation",
+        ),
         num_threads=lambda config: int(config.num_threads),
     ),
 }

@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from experiments.questions.measures import Groups, Row, agreements, references, row
-from experiments.questions.settings import ExpertStart, GateStart, TranslationStartConfig
+from experiments.questions.settings import GateStart, TranslationStartConfig
+from experiments.questions.text_starts import begin_experts, collapse, first_batch, freeze, seen
 from experiments.run_folder import RunFolder
 from experiments.translation.batches import Batch, collate, order
-from experiments.translation.blocks import MoEBlock
 from experiments.translation.encoded import Encoded, rows_of
 from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import tokens
@@ -28,12 +27,9 @@ from experiments.translation.study import prepare
 from experiments.translation.subwords import Subwords
 from experiments.translation.training import Training
 from experiments.translation.translator import Translator
-from moe.layer import MoEOutput
 from moe.measures import expert_similarity, first_choices
 from moe.routing import NO_EXPERT, assignments_per_expert
 
-# Ridge of the least squares by which a gate is collapsed.
-_RIDGE = 1e-3
 # Of the held-out pairs every so many are measured.
 _HELD_STEP = 4
 
@@ -102,31 +98,10 @@ def _every(step: int, pairs: Encoded) -> Encoded:
 def _training(config: TranslationStartConfig, subwords: Subwords, folder: RunFolder) -> Training:
     model = Translator(config, len(subwords), config.seed)
     for block in model.blocks():
-        _begin_experts(block, config)
+        begin_experts(block, config)
         if config.gate_start is GateStart.frozen:
-            _freeze(block, config)
+            freeze(block, config)
     return Training(replace(config, checkpoint_seconds=1e9), model, folder)
-
-
-@torch.no_grad()
-def _begin_experts(block: MoEBlock, config: TranslationStartConfig) -> None:
-    generator = torch.Generator().manual_seed(config.seed)
-    for stack in (block.experts.first, block.experts.second):
-        if config.expert_start is ExpertStart.identical:
-            stack.weight[:] = stack.weight[:1].clone()
-        if config.expert_noise:
-            noise = torch.randn(stack.weight.shape, generator=generator)
-            stack.weight.add_(noise * stack.weight.std(), alpha=config.expert_noise)
-
-
-@torch.no_grad()
-def _freeze(block: MoEBlock, config: TranslationStartConfig) -> None:
-    """Hold the gate still, at random weights: at zeros all would go to the first k experts."""
-    gate = block.layer.gate
-    weight = gate.get_parameter("weight_D2E")
-    generator = torch.Generator().manual_seed(config.seed)
-    weight[:, 0] = torch.randn(weight[:, 0].shape, generator=generator) / config.width**0.5
-    weight.requires_grad_(False)
 
 
 def _train(
@@ -144,45 +119,12 @@ def _train(
         )
         training.run(train, held.pairs, lambda stage, share: None)
         if mark == config.collapse_at and config.gate_start is GateStart.collapsed:
-            _collapse(training, train)
+            collapse(training, train)
             rows.append(_row(training, held))
         else:
             rows.append(_row(training, held, training.progress.evaluations[-1]["perplexity"]))
         report("training", mark / config.max_steps)
     return rows
-
-
-@torch.no_grad()
-def _collapse(training: Training, train: Encoded) -> None:
-    """Give the first expert a lead on (almost) every token, by least squares on one batch."""
-    config: Any = training.config
-    batch = _first_batch(train, config.tokens_per_batch)
-    ask = partial(training.model, batch.source_BS, batch.target_in_BT)
-    for block in training.model.blocks():
-        inputs_TD, _ = _seen(block, ask)
-        weight = block.layer.gate.get_parameter("weight_D2E")
-        wanted_T = inputs_TD.new_full((len(inputs_TD),), config.collapse)
-        gram_DD = inputs_TD.T @ inputs_TD + _RIDGE * torch.eye(inputs_TD.shape[1])
-        weight[:, 0] = 0.0
-        weight[:, 0, 0] = torch.linalg.solve(gram_DD, inputs_TD.T @ wanted_T)
-
-
-def _first_batch(pairs: Encoded, tokens_per_batch: int) -> Batch:
-    return collate(pairs, next(order(pairs, tokens_per_batch, 0, 0)))
-
-
-def _seen(block: MoEBlock, ask: Callable[[], object]) -> tuple[Tensor, MoEOutput]:
-    """What a mixture is given, `[T, D]` without padding, and what it answers, while `ask` runs."""
-    seen: list[tuple[Tensor, MoEOutput]] = []
-
-    def note(module: nn.Module, given: tuple[Tensor, Tensor], output: MoEOutput) -> None:
-        inputs, mask = given
-        seen.append((inputs[mask].detach(), output))
-
-    hook = block.layer.register_forward_hook(note)
-    ask()
-    hook.remove()
-    return seen[0]
 
 
 def _row(training: Training, held: _Held, found: float | None = None) -> Row:
@@ -195,7 +137,7 @@ def _row(training: Training, held: _Held, found: float | None = None) -> Row:
     share_E = assignments_per_expert(torch.from_numpy(expert_T), config.num_experts).float()
     stacks = (block.experts.first, block.experts.second)
     weight = torch.cat([stack.weight.flatten(1) for stack in stacks], dim=1)
-    gradient = _gate_gradient(model, _first_batch(held.pairs, config.tokens_per_batch))
+    gradient = _gate_gradient(model, first_batch(held.pairs, config.tokens_per_batch))
     step, seed = training.progress.step, config.seed
     own = row(step, seed, log(found), share_E, float(expert_similarity(weight)), gradient)
     return own | agreements(expert_T, _groups(held))
@@ -235,7 +177,7 @@ def _choices(
     inputs_TD = np.zeros((int(starts[-1]), model.config.width), np.float32)
     for chosen in order(held.pairs, tokens_per_batch, 0, None):
         batch = collate(held.pairs, chosen)
-        inputs, output = _seen(block, partial(model.encode, batch.source_BS))
+        inputs, output = seen(block, partial(model.encode, batch.source_BS))
         first_BS = first_choices(output.routing).view(batch.source_BS.shape)
         places = np.concatenate([np.arange(starts[pair], starts[pair + 1]) for pair in chosen])
         expert_T[places] = first_BS[batch.source_mask_BS].numpy()
