@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,7 +23,7 @@ from reproductions.runs import Found, find_runs
 from reproductions.translation import report as translation_report
 from reproductions.translation.browser import expert_page, write_expert_page
 from reproductions.translation.evidence import evidence
-from reproductions.translation.kinds import chosen_experts
+from reproductions.translation.kinds import chosen_experts, pointwise_information
 from reproductions.translation.summary import GROUPS
 
 TOY = (
@@ -81,6 +82,15 @@ def test_experts_are_chosen_by_rule_and_each_has_its_words(found: Found) -> None
     assert len(kinds["chosen at random"]) == 5
     words: pd.DataFrame = run.finished.table("expert_words")
     assert {expert for chosen in kinds.values() for expert in chosen} <= set(words["expert"])
+
+
+def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
+    run = found.runs["experts_2048"]
+    counts = run.finished.table("expert_pieces")
+    share = counts.groupby("expert")["count"].sum() / counts["count"].sum()
+    # p(subword | expert) / p(subword) is largest where no other expert has the subword.
+    assert (pointwise_information(run) <= -np.log(share) + 1e-9).all()
+    assert counts["count"].sum() == run.finished.table("experts")["num_assignments"].sum()
 
 
 def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(found: Found) -> None:

@@ -72,6 +72,7 @@ def kinds_table(run: NamedRun) -> pd.DataFrame:
     """A row per expert: its kind, counts, and the words of the largest gates in their places."""
     words = run.finished.table("expert_words")
     table = run.finished.table("experts").set_index("expert")
+    information = pointwise_information(run)
     rows = []
     for kind, experts in chosen_experts(run).items():
         for expert in experts:
@@ -82,11 +83,24 @@ def kinds_table(run: NamedRun) -> pd.DataFrame:
                     "expert": expert,
                     "assignments": f"{own['num_assignments']:,.0f}",
                     "commonest": f"{own['top_piece']} ({own['top_piece_share']:.0%})",
+                    "PMI (nats)": f"{information[expert]:.2f}",
                     "class": f"{own['top_word_class']} ({own['top_word_class_share']:.0%})",
                     "largest gates": " | ".join(map(_in_place, shown.itertuples())),
                 }
             )
     return pd.DataFrame(rows)
+
+
+def pointwise_information(run: NamedRun) -> "pd.Series[float]":
+    """Of each expert and its commonest subword, in nats: log p(subword | expert) / p(subword)."""
+    counts = run.finished.table("expert_pieces")
+    of_expert = counts.groupby("expert")["count"].sum()
+    of_piece = counts.groupby("piece", dropna=False)["count"].sum()
+    top = counts.groupby("expert").first()
+    given = top["count"] / of_expert
+    overall = of_piece.loc[top["piece"]].to_numpy() / of_piece.sum()
+    information: pd.Series[float] = np.log(given / overall)
+    return information
 
 
 def _in_place(row: Any) -> str:

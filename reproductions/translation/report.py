@@ -54,6 +54,7 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
             "are of WMT'14 and a larger model.",
             table.results_table(runs),
         ),
+        ("By kind of book, test chapters.", table.domains_table(runs)),
         ("Use of the encoder's experts on the test chapters.", table.use_table(runs)),
     ]
     if "experts_2048" in runs:

@@ -103,6 +103,27 @@ def balance_table(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def domains_table(runs: Runs) -> pd.DataFrame:
+    """A row per kind of book: test perplexity and sacreBLEU of the models of equal cost."""
+    columns: dict[str, pd.Series[str]] = {}
+    for name in (name for name in ("wide", "experts_2048") if name in runs):
+        sentences = runs[name].finished.table("sentences")
+        perplexities = {
+            str(kind): f"{np.exp(np.average(own['loss'], weights=own['num_tokens'])):.2f}"
+            for kind, own in sentences.groupby("domain")
+        }
+        columns[f"perplexity, {label(name)}"] = pd.Series(perplexities)
+        scores = runs[name].finished.table("bleu")
+        scores = scores[(scores["metric"] == "sacrebleu") & (scores["domain"] != "all")]
+        columns[f"sacreBLEU, {label(name)}"] = pd.Series(
+            {
+                row.domain: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
+                for row in scores.itertuples()
+            }
+        )
+    return pd.DataFrame(columns).rename_axis("kind of book").reset_index()
+
+
 def specialisation_table(run: NamedRun) -> pd.DataFrame:
     """Mutual information of an assignment's expert and its subword, class and kind of book."""
     table = run.finished.table("specialisation")
