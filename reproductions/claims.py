@@ -36,9 +36,9 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 _OPTIONAL: dict[str, tuple[str, ...]] = {
     "value": ("question",),
-    "order": ("question", "published"),
-    "rate": ("question", "published", "margin_reason"),
-    "shape": ("question", "margin_reason"),
+    "order": ("question", "published", "sample"),
+    "rate": ("question", "published", "margin_reason", "sample"),
+    "shape": ("question", "margin_reason", "sample"),
 }
 _PUBLISHED_NEEDED = ("value",)
 _PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit")
@@ -62,7 +62,8 @@ class Claim:
     value: ours must lie within ``margin`` of ``published.value``.
     order: the first variant is ``better`` ("lower" or "higher") than the second.
     rate, shape: at least the share ``at_least`` of the seeds must show it.
-    ``question`` numbers the research question that the claim belongs to.
+    ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
+    counted, where it is not seeds.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Claim:
     better: Direction | None = None
     at_least: float | None = None
     question: int | None = None
+    sample: str = "seeds"
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -139,6 +141,7 @@ def _claim(entry: object, file: str, position: int) -> Claim:
         else None,
         at_least=_share(entry, where) if "at_least" in entry else None,
         question=_count(entry, "question", where) if "question" in entry else None,
+        sample=_text(entry, "sample", where) if "sample" in entry else "seeds",
     )
 
 

@@ -66,7 +66,7 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
             raise ValueError(f"{type(evidence).__name__} is no evidence for a {claim.kind} claim")
     if evidence.not_comparable is not None:
         return replace(verdict, word="not comparable", explanation=evidence.not_comparable)
-    return verdict
+    return replace(verdict, explanation=verdict.explanation.replace("seeds", claim.sample))
 
 
 def _judge_value(claim: Claim, evidence: ValueEvidence) -> Verdict:

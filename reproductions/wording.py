@@ -54,7 +54,7 @@ def published_text(claim: Claim) -> str:
         *([published.spread_is] if published.spread_is else []),
         *([f"n = {published.n}"] if published.n else []),
     ]
-    unit = " of seeds" if is_share else unit_of(claim)
+    unit = f" of {claim.sample}" if is_share else unit_of(claim)
     return text + unit + (f" ({', '.join(details)})" if details else "")
 
 
@@ -63,7 +63,7 @@ def ours_text(claim: Claim, verdict: Verdict | None) -> str:
     if verdict is None or verdict.estimate is None:
         return "–"
     mark = {"exact": "", "lower": "≥ ", "upper": "≤ ", "unknown": "≈ "}[verdict.bound]
-    unit = unit_of(claim) if claim.kind == "value" else " of seeds"
+    unit = unit_of(claim) if claim.kind == "value" else f" of {claim.sample}"
     return f"{mark}{quantity(claim, verdict.estimate)}{unit}"
 
 
@@ -82,5 +82,5 @@ def margin_text(claim: Claim) -> str:
     if claim.margin is not None:
         return f"±{number(claim.margin)}{difference_unit(claim)}"
     if claim.at_least is not None:
-        return f"at least {percentage(claim.at_least)} of seeds"
-    return f"first {claim.better} in over half of paired seeds"
+        return f"at least {percentage(claim.at_least)} of {claim.sample}"
+    return f"first {claim.better} in over half of paired {claim.sample}"

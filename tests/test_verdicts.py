@@ -18,6 +18,7 @@ from reproductions.intervals import (
     seeds_to_decide,
 )
 from reproductions.verdicts import Verdict, judge
+from reproductions.wording import margin_text, ours_text
 
 # Whole numbers over 8 are exact in binary, so shifting them is exact too.
 eighths = st.integers(-4000, 4000).map(lambda number: number / 8)
@@ -348,3 +349,11 @@ def test_what_is_not_comparable_says_why_and_keeps_its_numbers() -> None:
 def test_evidence_of_another_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="no evidence for a value claim"):
         judge(value_claim(), RateEvidence(1, 2, ()))
+
+
+def test_what_is_counted_is_named_as_the_claim_names_it() -> None:
+    claim = Claim("r", "s", "p", "rate", at_least=0.5, sample="experts")
+    verdict = judge(claim, RateEvidence(30, 40, ()))
+    assert "30 of 40 experts show it" in verdict.explanation
+    assert ours_text(claim, verdict).endswith(" of experts")
+    assert margin_text(claim) == "at least 50 % of experts"
