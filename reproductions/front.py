@@ -27,7 +27,7 @@ _ANSWERS = Path(__file__).with_name("answers.yaml")
 
 @dataclass(frozen=True)
 class Answer:
-    """A question, the answer that claims test, and where its figure is."""
+    """A question, our answer, and where its figure is."""
 
     question: int
     asked: str

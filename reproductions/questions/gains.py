@@ -17,9 +17,9 @@ from reproductions.runs import NamedRun
 
 Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
-_VOWELS = {"vowel_front": "[i] [I]", "vowel_back": "[a] [A]", "vowel_both": "both"}
-_CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "published"}
-_TEXTS = {"text_one": "one kind", "text_all": "all kinds"}
+_VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
+_CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
+_TEXTS = {"text_one": "one\nkind", "text_all": "all\nkinds"}
 _MAPS = {
     "clusters_own": "nothing",
     "clusters_same_noise": "noise",
@@ -52,7 +52,8 @@ def gains(runs: Runs) -> Picture | None:
         figure,
         id="gains",
         title="What experts gain, as the data falls more into clusters",
-        caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed) "
+        caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed; the centre "
+        "signal tells the cluster, full is as published) "
         "or over a layer of equal cost (translation: a bar is the 95 % interval over test "
         "sentences). Mean and its 95 % interval in black; above zero the mixture is better.",
         alt="Gains of mixtures over single experts in the three studies.",

@@ -3,7 +3,9 @@
 from reproductions.summary import Group
 
 GROUPS = (
-    Group("help", "a mixture helps where the data falls into clusters"),
+    Group("help-vowel", "a mixture helps where vowels fall into two pairs"),
+    Group("help-clusters", "a mixture helps where the gate sees clusters"),
+    Group("help-text", "32 experts predict text better than a layer of equal cost"),
     Group("leaves", "a collapsed gate comes back"),
     Group("stays", "without balance losses the collapsed translation gate stays"),
     Group("balance", "balance losses spread the load"),
@@ -12,7 +14,13 @@ GROUPS = (
     Group("noise-breaks", "a little noise parts them"),
     Group("competition", "competition parts them further"),
     Group("routing-noise", "routing noise parts identical experts"),
-    Group("no-noise", "without any noise they do not sort the data"),
+    Group(
+        "no-noise",
+        "without any noise they do not sort the data",
+        lambda runs: (
+            "ties go to the first expert, which alone learns at first and so parts from the others"
+        ),
+    ),
     Group("text-parts", "identical experts of the translation mixture part"),
     Group("at-random", "who takes which cluster is chance"),
     Group("filters-over-noise", "the experts' start decides more than the routing noise"),
