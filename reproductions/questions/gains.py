@@ -53,8 +53,9 @@ def gains(runs: Runs) -> Picture | None:
         id="gains",
         title="What experts gain, as the data falls more into clusters",
         caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed; "
-        "the centre signal tells the cluster, full is as published) or over a layer of equal cost (translation: a bar is the 95 % interval over test "
-        "sentences). Mean and its 95 % interval in black; above zero the mixture is better.",
+        "the centre signal tells the cluster, full is as published) or over a layer of equal cost "
+        "(translation: a bar is the 95 % interval over test sentences). Mean and its 95 % interval "
+        "in black; above zero the mixture is better.",
         alt="Gains of mixtures over single experts in the three studies.",
         claim_ids=("help-vowel", "help-clusters", "help-clusters-signal", "help-text"),
         runs=[runs[each] for name in names for each in (name, f"{name}_single")]
