@@ -55,8 +55,9 @@ class StudyReport:
     """Everything that one study's page and its section of RESULTS.md are made from.
 
     ``study`` is the study's id, ``summary`` has an empty line between paragraphs, ``command`` is
-    the line that makes the page again. ``made_utc`` is printed if given; left out, the same inputs
-    give the same bytes on any day.
+    the line that makes the page again, ``num_printed`` says how many of the tables the terminal
+    shows. ``made_utc`` is printed if given; left out, the same inputs give the same bytes on any
+    day.
     """
 
     study: str
@@ -70,3 +71,4 @@ class StudyReport:
     command: str
     citation_url: str | None = None
     made_utc: str | None = None
+    num_printed: int = 1

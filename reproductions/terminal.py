@@ -1,4 +1,4 @@
-"""A report in the terminal: its first table and the count of verdicts."""
+"""A report in the terminal: its first tables and the count of verdicts."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,13 +17,13 @@ _MANY_COLUMNS = 4
 
 
 def print_report(report: StudyReport) -> None:
-    """Print the report's first table, a block for each system, and the count of verdicts."""
-    caption, frame = report.tables[0]
-    console.print(f"\n{caption}", style="bold")
-    if "system" in frame:
-        _print_systems(frame)
-    else:
-        _print_table(*_narrow(frame))
+    """Print the report's first tables, a block for each system, and the count of verdicts."""
+    for caption, frame in report.tables[: report.num_printed]:
+        console.print(f"\n{caption}", style="bold")
+        if "system" in frame:
+            _print_systems(frame)
+        else:
+            _print_table(*_narrow(frame))
     counts = count_verdicts(verdict for _, _, verdict in report.judged)
     console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
 
@@ -46,7 +46,7 @@ def _print_systems(frame: pd.DataFrame) -> None:
 
 
 def _print_table(frame: pd.DataFrame, columns: Sequence[str]) -> None:
-    lines = Table(*columns, box=None, show_header=True, header_style="dim")
+    lines = Table(*columns, box=None, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
     for row in frame[list(columns)].itertuples(index=False):
         lines.add_row(*map(str, row))
     console.print(lines)

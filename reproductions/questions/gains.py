@@ -96,7 +96,7 @@ def agreement(runs: Runs) -> Picture | None:
         _draw(left, maps)
         chance = 1 / runs["clusters_own"].study.num_experts
         left.axhline(chance, color=INK, linewidth=1, linestyle=":")
-        left.annotate("chance", (2.3, chance), va="bottom", ha="right", fontsize=10)
+        left.annotate("chance", (-0.45, chance), va="bottom", fontsize=10)
         left.set(ylim=(-0.05, 1.05), xlabel="what two seeds share", title="clusters")
         left.set_ylabel("clusters at the same expert")
         _draw(right, words)

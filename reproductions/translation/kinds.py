@@ -23,12 +23,15 @@ _FEWEST_PIECES = 5
 def chosen_experts(run: NamedRun) -> dict[str, list[int]]:
     """Expert ids by kind; a kind that no expert is of is left out.
 
-    One function word: of experts whose commonest subword is of a closed class, the largest share
+    One function word: of experts whose commonest subword is a word of a closed class, the largest
+    share
     of it. A topic: the least varied kinds of book against chance. Near synonyms: of experts with
     several subwords of open classes among their largest gates, the nearest in the embedding.
     """
     table = judged_experts(run).set_index("expert")
-    function_words = table[table["top_word_class"].isin(_CLOSED)]
+    # A comma has the class of the word before it, and is none itself.
+    has_letters = table["top_piece"].str.contains("[a-z]", case=False, na=False)
+    function_words = table[table["top_word_class"].isin(_CLOSED) & has_letters]
     topics = table["domain_entropy"] - table["domain_entropy_chance"]
     found: dict[str, Iterable[Any]] = {
         "one function word": function_words["top_piece_share"].nlargest(2).index,
