@@ -15,7 +15,14 @@ from typing import Any
 from experiments.atomic import write_atomically
 from reproductions.report_types import StudyReport
 from reproductions.runs import NamedRun
-from reproductions.wording import SYMBOLS, interval_text, ours_text, published_text, verdict_word
+from reproductions.wording import (
+    NOT_RUN,
+    SYMBOLS,
+    interval_text,
+    ours_text,
+    published_text,
+    verdict_word,
+)
 
 FOLDER = Path(__file__).parent / "published"
 BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
@@ -101,6 +108,14 @@ def read(studies: Sequence[str]) -> list[Record]:
     """The records that there are, in the order of the studies."""
     paths = [FOLDER / f"{study}.json" for study in studies]
     return [_record(json.loads(path.read_text("utf-8"))) for path in paths if path.exists()]
+
+
+def takes_away(record: Record) -> bool:
+    """Whether a claim that is published with a verdict would be left without one."""
+    judged = {row.id for row in record.rows if row.word != NOT_RUN}
+    before = {row.id for old in read([record.study]) for row in old.rows if row.word != NOT_RUN}
+    still_claimed = {row.id for row in record.rows}
+    return bool((before & still_claimed) - judged)
 
 
 def _record(data: dict[str, Any]) -> Record:

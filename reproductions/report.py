@@ -43,7 +43,7 @@ BESIDE: dict[str, tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...]]
 # The make target that trains a study, where it is not reproduce-<study>.
 _TARGETS = {"scaling": "scaling", "questions": "questions"}
 # The suite whose finished runs a report shows, where it is a larger one than it is named after.
-_SHOWN = {"clusters": "clusters_all"}
+_SHOWN = {"clusters": "clusters_all", "translation": "translation_all"}
 _NEXT = {
     "vowel": (
         "make multiverse-vowel   which claims hold in which reading",
@@ -123,7 +123,7 @@ def write_report(overrides: Sequence[str]) -> Path:
     for run, name, write_beside in BESIDE.get(study, ()):
         if run in whole.found.runs:
             write_beside(whole.found.runs[run], page.with_name(name))
-    if list(overrides) == [f"suite={study}"] and not whole.found.missing:
+    if list(overrides) == [f"suite={study}"]:
         _publish(whole)
     return page
 
@@ -144,17 +144,17 @@ def study_of(suite: str) -> str:
 
 def _publish(whole: Built) -> None:
     report, pictures = whole.report, whole.pictures
-    folder = ROOT / "reproductions" / "figures" / report.study
-    known = {file.stem for file in folder.glob("*.png")}
-    if not known <= {figure.id for figure, _ in pictures}:
+    record = published.record_of(report, whole.found.runs)
+    if published.takes_away(record):
         # A report of fewer runs must not take away what others published.
         console.print("RESULTS.md stays as it is: some of the runs that it shows are not here")
         return
+    folder = ROOT / "reproductions" / "figures" / report.study
     folder.mkdir(parents=True, exist_ok=True)
     for figure, drawing in pictures:
         to_png(drawing, folder / f"{figure.id}.png")
     write_section(report.study, study_section(report), list(BUILDERS), ROOT / "RESULTS.md")
-    published.write(published.record_of(report, whole.found.runs))
+    published.write(record)
     readme = ROOT / "README.md"
     table = published.readme_table(published.read(list(BUILDERS)))
     readme.write_text(published.with_table(readme.read_text("utf-8"), table), "utf-8")

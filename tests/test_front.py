@@ -7,7 +7,7 @@ import pytest
 
 from reproductions.claims import load_claims
 from reproductions.front import answers, render_front, standing
-from reproductions.published import END, readme_table, record_of, with_table
+from reproductions.published import END, readme_table, record_of, takes_away, with_table
 from reproductions.published import read as read_records
 from reproductions.report import BUILDERS, Built
 from reproductions.report_types import StudyReport
@@ -76,6 +76,12 @@ def test_a_record_counts_every_claim() -> None:
     assert {row.word for row in record.rows} == {"not run"}
     table = readme_table([record])
     assert table.splitlines()[-1].startswith(f"| all | {len(record.rows)} |")
+
+
+def test_fewer_runs_do_not_take_away_what_is_published() -> None:
+    (kept,) = (record for record in RECORDS if record.study == "vowel")
+    assert not takes_away(kept)
+    assert takes_away(record_of(built().report, {}))
 
 
 def test_a_readme_without_a_place_for_the_table_is_refused() -> None:

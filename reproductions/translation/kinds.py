@@ -24,9 +24,8 @@ def chosen_experts(run: NamedRun) -> dict[str, list[int]]:
     """Expert ids by kind; a kind that no expert is of is left out.
 
     One function word: of experts whose commonest subword is a word of a closed class, the largest
-    share
-    of it. A topic: the least varied kinds of book against chance. Near synonyms: of experts with
-    several subwords of open classes among their largest gates, the nearest in the embedding.
+    share of it. A topic: the least varied kinds of book against chance. Near synonyms: of experts
+    with several subwords of open classes among their largest gates, the nearest in the embedding.
     """
     table = judged_experts(run).set_index("expert")
     # A comma has the class of the word before it, and is none itself.
