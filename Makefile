@@ -50,13 +50,13 @@ SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.widt
     study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2 study.num_threads=1
 
 .PHONY: test lint types unit smoke
-test: lint types unit ## All checks: lint, types and unit | 5 | CPU
+test: lint types unit ## All checks: lint, types and unit | 15 | CPU
 lint: $(READY) ## Style (ruff check, ruff format --check) | <1 | CPU
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 types: $(READY) ## Types (mypy, strict) | 1 | CPU
 	$(RUN) -m mypy
-unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 4 | CPU
+unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 12 | CPU
 	$(RUN) -m pytest $(PYTEST_ARGS)
 smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 	$(SUITE) suite=vowel_smoke $(SMOKE) $(ARGS)
@@ -95,13 +95,13 @@ scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle 
 	$(SUITE) suite=scaling $(ARGS)
 	$(REPORT) suite=scaling $(ARGS)
 
-questions: $(READY) ## The five questions: all studies from other starts | 20 | CPU
+questions: $(READY) ## The five questions: all studies from other starts | 30 | CPU
 	$(SUITE) suite=questions $(ARGS)
 	$(REPORT) suite=questions $(ARGS)
 front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
 	$(RUN) -m reproductions.front
 # Each part goes on where it was stopped; what is done is not done again.
-reproduce: ## Everything at a laptop's scale, and the front page | 75 | CPU
+reproduce: ## Everything at a laptop's scale, and the front page | 85 | CPU
 	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
 	@$(MAKE) --no-print-directory reproduce-clusters ARGS=
 	@$(MAKE) --no-print-directory scaling ARGS=
