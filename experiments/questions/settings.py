@@ -94,23 +94,23 @@ def check_vowel_start(config: VowelStartConfig) -> None:
 def check_clusters_start(config: ClustersStartConfig) -> None:
     """Reject settings that contradict each other; see `check_vowel_start`."""
     check_clusters(config)
-    if config.num_experts < 2:
-        raise UserError(
-            f"study.num_experts={config.num_experts} leaves a gate nothing to choose.",
-            "Take study.num_experts of at least 2.",
-        )
+    _check_choice(config.num_experts)
 
 
 def check_translation_start(config: TranslationStartConfig) -> None:
     """Reject settings that contradict each other; see `check_vowel_start`."""
     check_translation(config)
-    if config.num_experts < 2:
-        raise UserError(
-            f"study.num_experts={config.num_experts} leaves a gate nothing to choose.",
-            "Take study.num_experts of at least 2.",
-        )
+    _check_choice(config.num_experts)
     if config.gate.name != "noisy_top_k":
         raise UserError(
             f"study.gate={config.gate.name} cannot be collapsed or held still here.",
             "Take study.gate=noisy_top_k.",
+        )
+
+
+def _check_choice(num_experts: int) -> None:
+    if num_experts < 2:
+        raise UserError(
+            f"study.num_experts={num_experts} leaves a gate nothing to choose.",
+            "Take study.num_experts of at least 2.",
         )

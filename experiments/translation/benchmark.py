@@ -9,7 +9,8 @@ alike; printed are medians over rounds with the lowest and highest.
 - the optimiser: the same step with the experts' updates left out;
 - beam search over a batch of sentences and one sentence at a time.
 
-Memory: the process's peak while it trains 2,048 experts, over weights and moments alone.
+Memory: the process's peak, over weights and moments of the 2,048 experts alone; the wide model is
+in the peak too.
 """
 
 import argparse
