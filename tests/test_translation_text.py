@@ -24,7 +24,7 @@ def test_no_chapter_is_in_two_splits_and_every_verse_is_in_one() -> None:
     sizes = [len(list(texts.train)), len(texts.valid), len(texts.test)]
     assert sum(sizes) == bible.NUM_VERSES
     found = bible.verses(["4"], ["l"])
-    chapter_of = {(verse.english, verse.french): verse.chapter for verse in found}
+    chapter_of = {(verse.english, verse.french): verse.document for verse in found}
     chapters = [{chapter_of[pair[:2]] for pair in part} for part in (texts.valid, texts.test)]
     # Verses that occur word for word in several chapters would hide nothing: compare the others.
     assert len(chapters[0] & chapters[1]) <= 2

@@ -8,10 +8,10 @@ import importlib.util
 import re
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.translation.passages import Passage
 
 NUM_VERSES = 31_102
 # The last book, by its number, of each kind of the usual division.
@@ -30,23 +30,6 @@ _OWN_NUMBER = re.compile(r"^\(\d+:\d+\)\s*")
 _CROSS_REFERENCE = re.compile(r"\[[^\]]*\d+:\d+[^\]]*\]")
 
 
-@dataclass(frozen=True)
-class Verse:
-    """One verse in both languages.
-
-    Attributes:
-        chapter: what the split keeps together.
-        domain: the kind of book.
-        english: text.
-        french: text.
-    """
-
-    chapter: str
-    domain: str
-    english: str
-    french: str
-
-
 def database() -> Path:
     """The package's file of verses.
 
@@ -62,8 +45,8 @@ def database() -> Path:
     return path
 
 
-def verses(english: Sequence[str], french: Sequence[str]) -> list[Verse]:
-    """All verses of every English Bible with every French one.
+def verses(english: Sequence[str], french: Sequence[str]) -> list[Passage]:
+    """All verses of every English Bible with every French one; a document is a chapter.
 
     Args:
         english: codes of the Bibles in the database, such as `4`.
@@ -74,7 +57,7 @@ def verses(english: Sequence[str], french: Sequence[str]) -> list[Verse]:
     """
     texts = {code: _texts(code) for code in dict.fromkeys([*english, *french])}
     return [
-        Verse(f"{key[0]}:{key[1]}", _kind(key[0]), texts[source][key], texts[target][key])
+        Passage(f"{key[0]}:{key[1]}", _kind(key[0]), texts[source][key], texts[target][key])
         for source in english
         for target in french
         for key in texts[source]

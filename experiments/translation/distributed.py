@@ -13,7 +13,6 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from math import isfinite
 from typing import Any
 
 import torch
@@ -29,12 +28,11 @@ from experiments.schema import Config
 from experiments.translation.batches import Batch
 from experiments.translation.blocks import MoEBlock, dtype_of
 from experiments.translation.encoded import Encoded
-from experiments.translation.objective import balance, cross_entropy, learning_rate
 from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import Device, TranslationConfig
 from experiments.translation.study import prepare
 from experiments.translation.training import Training, random_state
-from experiments.translation.translator import Output, Translator
+from experiments.translation.translator import Translator
 from moe.parallel import ExpertParallel, local_experts, start_process_group, stop_process_group
 from moe.parallel.replicas import over_all_ranks, sum_gradients
 from moe.routing import Routing
@@ -89,29 +87,6 @@ class SharedTraining(Training):
             if len(batches) == self.config.batches_per_step:
                 yield batches[dist.get_rank() :: dist.get_world_size()]
 
-    def _step(self, batches: list[Batch]) -> tuple[Output, float]:
-        config, progress = self.config, self.progress
-        self.optimisers.begin(learning_rate(progress.step, config))
-        num_tokens = int(self._sum(sum(batch.num_target_tokens for batch in batches)))
-        total = 0.0
-        for batch in batches:
-            output = self.model(batch.source_BS, batch.target_in_BT)
-            loss = cross_entropy(output, batch, config.label_smoothing)
-            share = batch.num_target_tokens / num_tokens
-            torch.autograd.backward(share * loss + balance(output, config) / len(batches))
-            total += share * loss.item()
-        sum_gradients(self.model)
-        self.optimisers.step()
-        progress.step += 1
-        progress.num_tokens += num_tokens
-        total = self._sum(total)
-        if not isfinite(total):
-            raise UserError(
-                f"The loss is {total} at step {progress.step}.",
-                "Take a smaller study.learning_rate; the last checkpoint is kept.",
-            )
-        return output, total
-
     def _evaluate(self, valid: Encoded, since: tuple[float, int]) -> None:
         super()._evaluate(valid, since)
         self.save()
@@ -120,6 +95,9 @@ class SharedTraining(Training):
         total = torch.tensor(float(value), dtype=torch.float64, device=self.model.device)
         dist.all_reduce(total)
         return float(total)
+
+    def _sum_gradients(self) -> None:
+        sum_gradients(self.model)
 
 
 def _keep_own_experts(block: MoEBlock, config: TranslationConfig) -> None:

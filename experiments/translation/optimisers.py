@@ -20,6 +20,7 @@ class Optimisers:
     def __init__(self, model: Translator, config: TranslationConfig) -> None:
         """Share out the weights; with several batches per step gradients of experts are kept."""
         self.clip_norm = config.clip_norm
+        self.share_of_experts = config.expert_learning_rate
         stacks = [
             stack
             for block in model.blocks()
@@ -33,7 +34,7 @@ class Optimisers:
         if stacks:
             factored = FactoredAdam(
                 [stack.weight for stack in stacks],
-                lr=config.learning_rate,
+                lr=config.expert_learning_rate * config.learning_rate,
                 stochastic_rounding=True,
                 seed=config.seed,
             )
@@ -43,10 +44,10 @@ class Optimisers:
 
     def begin(self, learning_rate: float) -> None:
         """Prepare a step: no gradients, and its learning rate."""
-        for optimiser in self.each:
+        for optimiser, share in zip(self.each, (1.0, self.share_of_experts), strict=False):
             optimiser.zero_grad(set_to_none=True)
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = share * learning_rate
 
     def step(self) -> None:
         """Clip and update; the experts were updated in the backward pass."""

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple, cast
 import numpy as np
 
 from experiments.errors import UserError
-from experiments.translation import bible
+from experiments.translation import corpora
 from experiments.translation.settings_corpus import CorpusConfig, CorpusName
 
 SPLITS = ("train", "valid", "test")
@@ -86,7 +86,7 @@ def load(config: CorpusConfig) -> Texts:
         UserError: a file is missing, two files do not have equally many lines, or nothing is left
             to train on.
     """
-    read = _verses(config) if config.corpus is CorpusName.bible else _files(config)
+    read = _files(config) if config.corpus is CorpusName.files else _documents(config)
     train, valid, test = (Split(name, read[name], config) for name in SPLITS)
     if next(iter(train), None) is None:
         raise UserError(
@@ -95,20 +95,15 @@ def load(config: CorpusConfig) -> Texts:
     return Texts(train, list(valid), list(test), valid.counts + test.counts)
 
 
-def _verses(config: CorpusConfig) -> dict[str, Reader]:
-    if unknown := sorted(set(config.kinds) - set(bible.KINDS)):
-        raise UserError(
-            f"study.kinds: there is no kind of book {', '.join(unknown)}.",
-            f"Choose from: {', '.join(bible.KINDS)}.",
-        )
-    found = bible.verses(config.english, config.french)
-    chapters = sorted({verse.chapter for verse in found})
-    split_of = dict(zip(chapters, _splits(len(chapters), config), strict=True))
+def _documents(config: CorpusConfig) -> dict[str, Reader]:
+    found = corpora.passages(config)
+    documents = sorted({passage.document for passage in found})
+    split_of = dict(zip(documents, _splits(len(documents), config), strict=True))
     parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
-    for verse in found:
-        if not config.kinds or verse.domain in config.kinds:
-            pair = Pair(verse.english, verse.french, verse.domain)
-            parts[split_of[verse.chapter]].append(pair)
+    for passage in found:
+        if not config.kinds or passage.domain in config.kinds:
+            pair = Pair(passage.english, passage.french, passage.domain)
+            parts[split_of[passage.document]].append(pair)
     # So that the first so many are from everywhere.
     np.random.default_rng(config.split_seed).shuffle(parts["train"])
     return {name: partial(_listed, pairs) for name, pairs in parts.items()}
@@ -122,12 +117,12 @@ def _files(config: CorpusConfig) -> dict[str, Reader]:
     return {name: partial(_aligned, config, name) for name in SPLITS}
 
 
-def _splits(num_chapters: int, config: CorpusConfig) -> list[str]:
-    """The split of each chapter: by chapter, so that no verse is in two."""
-    order = np.random.default_rng(config.split_seed).permutation(num_chapters)
-    num_valid = max(1, round(config.valid_share * num_chapters))
-    num_test = max(1, round(config.test_share * num_chapters))
-    names = ["train"] * num_chapters
+def _splits(num_documents: int, config: CorpusConfig) -> list[str]:
+    """The split of each document: no passage is in two."""
+    order = np.random.default_rng(config.split_seed).permutation(num_documents)
+    num_valid = max(1, round(config.valid_share * num_documents))
+    num_test = max(1, round(config.test_share * num_documents))
+    names = ["train"] * num_documents
     for place in order[:num_valid]:
         names[place] = "valid"
     for place in order[num_valid : num_valid + num_test]:

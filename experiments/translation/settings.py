@@ -31,6 +31,9 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     )
     max_steps: int = setting(700, "not stated", Range(at_least=1))
     learning_rate: float = setting(0.002, "not stated: the highest", Range(above=0))
+    expert_learning_rate: float = setting(
+        1.0, "not stated: of the experts, as a share of learning_rate", Range(at_least=0)
+    )
     warm_up_steps: int = setting(100, "appendix E: 2,000", Range(at_least=1))
     constant_steps: int = setting(400, "appendix E: 8,000, then 1/sqrt", Range(at_least=0))
     importance_weight: float = setting(0.01, "appendix E: w_importance", Range(at_least=0))

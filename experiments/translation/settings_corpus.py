@@ -10,6 +10,7 @@ class CorpusName(Enum):
     """Where sentence pairs come from."""
 
     bible = "bible"
+    domains = "domains"
     files = "files"
 
 
@@ -21,7 +22,10 @@ class CorpusConfig:
     english: list[str] = setting(["4"], "Bibles: 4 World English, k King James")
     french: list[str] = setting(["l"], "Bibles: l Segond 1910, 5 Darby")
     kinds: list[str] = setting(
-        [], "corpus=bible: kinds of book, such as law, poetry; none named takes all"
+        [], "corpus=bible or domains: kinds of text, such as poetry; none named takes all"
+    )
+    pairs_per_domain: int | None = setting(
+        None, "corpus=domains: so many of every kind; null takes the smallest's", Range(at_least=1)
     )
     train_source: str | None = setting(None, "corpus=files: path of the English lines")
     train_target: str | None = setting(None, "corpus=files: path of the French lines")

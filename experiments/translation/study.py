@@ -1,10 +1,8 @@
 """One run of the translation study: text, subwords, training, perplexity."""
 
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
-from experiments.translation import bible, pairs
+from experiments.translation import corpora, pairs
 from experiments.translation.answers import answers, bleu_table
 from experiments.translation.counts import operations_per_timestep, refuse_too_large
 from experiments.translation.encoded import Encoded, encode
@@ -26,6 +24,7 @@ from experiments.translation.expert_words import (
     specialisation,
     tokens,
 )
+from experiments.translation.passages import CACHE
 from experiments.translation.settings import Device, TranslationConfig
 from experiments.translation.settings_corpus import CorpusConfig, CorpusName
 from experiments.translation.subwords import Subwords, learn
@@ -33,13 +32,11 @@ from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
 from moe.memory import keep_memory
 
-CACHE = Path(os.environ.get("MOE_CACHE", "cache"), "translation")
-
 
 def identity(config: TranslationConfig) -> dict[str, object]:
     """What beside config and code decides a run's results: the text."""
-    if config.corpus is CorpusName.bible:
-        return {"corpus_bytes": bible.database().stat().st_size}
+    if config.corpus is not CorpusName.files:
+        return corpora.identity(config)
     return {
         key: pairs.size_of(config, key)
         for split in pairs.SPLITS

@@ -101,7 +101,7 @@ class Training:
         """One update; gives the last batch's output and the mean loss."""
         config, progress = self.config, self.progress
         self.optimisers.begin(learning_rate(progress.step, config))
-        num_tokens = sum(batch.num_target_tokens for batch in batches)
+        num_tokens = int(self._sum(sum(batch.num_target_tokens for batch in batches)))
         total = 0.0
         for batch in batches:
             output = self.model(batch.source_BS, batch.target_in_BT)
@@ -109,15 +109,24 @@ class Training:
             share = batch.num_target_tokens / num_tokens
             torch.autograd.backward(share * loss + balance(output, config) / len(batches))
             total += share * loss.item()
+        self._sum_gradients()
         self.optimisers.step()
         progress.step += 1
         progress.num_tokens += num_tokens
+        total = self._sum(total)
         if not isfinite(total):
             raise UserError(
                 f"The loss is {total} at step {progress.step}.",
                 "Take a smaller study.learning_rate; the last checkpoint is kept.",
             )
         return output, total
+
+    def _sum(self, value: float) -> float:
+        """Over all processes that train together; here there is one."""
+        return value
+
+    def _sum_gradients(self) -> None:
+        """Over all processes that train together; here there is one."""
 
     def _note(self, output: Output, loss: float, since: tuple[float, int]) -> None:
         progress = self.progress

@@ -1,0 +1,55 @@
+"""The corpora that are divided into documents, by their names."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from experiments.errors import UserError
+from experiments.translation import bible, domains
+from experiments.translation.passages import Passage
+from experiments.translation.settings_corpus import CorpusConfig, CorpusName
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """A corpus.
+
+    Attributes:
+        kinds: the kinds of text it has.
+        read: its passages.
+        identity: what stands for its content.
+    """
+
+    kinds: tuple[str, ...]
+    read: Callable[[CorpusConfig], list[Passage]]
+    identity: Callable[[CorpusConfig], dict[str, object]]
+
+
+_CORPORA = {
+    CorpusName.bible: _Corpus(
+        bible.KINDS,
+        lambda config: bible.verses(config.english, config.french),
+        lambda config: {"corpus_bytes": bible.database().stat().st_size},
+    ),
+    CorpusName.domains: _Corpus(domains.KINDS, domains.passages, domains.identity),
+}
+
+
+def passages(config: CorpusConfig) -> list[Passage]:
+    """All passages, also those of kinds that the config leaves out.
+
+    Raises:
+        UserError: the text is missing or damaged, or there is no such kind.
+    """
+    corpus = _CORPORA[config.corpus]
+    if unknown := sorted(set(config.kinds) - set(corpus.kinds)):
+        raise UserError(
+            f"study.kinds: study.corpus={config.corpus.value} has no kind of text "
+            f"{', '.join(unknown)}.",
+            f"Choose from: {', '.join(corpus.kinds)}.",
+        )
+    return corpus.read(config)
+
+
+def identity(config: CorpusConfig) -> dict[str, object]:
+    """What stands for a corpus's content."""
+    return _CORPORA[config.corpus].identity(config)
