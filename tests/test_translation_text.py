@@ -144,5 +144,5 @@ def test_only_the_kinds_of_book_asked_for_are_there() -> None:
 
 
 def test_an_unknown_kind_of_book_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(UserError, match="no kind of book gospel"):
+    with pytest.raises(UserError, match="no kind of text gospel"):
         pairs.load(CorpusConfig(kinds=["gospel"]))

@@ -1,0 +1,1 @@
+"""English-French text that a Debian archive carries, taken without root."""
