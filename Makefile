@@ -69,7 +69,7 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
-.PHONY: reproduce-translation-gpu questions front reproduce
+.PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front reproduce
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -97,6 +97,11 @@ scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle 
 
 questions: $(READY) ## The five questions: all studies from other starts | 30 | CPU
 	$(SUITE) suite=questions $(ARGS)
+	$(REPORT) suite=questions $(ARGS)
+fetch-texts: $(READY) ## Texts of three other kinds, for corpus=domains | 1 | Debian or Ubuntu, network
+	$(RUN) -m experiments.translation.fetch
+questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-texts | 20 | CPU
+	$(SUITE) suite=questions_domains $(ARGS)
 	$(REPORT) suite=questions $(ARGS)
 front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
 	$(RUN) -m reproductions.front

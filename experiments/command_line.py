@@ -93,14 +93,18 @@ def print_error(error: UserError) -> None:
     console.print(Text.assemble(("fix:", "bold"), f" {error.fix}"))
 
 
+def log_to_console(before: str = "") -> None:
+    """Print what modules log, each message after the same words."""
+    handler = RichHandler(console=console, show_time=False, show_path=False)
+    logging.basicConfig(
+        level=logging.INFO, format=f"{before}%(message)s", handlers=[handler], force=True
+    )
+
+
 @contextmanager
 def errors_for_people() -> Iterator[None]:
     """Print a UserError as problem and fix and leave with code 1; Ctrl-C leaves with 130."""
-    logging.basicConfig(
-        level=logging.INFO,
-        format="%(message)s",
-        handlers=[RichHandler(console=console, show_time=False, show_path=False)],
-    )
+    log_to_console()
     try:
         yield
     except UserError as error:

@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.command_line import (
     console,
     errors_for_people,
+    log_to_console,
     plain_arguments,
     progress_bar,
 )
@@ -84,6 +85,8 @@ def _setting(override: str) -> str:
 
 
 def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome]:
+    # In a process of its own, which may have had another run before.
+    log_to_console(f"{name}: ")
     return name, execute(study, config.runs_dir, config.force, command=command)
 
 

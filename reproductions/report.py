@@ -43,7 +43,11 @@ BESIDE: dict[str, tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...]]
 # The make target that trains a study, where it is not reproduce-<study>.
 _TARGETS = {"scaling": "scaling", "questions": "questions"}
 # The suite whose finished runs a report shows, where it is a larger one than it is named after.
-_SHOWN = {"clusters": "clusters_all", "translation": "translation_all"}
+_SHOWN = {
+    "clusters": "clusters_all",
+    "translation": "translation_all",
+    "questions": "questions_domains",
+}
 _NEXT = {
     "vowel": (
         "make multiverse-vowel   which claims hold in which reading",
@@ -57,7 +61,10 @@ _NEXT = {
         "python -m experiments.translation.translate show=words   type English, see French",
         "python -m experiments.suite suite=translation_all   0 to 2,048 experts, and Table 6",
     ),
-    "questions": ("make front   the front page of all studies: reports/index.html",),
+    "questions": (
+        "make front   the front page of all studies: reports/index.html",
+        "make fetch-texts questions-domains   four kinds of text (Debian or Ubuntu)",
+    ),
     "scaling": ("make benchmark-core   the same sizes and a whole training step, as plain tables",),
 }
 ROOT = Path(__file__).resolve().parents[1]

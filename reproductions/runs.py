@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
@@ -42,12 +43,20 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str) -> Found:
     """
     runs, missing = {}, []
     for name, study in studies.items():
-        path = folder_of(study, runs_dir)
-        if RunFolder(path).is_finished():
+        path = _folder(study, runs_dir)
+        if path is not None and RunFolder(path).is_finished():
             runs[name] = NamedRun(name, study, read_finished(path))
         else:
             missing.append(name)
     return Found(runs, tuple(missing))
+
+
+def _folder(study: Any, runs_dir: str) -> Path | None:
+    """Where a run lies; None where the data is not here by which it would be known."""
+    try:
+        return folder_of(study, runs_dir)
+    except UserError:
+        return None
 
 
 def none_finished(overrides: Sequence[str], make_target: str) -> UserError:

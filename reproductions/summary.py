@@ -38,10 +38,16 @@ class Group:
     why: Callable[[Runs], str] = lambda runs: ""
 
 
-def summary(judged: Sequence[Judged], runs: Runs, groups: Sequence[Group]) -> list[str]:
+def summary(
+    judged: Sequence[Judged],
+    runs: Runs,
+    groups: Sequence[Group],
+    what: str = "published claims",
+) -> list[str]:
     """Paragraphs: the count of verdicts and what matches; a sentence for each difference; the rest.
 
-    A paragraph without content is left out. Every claim belongs to one of the groups.
+    A paragraph without content is left out. Every claim belongs to one of the groups; ``what``
+    the claims are is said once.
     """
     counts = count_verdicts(verdict for _, _, verdict in judged)
     parts = [f"{count} {_VERBS[word][count != 1]}" for word, count in counts.items() if count]
@@ -52,7 +58,7 @@ def summary(judged: Sequence[Judged], runs: Runs, groups: Sequence[Group]) -> li
         if chosen[word]
     }
     paragraphs = [
-        [f"Of {len(judged)} published claims, {_joined(parts)}.", lists.pop("matches", "")],
+        [f"Of {len(judged)} {what}, {_joined(parts)}.", lists.pop("matches", "")],
         [_difference(*item, judged, runs) for item in chosen["differs"]],
         list(lists.values()),
     ]

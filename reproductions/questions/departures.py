@@ -10,4 +10,4 @@ _FREE = {"num_seeds", "first_seed", "seed", "data_seed", "num_threads", "referen
 
 def why_not_comparable(runs: Iterable[NamedRun]) -> str | None:
     """One sentence that names every departure from the suite's settings; None where none is."""
-    return departures.why_not_comparable(runs, "questions", _FREE)
+    return departures.why_not_comparable(runs, "questions_domains", _FREE)

@@ -25,7 +25,16 @@ _Maker = Callable[[Runs, _Names], Evidence | None]
 ALIKE, PARTED = 0.999, 0.9
 UNSORTED, FOUND = 0.1, 0.9
 WORD_CLASSES = 0.05
+DOMAIN_KINDS = 0.05
 GROUPED_ALIKE = 0.1
+FOUR = "domains_four"
+DOMAINS = {
+    "domains_bible": "Bible",
+    "domains_packages": "packages",
+    "domains_help": "help",
+    "domains_manuals": "manuals",
+}
+"""Runs on one kind of text, and their names for readers."""
 
 
 def evidence(runs: Runs) -> dict[str, Evidence | None]:
@@ -44,6 +53,9 @@ def _recipes() -> Iterator[tuple[str, _Maker, _Names]]:
     yield "help-clusters-signal", _less_without_signal, _SIGNAL
     yield "help-text", _sentences, ("text_all", "text_all_wide")
     yield "help-text-one-kind", _sentences, ("text_one", "text_one_wide")
+    yield "help-text-domains", _perplexities, (FOUR, f"{FOUR}_wide")
+    domains = tuple(each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide"))
+    yield "help-text-domains-more", _more_on_four, domains
     yield "leaves-vowel", _ends("effective_experts", _at_least(SETTLED)), ("vowel_collapsed",)
     yield "leaves-clusters", _ends("effective_experts", _at_least(SETTLED)), ("clusters_collapsed",)
     yield "leaves-text", _has_half(True), ("text_collapsed",)
@@ -71,6 +83,7 @@ def _recipes() -> Iterator[tuple[str, _Maker, _Names]]:
     classes = "agreement_word class"
     yield "gate-finds-word-classes", _ends(classes, _at_least(WORD_CLASSES)), text
     yield "gate-classes-over-kinds", _classes_over_kinds, text
+    yield "gate-finds-domains", _ends("agreement_kind of book", _at_least(DOMAIN_KINDS)), (FOUR,)
 
 
 _BACK = ("vowel_back", "vowel_back_single")
@@ -145,6 +158,30 @@ def _sentences(runs: Runs, names: _Names) -> Evidence:
     tables = [runs[name].finished.table("sentences").set_index("pair")["loss"] for name in names]
     both = pd.concat(tables, axis=1, join="inner").to_numpy(float)
     return _order([both[:, 0], both[:, 1]], runs, names)
+
+
+def _log_perplexity(run: NamedRun) -> Array:
+    found: Array = np.log(run.finished.table("metrics")["perplexity"].to_numpy(float))
+    return found
+
+
+def _perplexities(runs: Runs, names: _Names) -> Evidence:
+    return _order([_log_perplexity(runs[name]) for name in names], runs, names)
+
+
+def text_gain(runs: Runs, name: str) -> Array:
+    """Nats per test subword by which a mixture is better than a wide layer, by seed."""
+    wide, many = (_log_perplexity(runs[each]) for each in (f"{name}_wide", name))
+    num = min(len(wide), len(many))
+    gained: Array = wide[:num] - many[:num]
+    return gained
+
+
+def _more_on_four(runs: Runs, names: _Names) -> Evidence:
+    alone = [text_gain(runs, name) for name in DOMAINS]
+    num = min(map(len, alone))
+    mean_alone: Array = np.mean([each[:num] for each in alone], axis=0)
+    return _order([text_gain(runs, FOUR), mean_alone], runs, names)
 
 
 def _maps_of_own(runs: Runs, names: _Names) -> Evidence | None:

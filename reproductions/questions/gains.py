@@ -11,7 +11,7 @@ from reproductions.clusters.measures import agreement_of_maps
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.intervals import mean_estimate
 from reproductions.pictures import Picture, still
-from reproductions.questions.evidence import gain
+from reproductions.questions.evidence import DOMAINS, FOUR, gain, text_gain
 from reproductions.questions.measures import grouping_with_first
 from reproductions.runs import NamedRun
 
@@ -19,7 +19,7 @@ Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
 _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
-_TEXTS = {"text_one": "one\nkind", "text_all": "all\nkinds"}
+_TEXTS = {"text_one": "one\nbook", "text_all": "all\nbooks"}
 _MAPS = {
     "clusters_own": "nothing",
     "clusters_same_noise": "noise",
@@ -34,32 +34,40 @@ def gains(runs: Runs) -> Picture | None:
     panels = {
         "vowel: pairs": (_accuracy_gains(_VOWELS, runs), "points of test accuracy"),
         "clusters: centre signal": (_accuracy_gains(_CENTRES, runs), ""),
-        "translation: books": (_text_gains(runs), "nats per subword"),
+        "translation": (_text_gains(runs), "nats per subword"),
     }
     if not all(samples for samples, _ in panels.values()):
         return None
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.6))
+        ratios = [max(3, len(samples)) for samples, _ in panels.values()]
         for axes, (title, (samples, label)) in zip(
-            figure.subplots(1, 3), panels.items(), strict=True
+            figure.subplots(1, 3, width_ratios=ratios), panels.items(), strict=True
         ):
             _draw(axes, samples)
             axes.axhline(0, color=INK, linewidth=1, linestyle=":")
             axes.set_title(title, fontsize=10.5)
             axes.set_ylabel(label)
     names = [*_VOWELS, *_CENTRES]
+    texts = [each for each in (*_TEXTS, FOUR, *DOMAINS) if f"{each}_wide" in runs]
     return still(
         figure,
         id="gains",
         title="What experts gain, as the data falls more into clusters",
         caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed; "
         "the centre signal tells the cluster, full is as published) or over a layer of equal cost "
-        "(translation: a bar is the 95 % interval over test sentences). Mean and its 95 % interval "
-        "in black; above zero the mixture is better.",
+        "(translation: over test sentences for kinds of book; points per seed for kinds of text). "
+        "Mean and its 95 % interval in black; above zero the mixture is better.",
         alt="Gains of mixtures over single experts in the three studies.",
-        claim_ids=("help-vowel", "help-clusters", "help-clusters-signal", "help-text"),
+        claim_ids=(
+            "help-vowel",
+            "help-clusters",
+            "help-clusters-signal",
+            "help-text",
+            "help-text-domains",
+        ),
         runs=[runs[each] for name in names for each in (name, f"{name}_single")]
-        + [runs[each] for name in _TEXTS for each in (name, f"{name}_wide")],
+        + [runs[each] for name in texts for each in (name, f"{name}_wide")],
     )
 
 
@@ -79,6 +87,9 @@ def _text_gains(runs: Runs) -> Samples:
             for each in (name, f"{name}_wide")
         )
         found[label] = (wide - many).dropna().to_numpy(float)
+    if {each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")} <= set(runs):
+        found["one\ntext"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
+        found["four\ntexts"] = text_gain(runs, FOUR)
     return found
 
 

@@ -32,7 +32,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
     report = StudyReport(
         study="questions",
         title="Five questions: the three studies from other starts",
-        summary="\n\n".join(summary(judged, runs, GROUPS)),
+        summary="\n\n".join(summary(judged, runs, GROUPS, "claims of our own")),
         citation="Interventions of our own on the three studies; no paper has them as such.",
         tables=tuple(
             filled(

@@ -47,7 +47,7 @@ def _left(run: NamedRun) -> str:
 def references_table(runs: Mapping[str, NamedRun]) -> pd.DataFrame:
     """Adjusted mutual information with the true groups: the gate's, and standard clusterings'."""
     rows = []
-    for name in ("vowel_published", "clusters_published", "text_published"):
+    for name in ("vowel_published", "clusters_published", "text_published", "domains_four"):
         if name not in runs:
             continue
         table = runs[name].finished.table("references")

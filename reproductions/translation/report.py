@@ -13,6 +13,7 @@ from reproductions.report_types import StudyReport
 from reproductions.runs import Found
 from reproductions.summary import summary
 from reproductions.translation import table
+from reproductions.translation.early import early_table
 from reproductions.translation.evidence import evidence
 from reproductions.translation.figures import loads, perplexity_curves, variety
 from reproductions.translation.kinds import kinds_table
@@ -70,6 +71,10 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
     others = [
         ("By kind of book, test chapters.", table.domains_table(runs)),
         ("Use of the encoder's experts on the test chapters.", table.use_table(runs)),
+        (
+            "What holds many experts back: held-out perplexity, one training each.",
+            early_table(runs),
+        ),
         (
             "Table 6 beside ours: medians over the second half of training.",
             table.balance_table(runs),

@@ -1,11 +1,14 @@
 """The groups of claims that the summary of the translation report speaks of."""
 
 from reproductions.summary import Group
+from reproductions.translation.early import why_many_lose
 
 GROUPS = (
     Group("perplexity-2048", "the published perplexity"),
     Group("bleu-2048", "the published BLEU"),
-    Group("equal-cost-perplexity", "2,048 experts beat one of equal cost in perplexity"),
+    Group(
+        "equal-cost-perplexity", "2,048 experts beat one of equal cost in perplexity", why_many_lose
+    ),
     Group("perplexity-order-", "more experts give lower perplexity"),
     Group("bleu-order", "2,048 experts beat one of equal cost in BLEU"),
     Group("balance", "balance losses keep loads even"),

@@ -7,17 +7,19 @@ import pandas as pd
 from scipy import stats
 
 from reproductions.runs import NamedRun
+from reproductions.translation.early import SHORT_RUNS
 
 Runs = Mapping[str, NamedRun]
 _PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("about 3.0 (Figure 4)", "")}
 _NUM_EXAMPLES = 6
-_TABLE_6 = "importance"
+# Runs that stop early, each in a table of its own.
+_SHORTER = ("importance_", *SHORT_RUNS)
 
 
 def results_table(runs: Runs) -> pd.DataFrame:
     """A row per model: size, cost, test perplexity and BLEU with 95 % intervals, speed."""
     return pd.DataFrame(
-        [_row(name, run) for name, run in runs.items() if not name.startswith(_TABLE_6)]
+        [_row(name, run) for name, run in runs.items() if not name.startswith(_SHORTER)]
     )
 
 
@@ -145,7 +147,7 @@ def use_table(runs: Runs) -> pd.DataFrame:
     """How many experts are used on held-out text, and how evenly."""
     rows = []
     for name, run in runs.items():
-        if run.study.num_experts < 2 or name.startswith(_TABLE_6):
+        if run.study.num_experts < 2 or name.startswith(_SHORTER):
             continue
         count = run.finished.table("experts")["num_assignments"]
         share = count[count > 0] / count.sum()

@@ -1,0 +1,110 @@
+"""What holds many experts back: 2,048 experts beside one wide expert, early in training.
+
+An expert of 2,048 sees few words per step. Runs with the full learning rate for experts, and with
+four times the words per step, show how far the gap between the two models is a matter of that.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from reproductions.runs import NamedRun
+
+Runs = Mapping[str, NamedRun]
+_WIDE, _MANY = "wide", "experts_2048"
+SHORT_RUNS = ("rate_1_", "batch_4_")
+"""How the names of these runs begin."""
+
+
+class Gap(NamedTuple):
+    """Held-out perplexities of both models at one step.
+
+    Attributes:
+        step: updates done.
+        wide: perplexity of one wide expert.
+        many: perplexity of 2,048 experts.
+        num_tokens: that were measured.
+    """
+
+    step: int
+    wide: float
+    many: float
+    num_tokens: int
+
+    @property
+    def ratio(self) -> float:
+        """Of the perplexities; above one 2,048 experts are worse."""
+        return self.many / self.wide
+
+
+def gaps(runs: Runs, before: str = "") -> list[Gap]:
+    """The gap at every step at which both models were measured; empty where one is missing.
+
+    Args:
+        runs: by name.
+        before: how the names of both runs begin.
+    """
+    names = (before + _WIDE, before + _MANY)
+    if not set(names) <= set(runs):
+        return []
+    wide, many = (runs[name].finished.table("evaluations") for name in names)
+    both = wide.merge(many, on="step", suffixes=("", "_many"))
+    columns = ["step", "perplexity", "perplexity_many", "num_tokens"]
+    return [Gap(*row) for row in both[columns].itertuples(index=False)]
+
+
+def early_table(runs: Runs) -> pd.DataFrame:
+    """A row per setting: the gap at its last step, and the main runs' gap at the same step."""
+    main = {gap.step: gap for gap in gaps(runs)}
+    rows = []
+    for before in SHORT_RUNS:
+        found = gaps(runs, before)
+        if found and found[-1].step in main:
+            study = runs[before + _MANY].study
+            rows += [_row(runs[_MANY].study, main[found[-1].step]), _row(study, found[-1])]
+    if main:
+        rows.append(_row(runs[_MANY].study, list(main.values())[-1]))
+    return pd.DataFrame(rows)
+
+
+def _row(study: Any, gap: Gap) -> dict[str, str]:
+    tokens = study.tokens_per_batch * study.batches_per_step
+    share = study.expert_learning_rate
+    return {
+        "step": f"{gap.step:,}",
+        "tokens per step": f"{tokens:,}",
+        "experts' share of the learning rate": f"{share:g}",
+        "perplexity, one wide expert": f"{gap.wide:.1f}",
+        "perplexity, 2,048 experts": f"{gap.many:.1f}",
+        "ratio": f"{gap.ratio:.3f}",
+        "held-out tokens": f"{gap.num_tokens:,}",
+    }
+
+
+def why_many_lose(runs: Runs) -> str:
+    """The reason for the difference, as measured; empty where it was not."""
+    main = {gap.step: gap for gap in gaps(runs)}
+    parts = []
+    for before, change in zip(
+        SHORT_RUNS, ("at the full learning rate", "with four times the words per step"), strict=True
+    ):
+        found = gaps(runs, before)
+        if found and found[-1].step in main:
+            step = found[-1].step
+            parts.append(
+                f"{found[-1].ratio:.2f} {change} ({main[step].ratio:.2f} without, step {step:,})"
+            )
+    if not parts:
+        return ""
+    last = list(main.values())[-1]
+    return (
+        f"held-out perplexity over that of one wide expert is {' and '.join(parts)}, and "
+        f"{last.ratio:.2f} at step {last.step:,}; an expert sees about "
+        f"{_words_per_step(runs):.0f} of a step's words, where the paper's saw about two thousand"
+    )
+
+
+def _words_per_step(runs: Runs) -> float:
+    study = runs[_MANY].study
+    return float(study.tokens_per_batch * study.batches_per_step * study.k / study.num_experts)
