@@ -5,12 +5,13 @@ topic), 752 the article "a" before an object of importance (one function word), 
 rapid change (near synonyms).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from reproductions.intervals import mean_estimate
 from reproductions.runs import NamedRun
 from reproductions.translation.evidence import judged_experts
 
@@ -52,14 +53,53 @@ def _nearest(run: NamedRun, table: pd.DataFrame) -> list[int]:
     words = run.finished.table("expert_words")
     words = words[words["expert"].isin(table.index)]
     vectors = embeddings(run)
-    likeness = {}
-    for expert, rows in words.groupby("expert"):
-        pieces = [piece for piece in rows["piece"].unique() if piece in vectors]
-        if len(pieces) >= _FEWEST_PIECES:
-            unit = np.stack([vectors[piece] for piece in pieces])
-            cosines = unit @ unit.T
-            likeness[expert] = cosines[np.triu_indices(len(pieces), 1)].mean()
+    likeness = {
+        expert: mean_cosine(vectors, rows["piece"].unique())
+        for expert, rows in words.groupby("expert")
+        if rows["piece"].nunique() >= _FEWEST_PIECES
+    }
     return list(pd.Series(likeness, dtype=float).nlargest(2).index)
+
+
+def mean_cosine(vectors: Mapping[str, "np.typing.NDArray[np.float32]"], pieces: Any) -> float:
+    """Of all pairs of different subwords, in the learnt embedding; NaN for fewer than two."""
+    unit = np.stack([vectors[piece] for piece in pieces])
+    if len(unit) < 2:
+        return float("nan")
+    return float((unit @ unit.T)[np.triu_indices(len(unit), 1)].mean())
+
+
+def cosine_table(run: NamedRun) -> pd.DataFrame:
+    """How near each other the words of an expert's largest gates lie, beside words at random.
+
+    Of the experts with enough assignments and two different words among their largest gates; the
+    words at random are dealt anew from all those words, to experts of the same numbers of them.
+    """
+    words = run.finished.table("expert_words")
+    words = words[words["expert"].isin(judged_experts(run)["expert"])]
+    own = words.drop_duplicates(["expert", "piece"])
+    vectors, random = embeddings(run), np.random.default_rng(0)
+    dealt = own.assign(piece=random.permutation(own["piece"].to_numpy()))
+    both = pd.DataFrame(
+        {
+            name: table.groupby("expert")["piece"].agg(lambda p: mean_cosine(vectors, p.unique()))
+            for name, table in (("own", own), ("dealt", dealt))
+        }
+    ).dropna()
+    if both.empty:
+        return pd.DataFrame()
+    shown = {name: mean_estimate(both[name].tolist()) for name in both}
+    return pd.DataFrame(
+        [
+            {
+                "words": words_of,
+                "mean cosine": f"{both[name].mean():.3f}",
+                "95 % interval": "{:.3f} to {:.3f}".format(*shown[name].interval(0.95)),
+                "experts": len(both),
+            }
+            for name, words_of in (("own", "of one expert"), ("dealt", "dealt at random"))
+        ]
+    )
 
 
 def embeddings(run: NamedRun) -> dict[str, "np.typing.NDArray[np.float32]"]:

@@ -16,7 +16,7 @@ from reproductions.translation import table
 from reproductions.translation.early import early_table
 from reproductions.translation.evidence import evidence
 from reproductions.translation.figures import loads, perplexity_curves, variety
-from reproductions.translation.kinds import kinds_table
+from reproductions.translation.kinds import cosine_table, kinds_table
 from reproductions.translation.summary import GROUPS
 
 _HERE = Path(__file__).parent
@@ -43,7 +43,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         notes=load_notes(_HERE / "notes.yaml"),
         command=command,
         citation_url=SHAZEER_2017_URL,
-        num_printed=4,
+        num_printed=5,
     )
     return report, pictures
 
@@ -62,6 +62,10 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         run = runs["experts_2048"]
         printed += [
             ("What an assignment's expert tells, 2,048 experts.", table.specialisation_table(run)),
+            (
+                "Distance in embedding space: words of an expert's largest gates, two and two.",
+                cosine_table(run),
+            ),
             (
                 "Experts of the three kinds of Table 9, found by rule, and a random sample. The "
                 "expert's own subword stands between asterisks.",
