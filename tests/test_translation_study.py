@@ -22,8 +22,9 @@ from reproductions.page import write_page
 from reproductions.runs import Found, find_runs
 from reproductions.translation import report as translation_report
 from reproductions.translation.browser import expert_page, write_expert_page
+from reproductions.translation.early import gaps
 from reproductions.translation.evidence import evidence
-from reproductions.translation.kinds import chosen_experts, pointwise_information
+from reproductions.translation.kinds import chosen_experts, mean_cosine, pointwise_information
 from reproductions.translation.summary import GROUPS
 
 TOY = (
@@ -91,6 +92,21 @@ def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
     # p(subword | expert) / p(subword) is largest where no other expert has the subword.
     assert (pointwise_information(run) <= -np.log(share) + 1e-9).all()
     assert counts["count"].sum() == run.finished.table("experts")["num_assignments"].sum()
+
+
+def test_the_gap_between_two_models_is_that_of_their_measurements(found: Found) -> None:
+    last = gaps(found.runs)[-1]
+    for name, perplexity in (("wide", last.wide), ("experts_2048", last.many)):
+        metrics = found.runs[name].finished.table("metrics").set_index("split")
+        assert perplexity == metrics.loc["valid", "perplexity"]
+    assert gaps({"wide": found.runs["wide"]}) == []
+
+
+def test_words_lie_as_near_as_their_vectors() -> None:
+    vectors = {name: np.array(xy, np.float32) for name, xy in (("a", (1, 0)), ("b", (0, 1)))}
+    assert mean_cosine(vectors, ["a", "a"]) == 1.0
+    assert mean_cosine(vectors, ["a", "b", "a", "b"]) == pytest.approx(1 / 3)
+    assert np.isnan(mean_cosine(vectors, ["a"]))
 
 
 def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(found: Found) -> None:
