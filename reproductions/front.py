@@ -15,7 +15,7 @@ from markupsafe import Markup
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
 from reproductions.html import render, write
-from reproductions.published import Record, Row, record_of
+from reproductions.published import Record, Row, filled_in, read, record_of
 from reproductions.report import BUILDERS, Built, built
 from reproductions.report_types import Figure
 from reproductions.svg import rename_ids
@@ -66,9 +66,18 @@ def standing(words: Iterable[str]) -> str:
     return "holds in part" if counts["matches"] >= decided / 2 else "does not hold"
 
 
-def render_front(every: Sequence[Built]) -> str:
-    """The page's HTML, from the reports that there are."""
-    records = {each.report.study: record_of(each.report, each.found.runs) for each in every}
+def render_front(every: Sequence[Built], earlier: Sequence[Record] = ()) -> str:
+    """The page's HTML.
+
+    Args:
+        every: the reports that there are.
+        earlier: what is published; it speaks for claims that were not run here, marked so.
+    """
+    filled = {
+        each.report.study: filled_in(record_of(each.report, each.found.runs), earlier)
+        for each in every
+    }
+    records = {study: record for study, (record, _) in filled.items()}
     figures = {
         (each.report.study, figure.id): figure for each in every for figure in each.report.figures
     }
@@ -77,6 +86,7 @@ def render_front(every: Sequence[Built]) -> str:
         "front.js",
         screens=[_screen(answer, records, figures) for answer in answers()],
         records=list(records.values()),
+        elsewhere={study: taken for study, (_, taken) in filled.items() if taken},
         missing=[study for study in BUILDERS if study not in records],
         symbols=SYMBOLS,
         costs=[_cost(record) for record in records.values()],
@@ -124,7 +134,7 @@ def write_front(overrides: Sequence[str] = ()) -> Path:
     every = [each for study in BUILDERS if (each := built([f"suite={study}", *overrides]))]
     if not every:
         raise UserError("No study has a finished run.", "Train first: make reproduce")
-    write(render_front(every), PAGE)
+    write(render_front(every, read(list(BUILDERS))), PAGE)
     return PAGE
 
 

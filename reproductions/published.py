@@ -8,7 +8,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +116,25 @@ def takes_away(record: Record) -> bool:
     before = {row.id for old in read([record.study]) for row in old.rows if row.word != NOT_RUN}
     still_claimed = {row.id for row in record.rows}
     return bool((before & still_claimed) - judged)
+
+
+def filled_in(record: Record, earlier: Sequence[Record]) -> tuple[Record, frozenset[str]]:
+    """Claims that were not run here, from what is published of them, and their ids.
+
+    Args:
+        record: of the runs that are here.
+        earlier: what is published.
+    """
+    known = {
+        row.id: row
+        for old in earlier
+        if old.study == record.study
+        for row in old.rows
+        if row.word != NOT_RUN
+    }
+    taken = frozenset(row.id for row in record.rows if row.word == NOT_RUN and row.id in known)
+    rows = tuple(known[row.id] if row.id in taken else row for row in record.rows)
+    return replace(record, rows=rows), taken
 
 
 def _record(data: dict[str, Any]) -> Record:

@@ -7,7 +7,14 @@ import pytest
 
 from reproductions.claims import load_claims
 from reproductions.front import answers, render_front, standing
-from reproductions.published import END, readme_table, record_of, takes_away, with_table
+from reproductions.published import (
+    END,
+    filled_in,
+    readme_table,
+    record_of,
+    takes_away,
+    with_table,
+)
 from reproductions.published import read as read_records
 from reproductions.report import BUILDERS, Built
 from reproductions.report_types import StudyReport
@@ -82,6 +89,17 @@ def test_fewer_runs_do_not_take_away_what_is_published() -> None:
     (kept,) = (record for record in RECORDS if record.study == "vowel")
     assert not takes_away(kept)
     assert takes_away(record_of(built().report, {}))
+
+
+def test_the_page_takes_what_was_not_run_from_what_is_published_and_says_so() -> None:
+    (kept,) = (record for record in RECORDS if record.study == "vowel")
+    record, taken = filled_in(record_of(built().report, {}), RECORDS)
+    assert record.rows == kept.rows
+    judged = {row.id for row in kept.rows if row.word != "not run"}
+    assert taken == judged
+    page = render_front([built("vowel")], RECORDS)
+    assert page.count('<span class="place">published run</span>') == len(judged)
+    assert filled_in(kept, RECORDS) == (kept, frozenset())
 
 
 def test_a_readme_without_a_place_for_the_table_is_refused() -> None:
