@@ -1,6 +1,7 @@
 """What every command shares: its console, its progress bar, and errors written for people."""
 
 import logging
+import math
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -93,12 +94,33 @@ def print_error(error: UserError) -> None:
     console.print(Text.assemble(("fix:", "bold"), f" {error.fix}"))
 
 
-def log_to_console(before: str = "") -> None:
-    """Print what modules log, each message after the same words."""
+def log_to_console(before: str = "", pause: float = 0.0) -> None:
+    """Print what modules log.
+
+    Args:
+        before: what every message begins with.
+        pause: seconds after news in which further news is not printed; warnings always are.
+    """
     handler = RichHandler(console=console, show_time=False, show_path=False)
+    handler.addFilter(_after_pauses(pause))
     logging.basicConfig(
         level=logging.INFO, format=f"{before}%(message)s", handlers=[handler], force=True
     )
+
+
+def _after_pauses(pause: float) -> Callable[[logging.LogRecord], bool]:
+    printed = -math.inf
+
+    def is_due(record: logging.LogRecord) -> bool:
+        nonlocal printed
+        if record.levelno > logging.INFO:
+            return True
+        if record.created - printed < pause:
+            return False
+        printed = record.created
+        return True
+
+    return is_due
 
 
 @contextmanager

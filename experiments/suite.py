@@ -28,6 +28,9 @@ from experiments.execute import Outcome, execute, folder_of
 from experiments.schema import Config
 from experiments.studies import STUDIES
 
+# Of a run that goes on beside others.
+_SECONDS_BETWEEN_NEWS = 60.0
+
 
 def suite_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
     """The runs of the suite that the overrides name.
@@ -86,7 +89,7 @@ def _setting(override: str) -> str:
 
 def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome]:
     # In a process of its own, which may have had another run before.
-    log_to_console(f"{name}: ")
+    log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS)
     return name, execute(study, config.runs_dir, config.force, command=command)
 
 
