@@ -19,7 +19,7 @@ Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
 _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
-_TEXTS = {"text_one": "one\nbook", "text_all": "all\nbooks"}
+_TEXTS = {"text_one": "books:\none kind", "text_all": "\nall kinds"}
 _MAPS = {
     "clusters_own": "nothing",
     "clusters_same_noise": "noise",
@@ -88,8 +88,8 @@ def _text_gains(runs: Runs) -> Samples:
         )
         found[label] = (wide - many).dropna().to_numpy(float)
     if {each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")} <= set(runs):
-        found["one\ntext"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
-        found["four\ntexts"] = text_gain(runs, FOUR)
+        found["texts:\none"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
+        found["\nfour"] = text_gain(runs, FOUR)
     return found
 
 
