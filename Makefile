@@ -85,7 +85,7 @@ reproduce-clusters: $(READY) ## Clusters: settings 1 and 2, the picture, and the
 reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, sensitivity | 90 | CPU
 	$(SUITE) suite=clusters_all $(ARGS)
 	$(REPORT) suite=clusters $(ARGS)
-reproduce-translation: $(READY) ## English to French with 2,048 experts | 40 | CPU
+reproduce-translation: $(READY) ## English to French with 2,048 experts | 30 | CPU
 	$(SUITE) suite=translation $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
 reproduce-translation-gpu: $(READY) ## The same, wider, on one GPU | 20 | one NVIDIA GPU
@@ -95,7 +95,7 @@ scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle 
 	$(SUITE) suite=scaling $(ARGS)
 	$(REPORT) suite=scaling $(ARGS)
 
-questions: $(READY) ## The five questions: all studies from other starts | 30 | CPU
+questions: $(READY) ## The five questions: all studies from other starts | 35 | CPU
 	$(SUITE) suite=questions $(ARGS)
 	$(REPORT) suite=questions $(ARGS)
 fetch-texts: $(READY) ## Texts of three other kinds, for corpus=domains | 1 | Debian or Ubuntu, network
@@ -106,7 +106,7 @@ questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-tex
 front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
 	$(RUN) -m reproductions.front
 # Each part goes on where it was stopped; what is done is not done again.
-reproduce: ## Everything at a laptop's scale, and the front page | 85 | CPU
+reproduce: ## Everything at a laptop's scale, and the front page | 80 | CPU
 	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
 	@$(MAKE) --no-print-directory reproduce-clusters ARGS=
 	@$(MAKE) --no-print-directory scaling ARGS=

@@ -22,7 +22,7 @@ from reproductions.page import write_page
 from reproductions.runs import Found, find_runs
 from reproductions.translation import report as translation_report
 from reproductions.translation.browser import expert_page, write_expert_page
-from reproductions.translation.early import gaps
+from reproductions.translation.early import gaps, why_many_lose, why_more_lose
 from reproductions.translation.evidence import evidence
 from reproductions.translation.kinds import chosen_experts, mean_cosine, pointwise_information
 from reproductions.translation.summary import GROUPS
@@ -100,6 +100,14 @@ def test_the_gap_between_two_models_is_that_of_their_measurements(found: Found) 
         metrics = found.runs[name].finished.table("metrics").set_index("split")
         assert perplexity == metrics.loc["valid", "perplexity"]
     assert gaps({"wide": found.runs["wide"]}) == []
+
+
+def test_a_cause_is_told_only_where_runs_speak_of_it(found: Found) -> None:
+    assert why_more_lose(found.runs) == why_many_lose(found.runs) == ""
+    many = found.runs["experts_2048"]
+    told = why_more_lose({"experts_32": many, "experts_512": many})
+    # 2,000 tokens, four experts each, shared out among the 16 of the toy run.
+    assert "with 16, 16 experts one expert sees about 500, 500 of" in told
 
 
 def test_words_lie_as_near_as_their_vectors() -> None:

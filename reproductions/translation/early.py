@@ -13,6 +13,7 @@ from reproductions.runs import NamedRun
 
 Runs = Mapping[str, NamedRun]
 _WIDE, _MANY = "wide", "experts_2048"
+_BY_NUMBER = ("experts_32", "experts_512", "experts_2048")
 SHORT_RUNS = ("rate_1_", "batch_4_")
 """How the names of these runs begin."""
 
@@ -83,7 +84,7 @@ def _row(study: Any, gap: Gap) -> dict[str, str]:
 
 
 def why_many_lose(runs: Runs) -> str:
-    """The reason for the difference, as measured; empty where it was not."""
+    """What the short runs say of the cause; empty where there are none."""
     main = {gap.step: gap for gap in gaps(runs)}
     parts = []
     for before, change in zip(
@@ -100,11 +101,28 @@ def why_many_lose(runs: Runs) -> str:
     last = list(main.values())[-1]
     return (
         f"held-out perplexity over that of one wide expert is {' and '.join(parts)}, and "
-        f"{last.ratio:.2f} at step {last.step:,}; an expert sees about "
-        f"{_words_per_step(runs):.0f} of a step's words, where the paper's saw about two thousand"
+        f"{last.ratio:.2f} at step {last.step:,}"
     )
 
 
-def _words_per_step(runs: Runs) -> float:
-    study = runs[_MANY].study
+def why_more_lose(runs: Runs) -> str:
+    """Perplexity beside the words that an expert sees per step; empty for fewer than two runs."""
+    names = [name for name in _BY_NUMBER if name in runs]
+    if len(names) < 2:
+        return ""
+    numbers = ", ".join(f"{runs[name].study.num_experts:,}" for name in names)
+    words = ", ".join(f"{_words_per_step(runs[name].study):.0f}" for name in names)
+    perplexities = ", ".join(f"{_test_perplexity(runs[name]):.1f}" for name in names)
+    return (
+        f"with {numbers} experts one expert sees about {words} of a step's words and test "
+        f"perplexity is {perplexities}; the paper's experts saw about two thousand"
+    )
+
+
+def _words_per_step(study: Any) -> float:
     return float(study.tokens_per_batch * study.batches_per_step * study.k / study.num_experts)
+
+
+def _test_perplexity(run: NamedRun) -> float:
+    table = run.finished.table("metrics")
+    return float(table.loc[table["split"] == "test", "perplexity"].iloc[0])

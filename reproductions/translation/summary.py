@@ -1,7 +1,7 @@
 """The groups of claims that the summary of the translation report speaks of."""
 
 from reproductions.summary import Group
-from reproductions.translation.early import why_many_lose
+from reproductions.translation.early import why_many_lose, why_more_lose
 
 GROUPS = (
     Group("perplexity-2048", "the published perplexity"),
@@ -9,7 +9,7 @@ GROUPS = (
     Group(
         "equal-cost-perplexity", "2,048 experts beat one of equal cost in perplexity", why_many_lose
     ),
-    Group("perplexity-order-", "more experts give lower perplexity"),
+    Group("perplexity-order-", "more experts give lower perplexity", why_more_lose),
     Group("bleu-order", "2,048 experts beat one of equal cost in BLEU"),
     Group("balance", "balance losses keep loads even"),
     Group("experts-meaning", "experts specialise in words"),
