@@ -21,6 +21,7 @@ from reproductions.claims import load_claims
 from reproductions.page import write_page
 from reproductions.runs import Found, find_runs
 from reproductions.translation import report as translation_report
+from reproductions.translation.balance import chance
 from reproductions.translation.browser import expert_page, write_expert_page
 from reproductions.translation.early import gaps, why_many_lose, why_more_lose
 from reproductions.translation.evidence import evidence
@@ -108,6 +109,14 @@ def test_a_cause_is_told_only_where_runs_speak_of_it(found: Found) -> None:
     told = why_more_lose({"experts_32": many, "experts_512": many})
     # 2,000 tokens, four experts each, shared out among the 16 of the toy run.
     assert "with 16, 16 experts one expert sees about 500, 500 of" in told
+
+
+def test_equal_chances_spread_loads_as_the_binomial_says() -> None:
+    study = TranslationConfig(num_experts=256, k=4, tokens_per_batch=1024)
+    (variation, _, _), (largest, _, _) = chance(study)
+    # Variance n p (1 - p) over the mean n p, squared.
+    assert variation == pytest.approx(((1 - 1 / 256) / 16) ** 0.5, rel=0.02)
+    assert largest > 1 + 2 * variation
 
 
 def test_words_lie_as_near_as_their_vectors() -> None:

@@ -19,7 +19,7 @@ Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
 _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
-_TEXTS = {"text_one": "books:\none kind", "text_all": "\nall kinds"}
+_TEXTS = {"text_one": "one\nkind", "text_all": "all\nkinds"}
 _MAPS = {
     "clusters_own": "nothing",
     "clusters_same_noise": "noise",
@@ -34,7 +34,7 @@ def gains(runs: Runs) -> Picture | None:
     panels = {
         "vowel: pairs": (_accuracy_gains(_VOWELS, runs), "points of test accuracy"),
         "clusters: centre signal": (_accuracy_gains(_CENTRES, runs), ""),
-        "translation": (_text_gains(runs), "nats per subword"),
+        "translation: books": (_text_gains(runs), "nats per subword"),
     }
     if not all(samples for samples, _ in panels.values()):
         return None
@@ -88,8 +88,8 @@ def _text_gains(runs: Runs) -> Samples:
         )
         found[label] = (wide - many).dropna().to_numpy(float)
     if {each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")} <= set(runs):
-        found["texts:\none"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
-        found["\nfour"] = text_gain(runs, FOUR)
+        found["one\ntext"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
+        found["four\ntexts"] = text_gain(runs, FOUR)
     return found
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure as Drawing
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.pictures import Picture, still
@@ -38,6 +39,9 @@ def perplexity_curves(runs: Runs) -> Picture | None:
                 label=label(name),
             )  # fmt: skip
         axes.set(xlabel="step", ylabel="held-out perplexity", yscale="log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend()
     return still(
         figure,

@@ -13,6 +13,7 @@ from reproductions.report_types import StudyReport
 from reproductions.runs import Found
 from reproductions.summary import summary
 from reproductions.translation import table
+from reproductions.translation.balance import balance_table
 from reproductions.translation.early import early_table
 from reproductions.translation.evidence import evidence
 from reproductions.translation.figures import loads, perplexity_curves, variety
@@ -81,7 +82,7 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         ),
         (
             "Table 6 beside ours: medians over the second half of training.",
-            table.balance_table(runs),
+            balance_table(runs),
         ),
     ]
     return filled([*printed, *others])

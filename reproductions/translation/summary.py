@@ -1,6 +1,7 @@
 """The groups of claims that the summary of the translation report speaks of."""
 
 from reproductions.summary import Group
+from reproductions.translation.balance import why_uneven
 from reproductions.translation.early import why_many_lose, why_more_lose
 
 GROUPS = (
@@ -11,7 +12,7 @@ GROUPS = (
     ),
     Group("perplexity-order-", "more experts give lower perplexity", why_more_lose),
     Group("bleu-order", "2,048 experts beat one of equal cost in BLEU"),
-    Group("balance", "balance losses keep loads even"),
+    Group("balance", "balance losses keep loads even", why_uneven),
     Group("experts-meaning", "experts specialise in words"),
     Group("experts-syntax", "experts specialise by word class"),
     Group("experts-topic", "experts specialise by topic"),

@@ -12,6 +12,7 @@ from reproductions.translation.early import SHORT_RUNS
 Runs = Mapping[str, NamedRun]
 _PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("about 3.0 (Figure 4)", "")}
 _NUM_EXAMPLES = 6
+_OF = {"piece": "subword", "word_class": "word class", "domain": "kind of text"}
 # Runs that stop early, each in a table of its own.
 _SHORTER = ("importance_", *SHORT_RUNS)
 
@@ -31,7 +32,7 @@ def _row(name: str, run: NamedRun) -> dict[str, str]:
         "parameters": f"{facts['num_parameters'] / 1e6:,.1f} M",
         "operations per timestep": f"{facts['num_operations_per_timestep'] / 1e6:.2f} M",
         "published perplexity (WMT'14)": perplexity,
-        "test perplexity": _perplexity(run),
+        "test perplexity": perplexity_text(run),
         "published BLEU": bleu,
         "sacreBLEU": _bleu(run, "sacrebleu"),
         "tokenised BLEU": _bleu(run, "tokenised"),
@@ -53,7 +54,8 @@ def _weight(digits: str) -> str:
     return digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
 
 
-def _perplexity(run: NamedRun) -> str:
+def perplexity_text(run: NamedRun) -> str:
+    """Test perplexity with its 95 % interval over sentences."""
     table = run.finished.table("metrics")
     found = float(table.loc[table["split"] == "test", "perplexity"].iloc[0])
     low, high = _interval(run.finished.table("sentences"))
@@ -77,32 +79,6 @@ def _bleu(run: NamedRun, metric: str) -> str:
 
 def _speed(run: NamedRun) -> float:
     return float(run.finished.table("curves")["tokens_per_second"].iloc[-1])
-
-
-def balance_table(runs: Runs) -> pd.DataFrame:
-    """Table 6 of the paper beside ours: variation of importance and load in training."""
-    published = {
-        "importance_0_load_0": ("39.8", 3.04, 3.01, 17.80),
-        "importance_02_load_0": ("35.6", 0.06, 0.17, 1.47),
-        "importance_0_load_02": ("35.7", 0.22, 0.04, 1.15),
-        "importance_01_load_01": ("35.6", 0.06, 0.05, 1.14),
-        "importance_001_load_001": ("35.7", 0.48, 0.11, 1.37),
-        "importance_1_load_1": ("35.7", 0.03, 0.02, 1.07),
-    }
-    columns = ("cv_importance", "cv_load", "max_over_mean_load")
-    rows = []
-    for name in (name for name in published if name in runs):
-        curves = runs[name].finished.table("curves")
-        half = curves[curves["step"] > curves["step"].max() / 2]
-        row = {"model": label(name), "test perplexity": _perplexity(runs[name])}
-        for column, value in zip(columns, published[name][1:], strict=True):
-            found = half[f"encoder_{column}"]
-            row[f"{column}, published"] = f"{value:.2f}"
-            row[f"{column}, ours"] = (
-                f"{found.median():.2f} ({found.min():.2f} to {found.max():.2f})"
-            )
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def domains_table(runs: Runs) -> pd.DataFrame:
@@ -131,7 +107,7 @@ def specialisation_table(run: NamedRun) -> pd.DataFrame:
     table = run.finished.table("specialisation")
     return pd.DataFrame(
         {
-            "of": table["of"].str.replace("_", " "),
+            "of": table["of"].replace(_OF),
             "information (nats)": table["information"].round(3),
             "by chance (20 deals)": [
                 f"{mean:.3f} (SD {sd:.4f})"
