@@ -57,7 +57,7 @@ def gains(runs: Runs) -> Picture | None:
         caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed; "
         "the centre signal tells the cluster, full is as published) or over a layer of equal cost "
         "(translation: over test sentences for kinds of book; points per seed for kinds of text). "
-        "Mean and its 95 % interval in black; above zero the mixture is better.",
+        "Bars are the mean and its 95 % interval; above zero the mixture is better.",
         alt="Gains of mixtures over single experts in the three studies.",
         claim_ids=(
             "help-vowel",
@@ -121,7 +121,7 @@ def agreement(runs: Runs) -> Picture | None:
         caption="Left: the share of clusters that two seeds give to the expert of the same number, "
         "where the seeds share nothing, the routing noise, or the experts' first filters. Right: "
         "adjusted mutual information between the routings of two seeds of the translation "
-        "mixture, which does not look at numbers. Mean and its 95 % interval in black.",
+        "mixture, which does not look at numbers. Bars are the mean and its 95 % interval.",
         alt="Agreement of expert maps between seeds, and of groupings of words.",
         claim_ids=("at-random", "filters-over-noise", "text-groups-agree"),
         runs=[runs[name] for name in (*_MAPS, "text_published")],
