@@ -94,17 +94,18 @@ def print_error(error: UserError) -> None:
     console.print(Text.assemble(("fix:", "bold"), f" {error.fix}"))
 
 
-def log_to_console(before: str = "", pause: float = 0.0) -> None:
+def log_to_console(before: str = "", pause: float = 0.0, again: bool = False) -> None:
     """Print what modules log.
 
     Args:
         before: what every message begins with.
+        again: also where something takes the messages already.
         pause: seconds after news in which further news is not printed; warnings always are.
     """
     handler = RichHandler(console=console, show_time=False, show_path=False)
     handler.addFilter(_after_pauses(pause))
     logging.basicConfig(
-        level=logging.INFO, format=f"{before}%(message)s", handlers=[handler], force=True
+        level=logging.INFO, format=f"{before}%(message)s", handlers=[handler], force=again
     )
 
 

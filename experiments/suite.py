@@ -89,7 +89,7 @@ def _setting(override: str) -> str:
 
 def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome]:
     # In a process of its own, which may have had another run before.
-    log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS)
+    log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS, again=True)
     return name, execute(study, config.runs_dir, config.force, command=command)
 
 
