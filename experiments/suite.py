@@ -1,13 +1,14 @@
 """Train all runs of a suite, several at once: `python -m experiments.suite suite=vowel`.
 
 Overrides of study settings apply to every run whose study has the setting; runs that become equal
-by them are trained once.
+by them are trained once. Several suites, as in suite=vowel,clusters, share the processes, so that
+none waits for the last run of another.
 """
 
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cache
 from typing import Any
 
@@ -25,7 +26,7 @@ from experiments.command_line import (
 from experiments.compose import composed, explain, options, typed
 from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
-from experiments.schema import Config
+from experiments.schema import Config, Suite
 from experiments.studies import STUDIES
 
 # Of a run that goes on beside others.
@@ -56,6 +57,40 @@ def suite_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
     unused = [item for item in users if _setting(item) not in known]
     explain([*(chosen or [f"study={config.suite.study}"]), *unused])
     return typed(config), runs
+
+
+def pooled_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
+    """The runs of every suite that the overrides name, in the order of their names.
+
+    Args:
+        overrides: as on the command line, with `suite=NAME` or `suite=NAME,NAME`.
+
+    Returns:
+        The root config, its suite standing for all of them, and the study config of each run,
+        named `suite.run` where there are several suites.
+
+    Raises:
+        UserError: no suite was named, a config is wrong, or a suite lacks a given setting.
+    """
+    named = [item for item in overrides if item.startswith("suite=")]
+    names = named[-1].removeprefix("suite=").split(",") if named else []
+    if len(names) < 2:
+        return suite_runs(overrides)
+    rest = [item for item in overrides if item not in named]
+    parts = {name: suite_runs([*rest, f"suite={name}"]) for name in names}
+    suites = [config.suite for config, _ in parts.values()]
+    root = next(iter(parts.values()))[0]
+    whole = Suite(
+        title=", ".join(names),
+        minutes=sum(suite.minutes for suite in suites),
+        study=suites[0].study,
+        # A suite that must run alone is not disturbed by its neighbours either.
+        num_workers=min((suite.num_workers for suite in suites if suite.num_workers), default=0),
+    )
+    runs = {
+        f"{name}.{run}": study for name, (_, own) in parts.items() for run, study in own.items()
+    }
+    return replace(root, suite=whole), runs
 
 
 def _study_of(suite: Any, name: str, users: Sequence[str]) -> Any:
@@ -116,12 +151,13 @@ def main() -> None:
     """Run the suite of the command line."""
     with errors_for_people():
         usage = f"{__doc__}\nSuites: {', '.join(options('suite'))}."
-        config, runs = suite_runs(plain_arguments(usage))
+        config, runs = pooled_runs(plain_arguments(usage))
         title = f"{config.suite.title} (about {config.suite.minutes:g} min)"
         console.print(f"{title}: {len(runs)} runs into {config.runs_dir}/")
+        width = max(20, *map(len, runs))
         for count, (name, outcome) in enumerate(run_suite(config, runs), start=1):
             what = "already done" if outcome.was_done else f"{outcome.seconds:.1f} s"
-            console.print(f"  {count:3d}  {name:<20} {what:>12}  {outcome.path}")
+            console.print(f"  {count:3d}  {name:<{width}} {what:>12}  {outcome.path}")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from experiments.compose import CONFIG_DIR, composed, options, typed
+from experiments.errors import UserError
 from experiments.schema import Config, Suite, out_of_range
 from experiments.studies import STUDIES
-from experiments.suite import suite_runs
+from experiments.suite import pooled_runs, suite_runs
 
 FILES = sorted(CONFIG_DIR.rglob("*.yaml"))
 
@@ -91,3 +92,29 @@ def test_runs_keep_the_order_and_the_settings_of_their_file() -> None:
 def test_a_typed_config_survives_its_own_overrides() -> None:
     study = typed(composed(["study=vowel", "study.num_seeds=3", "study.unit=linear"])).study
     assert (study.num_seeds, study.unit.name) == (3, "linear")
+
+
+def test_suites_side_by_side_train_the_runs_of_each_in_their_order() -> None:
+    names = ["translation", "clusters", "questions"]
+    _, pooled = pooled_runs([f"suite={','.join(names)}"])
+    each = {name: suite_runs([f"suite={name}"])[1] for name in names}
+    assert list(pooled) == [f"{name}.{run}" for name in names for run in each[name]]
+    assert list(pooled.values()) == [study for name in names for study in each[name].values()]
+
+
+def test_one_suite_is_what_it_is_alone() -> None:
+    assert pooled_runs(["suite=vowel"]) == suite_runs(["suite=vowel"])
+
+
+def test_a_suite_that_runs_one_at_a_time_does_so_beside_others() -> None:
+    config, _ = pooled_runs(["suite=clusters,scaling"])
+    assert config.suite.num_workers == 1
+
+
+def test_suites_side_by_side_take_only_settings_of_them_all() -> None:
+    _, runs = pooled_runs(["suite=vowel_table1,vowel_costs", "study.num_seeds=3"])
+    assert {study.num_seeds for study in runs.values()} == {3}
+    with pytest.raises(UserError, match=r"study\.num_epochs|study\.max_epochs"):
+        pooled_runs(["suite=translation,vowel", "study.max_epochs=3"])
+    with pytest.raises(UserError, match="Did you mean vowel"):
+        pooled_runs(["suite=translation,vowl"])

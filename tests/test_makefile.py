@@ -118,6 +118,17 @@ def test_settings_of_the_multiverse_do_not_reach_the_report_of_the_study(project
     assert report == "-m reproductions.report suite=vowel"
 
 
+def test_reproduce_runs_and_reports_every_study_and_ends_with_the_front_page(project: Path) -> None:
+    result = make(project, "reproduce")
+    assert result.returncode == 0, result.stderr
+    lines = calls(project).splitlines()
+    trained = [line.partition("suite=")[2].strip() for line in lines if "experiments.suite" in line]
+    shown = [line.partition("suite=")[2].strip() for line in lines if "reproductions.rep" in line]
+    assert sorted(",".join(trained).split(",")) == sorted(shown)
+    assert shown[0] == "vowel"
+    assert lines[-1] == "-m reproductions.front"
+
+
 def test_a_failed_run_makes_no_report(project: Path) -> None:
     (project / "failing").write_text("experiments.suite")
     result = make(project, "reproduce-vowel")
