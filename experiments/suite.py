@@ -144,7 +144,10 @@ def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outco
     jobs = (
         delayed(_one)(name, runs[name], config, sys.orig_argv) for name in reversed(unique.values())
     )
-    yield from Parallel(n_jobs=num_workers, return_as="generator_unordered")(jobs)
+    # One at a time: after finished runs, which take no time, joblib would hand out several long
+    # ones together, and a process would wait beside them.
+    pool = Parallel(n_jobs=num_workers, batch_size=1, return_as="generator_unordered")
+    yield from pool(jobs)
 
 
 def main() -> None:

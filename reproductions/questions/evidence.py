@@ -51,6 +51,8 @@ def _recipes() -> Iterator[tuple[str, _Maker, _Names]]:
     yield "help-vowel-less-on-one-pair", _less_on_one_pair, (*pairs, *_BACK)
     yield "help-clusters", _accuracies, ("centre_100", "centre_100_single")
     yield "help-clusters-signal", _less_without_signal, _SIGNAL
+    yield "help-two-clusters", _accuracies, ("num_clusters_2", "num_clusters_2_single")
+    yield "help-more-clusters", _more_on_eight, _NUMBERS
     yield "help-text", _sentences, ("text_all", "text_all_wide")
     yield "help-text-one-kind", _sentences, ("text_one", "text_one_wide")
     yield "help-text-domains", _perplexities, (FOUR, f"{FOUR}_wide")
@@ -88,6 +90,8 @@ def _recipes() -> Iterator[tuple[str, _Maker, _Names]]:
 
 _BACK = ("vowel_back", "vowel_back_single")
 _SIGNAL = ("centre_100", "centre_100_single", "centre_0", "centre_0_single")
+
+_NUMBERS = tuple(f"num_clusters_{num}{model}" for num in (8, 2) for model in ("", "_single"))
 
 
 def _marks(runs: Runs, names: _Names) -> str | None:
@@ -152,6 +156,10 @@ def _less_on_one_pair(runs: Runs, names: _Names) -> Evidence:
 
 def _less_without_signal(runs: Runs, names: _Names) -> Evidence:
     return _rate(gain(runs, "centre_0") < gain(runs, "centre_100") / 2, runs, names)
+
+
+def _more_on_eight(runs: Runs, names: _Names) -> Evidence:
+    return _order([gain(runs, f"num_clusters_{num}") for num in (8, 2)], runs, names)
 
 
 def _sentences(runs: Runs, names: _Names) -> Evidence:

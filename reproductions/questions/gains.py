@@ -19,6 +19,7 @@ Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
 _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
+_NUMBERS = {f"num_clusters_{num}": str(num) for num in (2, 4, 8)}
 _TEXTS = {"text_one": "one\nkind", "text_all": "all\nkinds"}
 _MAPS = {
     "clusters_own": "nothing",
@@ -34,28 +35,31 @@ def gains(runs: Runs) -> Picture | None:
     panels = {
         "vowel: pairs": (_accuracy_gains(_VOWELS, runs), "points of test accuracy"),
         "clusters: centre signal": (_accuracy_gains(_CENTRES, runs), ""),
-        "translation: books": (_text_gains(runs), "nats per subword"),
+        "clusters: number of clusters": (
+            _accuracy_gains(_NUMBERS, runs),
+            "points of test accuracy",
+        ),
+        "translation: kinds of text": (_text_gains(runs), "nats per subword"),
     }
     if not all(samples for samples, _ in panels.values()):
         return None
     with figure_style():
-        figure = Drawing(figsize=(6.4, 3.6))
-        ratios = [max(3, len(samples)) for samples, _ in panels.values()]
-        for axes, (title, (samples, label)) in zip(
-            figure.subplots(1, 3, width_ratios=ratios), panels.items(), strict=True
-        ):
+        figure = Drawing(figsize=(6.4, 6.0))
+        places = figure.subplots(2, 2, width_ratios=(3, 4)).flat
+        for axes, (title, (samples, label)) in zip(places, panels.items(), strict=True):
             _draw(axes, samples)
             axes.axhline(0, color=INK, linewidth=1, linestyle=":")
             axes.set_title(title, fontsize=10.5)
             axes.set_ylabel(label)
-    names = [*_VOWELS, *_CENTRES]
+    names = [*_VOWELS, *_CENTRES, *_NUMBERS]
     texts = [each for each in (*_TEXTS, FOUR, *DOMAINS) if f"{each}_wide" in runs]
     return still(
         figure,
         id="gains",
         title="What experts gain, as the data falls more into clusters",
         caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed; "
-        "the centre signal tells the cluster, full is as published) or over a layer of equal cost "
+        "the centre signal tells the cluster, full is as published; four experts, and eight where "
+        "the number of clusters changes) or over a layer of equal cost "
         "(translation: over test sentences for kinds of book; points per seed for kinds of text). "
         "Bars are the mean and its 95 % interval; above zero the mixture is better.",
         alt="Gains of mixtures over single experts in the three studies.",
@@ -63,6 +67,7 @@ def gains(runs: Runs) -> Picture | None:
             "help-vowel",
             "help-clusters",
             "help-clusters-signal",
+            "help-more-clusters",
             "help-text",
             "help-text-domains",
         ),

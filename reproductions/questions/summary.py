@@ -5,6 +5,8 @@ from reproductions.summary import Group
 GROUPS = (
     Group("help-vowel", "a mixture helps where vowels fall into two pairs"),
     Group("help-clusters", "a mixture helps where the gate sees clusters"),
+    Group("help-two-clusters", "two clusters are enough for that"),
+    Group("help-more-clusters", "eight clusters gain more than two"),
     Group("help-text", "32 experts predict text better than a layer of equal cost"),
     Group("leaves", "a collapsed gate comes back"),
     Group("stays", "without balance losses the collapsed translation gate stays"),
