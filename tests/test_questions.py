@@ -136,6 +136,35 @@ def test_a_text_gate_collapses_when_it_should_and_experts_may_begin_alike(tmp_pa
     assert choices["expert"].shape[1] == len(choices["word class"])
 
 
+class _KilledError(Exception):
+    pass
+
+
+def test_a_killed_text_run_goes_on_after_its_last_whole_seed_to_the_same_result(
+    tmp_path: Path,
+) -> None:
+    config = replace(TEXT, num_seeds=3, references=True)
+    whole = read_finished(execute(config, str(tmp_path / "whole")).path)
+
+    def kill(stage: str, share: float) -> None:
+        if stage == "training" and share > 0.4:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        execute(config, str(tmp_path / "killed"), report=kill)
+    shares: list[float] = []
+
+    def note(stage: str, share: float) -> None:
+        if stage == "training":
+            shares.append(share)
+
+    found = read_finished(execute(config, str(tmp_path / "killed"), report=note).path)
+    assert min(shares) > 1 / 3
+    for name in ("start", "metrics", "sentences", "references"):
+        pd.testing.assert_frame_equal(found.table(name), whole.table(name))
+    assert (found.arrays("choices")["expert"] == whole.arrays("choices")["expert"]).all()
+
+
 def test_a_frozen_text_gate_gives_no_gradient(tmp_path: Path) -> None:
     table = starts(replace(TEXT, gate_start=GateStart.frozen), tmp_path)
     assert (table["gate_gradient"] == 0).all()
