@@ -100,7 +100,7 @@ questions: $(READY) ## The five questions: all studies from other starts | 35 | 
 	$(REPORT) suite=questions $(ARGS)
 fetch-texts: $(READY) ## Texts of three other kinds, for corpus=domains | 1 | Debian or Ubuntu, network
 	$(RUN) -m experiments.translation.fetch
-questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-texts | 35 | CPU
+questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-texts | 45 | CPU
 	$(SUITE) suite=questions_domains $(ARGS)
 	$(REPORT) suite=questions $(ARGS)
 front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
