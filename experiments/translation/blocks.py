@@ -9,7 +9,6 @@ from math import isqrt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from experiments.translation.settings_model import Attention, GateName, ModelConfig, Precision
 from experiments.translation.stepping import SteppedMatrix, run_both_ways
@@ -48,13 +47,7 @@ class Bidirectional(nn.Module):
 
     def forward(self, inputs_BSD: Tensor, mask_BS: Tensor) -> Tensor:
         """Answer every position, `[B, S, D]`; the backward one begins at a sentence's own end."""
-        if not inputs_BSD.is_cuda:
-            return _added(run_both_ways(self.layers, inputs_BSD, mask_BS))
-        lengths = mask_BS.sum(dim=1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(inputs_BSD, lengths, batch_first=True, enforce_sorted=False)
-        outputs, _ = self.layers(packed)
-        padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask_BS.shape[1])
-        return _added(padded)
+        return _added(run_both_ways(self.layers, inputs_BSD, mask_BS))
 
 
 def _added(outputs_BSD: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recurrent layers on a CPU, without a weight gradient at every step.
+"""Recurrent layers, on a CPU without a graph or a weight gradient for every step.
 
 Autograd forms the gradient of a matrix anew at every step that uses it and adds them up: as much
 memory traffic per step as the matrix is large. Here steps only note what they multiplied, and one
@@ -11,9 +11,18 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from experiments.translation.recurrence import LSTMSteps
 
 Cells = tuple[Tensor, Tensor]
 _Calls = list[tuple[Tensor, Tensor]]
+
+
+def is_ours(tensor: Tensor) -> bool:
+    """Whether steps are taken here: elsewhere, and in mixed precision, torch's way is as good."""
+    device = tensor.device.type
+    return device == "cpu" and not torch.is_autocast_enabled(device)
 
 
 class SteppedMatrix:
@@ -24,9 +33,7 @@ class SteppedMatrix:
 
     def __init__(self, matrix: Tensor) -> None:
         """Prepare for one pass of steps and its backward pass."""
-        device = matrix.device.type
-        # Elsewhere, and in mixed precision, autograd's own way is as good.
-        self.is_plain = device != "cpu" or torch.is_autocast_enabled(device)
+        self.is_plain = not is_ours(matrix)
         self.calls: _Calls = []
         self.matrix: Tensor = (
             matrix if self.is_plain else _Collect.apply(matrix, self.calls)  # type: ignore[no-untyped-call]
@@ -93,6 +100,7 @@ class SteppedLSTM:
             getattr(lstm, name + direction) for name in names
         )
         self.input_weight, self.bias = input_weight, input_bias + hidden_bias
+        self.hidden_weight, self.projection_weight = hidden_weight, projection
         self.hidden = SteppedMatrix(hidden_weight.T)
         self.projection = SteppedMatrix(projection.T)
 
@@ -124,7 +132,7 @@ class SteppedLSTM:
 
 
 def run(lstm: nn.LSTM, inputs_BTD: Tensor, cells: Cells | None = None) -> tuple[Tensor, Cells]:
-    """What a one-way `lstm` answers, by cuDNN on a GPU and step by step on a CPU.
+    """What a one-way `lstm` answers.
 
     Args:
         lstm: one layer with projection, batch first.
@@ -134,19 +142,15 @@ def run(lstm: nn.LSTM, inputs_BTD: Tensor, cells: Cells | None = None) -> tuple[
     Returns:
         Outputs `[B, T, D]`, and output and cell after the last step.
     """
-    if inputs_BTD.is_cuda:
+    if not is_ours(inputs_BTD):
         return lstm(inputs_BTD, cells)  # type: ignore[no-any-return]
-    steps = SteppedLSTM(lstm)
-    output_BD, cell_BH = _start(lstm, inputs_BTD) if cells is None else (cells[0][0], cells[1][0])
-    outputs = []
-    for gates_BH in steps.of_inputs(inputs_BTD).unbind(dim=1):
-        output_BD, cell_BH = steps.step(gates_BH, (output_BD, cell_BH))
-        outputs.append(output_BD)
-    return torch.stack(outputs, dim=1), (output_BD[None], cell_BH[None])
+    start = _start(lstm, inputs_BTD) if cells is None else (cells[0][0], cells[1][0])
+    outputs_BTD, cell_BH = _steps(lstm, inputs_BTD, start)
+    return outputs_BTD, (outputs_BTD[None, :, -1], cell_BH[None])
 
 
 def run_both_ways(lstm: nn.LSTM, inputs_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """What a two-way `lstm` answers on a CPU; padding comes last and counts as nothing.
+    """What a two-way `lstm` answers; padding comes last and counts as nothing.
 
     Args:
         lstm: one layer, bidirectional, with projection.
@@ -156,22 +160,37 @@ def run_both_ways(lstm: nn.LSTM, inputs_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     Returns:
         Outputs `[B, T, 2 * D]`, zeros at padding.
     """
-    ways = []
-    for direction in ("", "_reverse"):
-        steps = SteppedLSTM(lstm, direction)
-        gates = steps.of_inputs(inputs_BTD).unbind(dim=1)
-        output_BD, cell_BH = _start(lstm, inputs_BTD)
-        outputs = []
-        places = range(len(gates)) if not direction else reversed(range(len(gates)))
-        for place in places:
-            # The backward way begins at each sentence's own end: before it, all stays zero.
-            is_token_B1 = mask_BT[:, place, None]
-            output_BD, cell_BH = (
-                part * is_token_B1 for part in steps.step(gates[place], (output_BD, cell_BH))
-            )
-            outputs.append(output_BD)
-        ways.append(torch.stack(outputs if not direction else outputs[::-1], dim=1))
+    if not is_ours(inputs_BTD):
+        lengths = mask_BT.sum(dim=1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(inputs_BTD, lengths, batch_first=True, enforce_sorted=False)
+        padded, _ = pad_packed_sequence(
+            lstm(packed)[0], batch_first=True, total_length=mask_BT.shape[1]
+        )
+        return padded
+    start = _start(lstm, inputs_BTD)
+    ways = [_steps(lstm, inputs_BTD, start, mask_BT, way)[0] for way in ("", "_reverse")]
     return torch.cat(ways, dim=2)
+
+
+def _steps(
+    lstm: nn.LSTM,
+    inputs_BTD: Tensor,
+    start: Cells,
+    mask_BT: Tensor | None = None,
+    direction: str = "",
+) -> Cells:
+    layer = SteppedLSTM(lstm, direction)
+    matrices = layer.hidden_weight.T, layer.projection_weight.T
+    gates_BTG = layer.of_inputs(inputs_BTD)
+    if not direction:
+        steps: Cells = LSTMSteps.apply(gates_BTG, *matrices, *start, mask_BT)  # type: ignore[no-untyped-call]
+        return steps
+    assert mask_BT is not None
+    # It begins at each sentence's own end: before it, all stays zero.
+    outputs_BTD, cell_BH = LSTMSteps.apply(  # type: ignore[no-untyped-call]
+        gates_BTG.flip(1), *matrices, *start, mask_BT.flip(1)
+    )
+    return outputs_BTD.flip(1), cell_BH
 
 
 def _start(lstm: nn.LSTM, inputs_BTD: Tensor) -> Cells:
