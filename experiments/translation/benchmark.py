@@ -18,7 +18,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from unittest import mock
 
@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.compose import composed, typed
-from experiments.translation import stepping
+from experiments.translation import stepping, translator
 from experiments.translation.batches import Batch, collate, order
 from experiments.translation.beam import search
 from experiments.translation.counts import memory
@@ -77,7 +77,9 @@ def _config(*changes: str) -> TranslationConfig:
 @contextmanager
 def _torchs_own_steps() -> Iterator[None]:
     """Let torch step through LSTMs as it would without `stepping`."""
-    with mock.patch.object(stepping, "is_ours", return_value=False):
+    with ExitStack() as stack:
+        for module in (stepping, translator):
+            stack.enter_context(mock.patch.object(module, "is_ours", return_value=False))
         yield
 
 

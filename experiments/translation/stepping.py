@@ -1,13 +1,8 @@
-"""Recurrent layers, on a CPU without a graph or a weight gradient for every step.
+"""Recurrent layers of the translator: torch's own, or, where that is slow, `recurrence`.
 
-Autograd forms the gradient of a matrix anew at every step that uses it and adds them up: as much
-memory traffic per step as the matrix is large. Here steps only note what they multiplied, and one
-product of all of them follows at the end.
-
-Shapes: B rows, T steps, K and N a matrix's sides, D the LSTM's projected outputs, H its units.
+Shapes: B rows, T steps, K an LSTM's inputs, D its projected outputs, H its units, G four times as
+many.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,73 +11,12 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from experiments.translation.recurrence import LSTMSteps
 
 Cells = tuple[Tensor, Tensor]
-_Calls = list[tuple[Tensor, Tensor]]
 
 
 def is_ours(tensor: Tensor) -> bool:
     """Whether steps are taken here: elsewhere, and in mixed precision, torch's way is as good."""
     device = tensor.device.type
     return device == "cpu" and not torch.is_autocast_enabled(device)
-
-
-class SteppedMatrix:
-    """A matrix that many steps multiply by; its gradient is formed once, after the last of them.
-
-    The matrix is `[K, N]`, shared by all rows, or `[B, K, N]`, one for each row.
-    """
-
-    def __init__(self, matrix: Tensor) -> None:
-        """Prepare for one pass of steps and its backward pass."""
-        self.is_plain = not is_ours(matrix)
-        self.calls: _Calls = []
-        self.matrix: Tensor = (
-            matrix if self.is_plain else _Collect.apply(matrix, self.calls)  # type: ignore[no-untyped-call]
-        )
-
-    def times(self, rows_BK: Tensor) -> Tensor:
-        """Each row times the matrix, `[B, N]`."""
-        if self.is_plain:
-            return _product(rows_BK, self.matrix)
-        product: Tensor = _Times.apply(  # type: ignore[no-untyped-call]
-            rows_BK, self.matrix, self.calls
-        )
-        return product
-
-
-class _Collect(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, calls: _Calls) -> Tensor:
-        ctx.calls = calls
-        return matrix.view_as(matrix)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        rows_TBK, grad_TBN = (torch.stack(part) for part in zip(*ctx.calls, strict=True))
-        ctx.calls.clear()
-        if grads[0].ndim == 2:
-            return rows_TBK.flatten(0, 1).T @ grad_TBN.flatten(0, 1), None
-        return rows_TBK.permute(1, 2, 0) @ grad_TBN.transpose(0, 1), None
-
-
-class _Times(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows_BK: Tensor, matrix: Tensor, calls: _Calls) -> Tensor:
-        ctx.save_for_backward(rows_BK, matrix)
-        ctx.calls = calls
-        return _product(rows_BK, matrix)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        rows_BK, matrix = ctx.saved_tensors
-        (grad_BN,) = grads
-        ctx.calls.append((rows_BK, grad_BN))
-        if matrix.ndim == 2:
-            return grad_BN @ matrix.T, None, None
-        return (matrix @ grad_BN[:, :, None]).squeeze(2), None, None
-
-
-def _product(rows_BK: Tensor, matrix: Tensor) -> Tensor:
-    return rows_BK @ matrix if matrix.ndim == 2 else (rows_BK[:, None] @ matrix).squeeze(1)
 
 
 class SteppedLSTM:
@@ -100,12 +34,10 @@ class SteppedLSTM:
             getattr(lstm, name + direction) for name in names
         )
         self.input_weight, self.bias = input_weight, input_bias + hidden_bias
-        self.hidden_weight, self.projection_weight = hidden_weight, projection
-        self.hidden = SteppedMatrix(hidden_weight.T)
-        self.projection = SteppedMatrix(projection.T)
+        self.hidden_DG, self.projection_HD = hidden_weight.T, projection.T
 
     def of_inputs(self, inputs_BTK: Tensor, first: int = 0) -> Tensor:
-        """The gates' share of inputs that are known before the first step, `[B, T, 4 * H]`.
+        """The gates' share of inputs that are known before the first step, `[B, T, G]`.
 
         Args:
             inputs_BTK: some of the layer's inputs.
@@ -114,21 +46,21 @@ class SteppedLSTM:
         some = slice(first, first + inputs_BTK.shape[-1])
         return nn.functional.linear(inputs_BTK, self.input_weight[:, some], self.bias)
 
-    def step(self, gates_BH: Tensor, cells: Cells) -> Cells:
+    def step(self, gates_BG: Tensor, cells: Cells) -> Cells:
         """One step.
 
         Args:
-            gates_BH: the inputs' share, `[B, 4 * H]`.
+            gates_BG: the inputs' share, `[B, G]`.
             cells: output `[B, D]` and cell `[B, H]` before it.
 
         Returns:
             Output and cell after it.
         """
         output_BD, cell_BH = cells
-        gates_BH = gates_BH + self.hidden.times(output_BD)
-        into, forget, new, out = gates_BH.chunk(4, dim=1)
+        gates_BG = gates_BG + output_BD @ self.hidden_DG
+        into, forget, new, out = gates_BG.chunk(4, dim=1)
         cell_BH = forget.sigmoid() * cell_BH + into.sigmoid() * new.tanh()
-        return self.projection.times(out.sigmoid() * cell_BH.tanh()), cell_BH
+        return (out.sigmoid() * cell_BH.tanh()) @ self.projection_HD, cell_BH
 
 
 def run(lstm: nn.LSTM, inputs_BTD: Tensor, cells: Cells | None = None) -> tuple[Tensor, Cells]:
@@ -180,7 +112,7 @@ def _steps(
     direction: str = "",
 ) -> Cells:
     layer = SteppedLSTM(lstm, direction)
-    matrices = layer.hidden_weight.T, layer.projection_weight.T
+    matrices = layer.hidden_DG, layer.projection_HD
     gates_BTG = layer.of_inputs(inputs_BTD)
     if not direction:
         steps: Cells = LSTMSteps.apply(gates_BTG, *matrices, *start, mask_BT)  # type: ignore[no-untyped-call]
