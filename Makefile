@@ -105,12 +105,12 @@ questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-tex
 	$(REPORT) suite=questions $(ARGS)
 front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
 	$(RUN) -m reproductions.front
-# What is done is not done again. The long studies share the cores: none waits for another's last
-# run.
+# What is done is not done again. The long studies share the cores, those of the longest runs first,
+# so that hardly any core waits at the end.
 reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 75 | CPU
 	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
 	@$(MAKE) --no-print-directory scaling ARGS=
-	$(SUITE) suite=translation,clusters,questions
+	$(SUITE) suite=translation,questions,clusters
 	$(REPORT) suite=clusters
 	$(REPORT) suite=questions
 	$(REPORT) suite=translation
