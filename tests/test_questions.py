@@ -32,6 +32,7 @@ from experiments.vowel import systems
 from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
 from reproductions.claims import load_claims
+from reproductions.evidence import OrderEvidence, RateEvidence
 from reproductions.questions import report as questions_report
 from reproductions.questions.evidence import evidence
 from reproductions.questions.summary import GROUPS
@@ -230,3 +231,18 @@ def test_a_toy_run_is_reported_and_marked_as_not_comparable(tmp_path: Path) -> N
     assert verdicts["leaves-vowel"].word == "not comparable"
     assert verdicts["leaves-text"] is None
     assert {figure.id for figure, _ in pictures} >= {"collapse", "identity"}
+
+
+def test_gains_are_compared_over_the_seeds_that_both_have(tmp_path: Path) -> None:
+    runs = {}
+    names = ("centre_0", "centre_100", "num_clusters_2", "num_clusters_8")
+    for place, name in enumerate(names):
+        for each in (name, f"{name}_single"):
+            toy = {"num_train": 200, "num_test": 200, "num_filters": 4, "max_steps": 2}
+            study = replace(SUITE[each], num_seeds=2 + place, **toy)
+            runs[each] = NamedRun(each, study, read_finished(execute(study, str(tmp_path)).path))
+    found = evidence(runs)
+    signal, number = found["help-clusters-signal"], found["help-more-clusters"]
+    assert isinstance(signal, RateEvidence)
+    assert isinstance(number, OrderEvidence)
+    assert (signal.n, len(number.first)) == (2, 4)
