@@ -100,17 +100,17 @@ questions: $(READY) ## The five questions: all studies from other starts | 35 | 
 	$(REPORT) suite=questions $(ARGS)
 fetch-texts: $(READY) ## Texts of three other kinds, for corpus=domains | 1 | Debian or Ubuntu, network
 	$(RUN) -m experiments.translation.fetch
-questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-texts | 35 | CPU
+questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-texts | 45 | CPU
 	$(SUITE) suite=questions_domains $(ARGS)
 	$(REPORT) suite=questions $(ARGS)
 front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
 	$(RUN) -m reproductions.front
-# What is done is not done again. The long studies share the cores: none waits for another's last
-# run.
+# What is done is not done again. The long studies share the cores, those of the longest runs first,
+# so that hardly any core waits at the end.
 reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 75 | CPU
 	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
 	@$(MAKE) --no-print-directory scaling ARGS=
-	$(SUITE) suite=translation,clusters,questions
+	$(SUITE) suite=translation,questions,clusters
 	$(REPORT) suite=clusters
 	$(REPORT) suite=questions
 	$(REPORT) suite=translation

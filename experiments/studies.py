@@ -109,6 +109,7 @@ _TRANSLATION_MODULES = (
     "experiments.translation.optimisers",
     "experiments.translation.pairs",
     "experiments.translation.passages",
+    "experiments.translation.recurrence",
     "experiments.translation.scoring",
     "experiments.translation.stepping",
     "experiments.translation.study",

@@ -32,6 +32,7 @@ from experiments.vowel import systems
 from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
 from reproductions.claims import load_claims
+from reproductions.evidence import OrderEvidence, RateEvidence
 from reproductions.questions import report as questions_report
 from reproductions.questions.evidence import evidence
 from reproductions.questions.summary import GROUPS
@@ -136,6 +137,35 @@ def test_a_text_gate_collapses_when_it_should_and_experts_may_begin_alike(tmp_pa
     assert choices["expert"].shape[1] == len(choices["word class"])
 
 
+class _KilledError(Exception):
+    pass
+
+
+def test_a_killed_text_run_goes_on_after_its_last_whole_seed_to_the_same_result(
+    tmp_path: Path,
+) -> None:
+    config = replace(TEXT, num_seeds=3, references=True)
+    whole = read_finished(execute(config, str(tmp_path / "whole")).path)
+
+    def kill(stage: str, share: float) -> None:
+        if stage == "training" and share > 0.4:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        execute(config, str(tmp_path / "killed"), report=kill)
+    shares: list[float] = []
+
+    def note(stage: str, share: float) -> None:
+        if stage == "training":
+            shares.append(share)
+
+    found = read_finished(execute(config, str(tmp_path / "killed"), report=note).path)
+    assert min(shares) > 1 / 3
+    for name in ("start", "metrics", "sentences", "references"):
+        pd.testing.assert_frame_equal(found.table(name), whole.table(name))
+    assert (found.arrays("choices")["expert"] == whole.arrays("choices")["expert"]).all()
+
+
 def test_a_frozen_text_gate_gives_no_gradient(tmp_path: Path) -> None:
     table = starts(replace(TEXT, gate_start=GateStart.frozen), tmp_path)
     assert (table["gate_gradient"] == 0).all()
@@ -201,3 +231,18 @@ def test_a_toy_run_is_reported_and_marked_as_not_comparable(tmp_path: Path) -> N
     assert verdicts["leaves-vowel"].word == "not comparable"
     assert verdicts["leaves-text"] is None
     assert {figure.id for figure, _ in pictures} >= {"collapse", "identity"}
+
+
+def test_gains_are_compared_over_the_seeds_that_both_have(tmp_path: Path) -> None:
+    runs = {}
+    names = ("centre_0", "centre_100", "num_clusters_2", "num_clusters_8")
+    for place, name in enumerate(names):
+        for each in (name, f"{name}_single"):
+            toy = {"num_train": 200, "num_test": 200, "num_filters": 4, "max_steps": 2}
+            study = replace(SUITE[each], num_seeds=2 + place, **toy)
+            runs[each] = NamedRun(each, study, read_finished(execute(study, str(tmp_path)).path))
+    found = evidence(runs)
+    signal, number = found["help-clusters-signal"], found["help-more-clusters"]
+    assert isinstance(signal, RateEvidence)
+    assert isinstance(number, OrderEvidence)
+    assert (signal.n, len(number.first)) == (2, 4)

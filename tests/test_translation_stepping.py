@@ -1,11 +1,18 @@
-"""Stepped layers against torch's own LSTM, and against autograd."""
+"""Recurrent layers against torch's own LSTM, and against autograd."""
 
-import pytest
+from contextlib import ExitStack
+from unittest import mock
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from experiments.translation.stepping import SteppedMatrix, run, run_both_ways
+from experiments.translation import stepping, translator
+from experiments.translation.recurrence import AttentiveSteps
+from experiments.translation.stepping import Cells, run, run_both_ways
+from experiments.translation.subwords import PAD
+from experiments.translation.translator import Translator
+from tests.translation_cases import TINY
 
 LENGTHS = torch.tensor([5, 2, 4])
 
@@ -44,13 +51,31 @@ def test_both_ways_equal_torch_on_packed_sentences() -> None:
     torch.testing.assert_close(gradients(found, lstm, inputs), gradients(expected, lstm, inputs))
 
 
-@pytest.mark.parametrize("shape", [(4, 5), (3, 4, 5)])
-def test_a_matrix_of_many_steps_gets_the_sum_of_their_gradients(shape: tuple[int, ...]) -> None:
-    matrix = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    rows = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
+def test_attentive_steps_have_the_gradients_of_what_they_answer() -> None:
+    torch.manual_seed(0)
+    mask = torch.arange(5) < LENGTHS[:, None]
+    # Gates, matrices of the output before, of units, of context and query; keys, memory; start.
+    shapes = [(3, 4, 24), (2, 24), (6, 2), (2, 24), (2, 3), (3, 5, 3), (3, 5, 2), (3, 2), (3, 6)]
+    rows = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
 
-    def steps(matrix: Tensor, rows: Tensor) -> Tensor:
-        stepped = SteppedMatrix(matrix)
-        return torch.stack([stepped.times(rows * factor).sin() for factor in (1.0, 2.0, 0.5)])
+    def answer(*rows: Tensor) -> Cells:
+        steps: Cells = AttentiveSteps.apply(*rows[:7], mask, *rows[7:])  # type: ignore[no-untyped-call]
+        return steps
 
-    assert torch.autograd.gradcheck(steps, (matrix, rows))
+    assert torch.autograd.gradcheck(answer, rows)
+
+
+def test_a_translator_answers_alike_with_steps_of_its_own_and_with_torchs() -> None:
+    model = Translator(TINY, 12, seed=0).double().eval()
+    source, target = (torch.randint(PAD + 1, 12, (3, length)) for length in (6, 5))
+    source[1, 4:], target[2, 3:] = PAD, PAD
+    found, expected = [], []
+    for is_ours, kept in ((True, found), (False, expected)):
+        with ExitStack() as stack:
+            for module in (stepping, translator):
+                stack.enter_context(mock.patch.object(module, "is_ours", return_value=is_ours))
+            output = model(source, target)
+        loss = output.logits.sin().sum() + output.attention_BTS.square().sum()
+        kept += [output.logits, output.attention_BTS, *output.state.first]
+        kept += torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+    torch.testing.assert_close(found, expected)

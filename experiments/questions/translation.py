@@ -3,10 +3,12 @@
 Measured is the encoder's mixture. Shapes: T tokens, D features, E experts.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import log
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,8 @@ from experiments.translation.translator import Translator
 from moe.measures import expert_similarity, first_choices
 from moe.routing import NO_EXPERT, assignments_per_expert
 
+# What is kept of a finished seed: see `_train_seed`.
+Seed = dict[str, Any]
 # Of the held-out pairs every so many are measured.
 _HELD_STEP = 4
 
@@ -64,29 +68,57 @@ def run(
     some = _every(_HELD_STEP, splits["valid"])
     held = _Held(some, tokens(some, subwords))
     seeds = list(range(config.seed, config.seed + config.num_seeds))
-    measured: list[Row] = []
-    metrics, choices, sentences = [], [], []
-    for place, seed in enumerate(seeds):
-        training = _training(replace(config, seed=seed), subwords, folder)
+    kept = folder.load_checkpoint() or {"done": []}
+    done: list[Seed] = kept["done"]
+    for seed in seeds[len(done) :]:
 
-        def tell(stage: str, share: float, place: int = place) -> None:
+        def tell(stage: str, share: float, place: int = len(done)) -> None:
             report(stage, (place + share) / len(seeds))
 
-        measured += _train(training, splits["train"], held, tell)
-        found, _ = perplexity(training.model, splits["test"], config.tokens_per_batch)
-        metrics.append({"seed": seed, "perplexity": found})
-        sentences.append(sentence_losses(training.model, splits["test"], config.tokens_per_batch))
-        choices.append(_choices(training.model, held, config.tokens_per_batch)[0])
-    folder.write_table("start", pd.DataFrame(measured))
-    folder.write_table("metrics", pd.DataFrame(metrics))
-    by_sentence = pd.concat(sentences).groupby("pair")["loss"].mean()
-    folder.write_table("sentences", by_sentence.reset_index())
-    groups = _groups(held)
-    folder.write_arrays("choices", {"expert": np.stack(choices), **groups})
-    if config.references:
-        _, inputs_TD = _choices(training.model, held, config.tokens_per_batch)
-        folder.write_table("references", references(inputs_TD.astype(np.float64), groups))
+        own = replace(config, seed=seed, references=config.references and seed == seeds[-1])
+        done.append(_train_seed(own, subwords, splits, held, tell))
+        folder.save_checkpoint({"done": done})
+    _write(done, held, folder)
     return {"seeds": seeds, "counts": texts.counts, "subwords": subwords.digest}
+
+
+def _write(done: list[Seed], held: _Held, folder: RunFolder) -> None:
+    folder.write_table("start", pd.DataFrame([each for seed in done for each in seed["rows"]]))
+    metrics = [{"seed": seed["seed"], "perplexity": seed["perplexity"]} for seed in done]
+    folder.write_table("metrics", pd.DataFrame(metrics))
+    sentences = pd.concat([pd.DataFrame(seed["sentences"]) for seed in done])
+    folder.write_table("sentences", sentences.groupby("pair")["loss"].mean().reset_index())
+    expert_RT = torch.stack([seed["expert"] for seed in done]).numpy()
+    folder.write_arrays("choices", {"expert": expert_RT, **_groups(held)})
+    if done[-1]["references"]:
+        folder.write_table("references", pd.DataFrame(done[-1]["references"]))
+
+
+def _train_seed(
+    config: TranslationStartConfig,
+    subwords: Subwords,
+    splits: Mapping[str, Encoded],
+    held: _Held,
+    report: Callable[[str, float], None],
+) -> Seed:
+    with TemporaryDirectory() as scratch:
+        # A training keeps checkpoints of its own; the run's folder keeps those of whole seeds.
+        training = _training(config, subwords, RunFolder(Path(scratch)))
+        rows = _train(training, splits["train"], held, report)
+    model, size = training.model, config.tokens_per_batch
+    expert_T, inputs_TD = _choices(model, held, size)
+    found, _ = perplexity(model, splits["test"], size)
+    agreed = pd.DataFrame()
+    if config.references:
+        agreed = references(inputs_TD.astype(np.float64), _groups(held))
+    return {
+        "seed": config.seed,
+        "rows": rows,
+        "perplexity": found,
+        "sentences": sentence_losses(model, splits["test"], size).to_dict("list"),
+        "expert": torch.from_numpy(expert_T),
+        "references": agreed.to_dict("list"),
+    }
 
 
 def _every(step: int, pairs: Encoded) -> Encoded:

@@ -18,17 +18,16 @@ import resource
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from unittest import mock
 
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import Tensor
 
 from experiments.compose import composed, typed
-from experiments.translation import stepping
+from experiments.translation import stepping, translator
 from experiments.translation.batches import Batch, collate, order
 from experiments.translation.beam import search
 from experiments.translation.counts import memory
@@ -76,13 +75,11 @@ def _config(*changes: str) -> TranslationConfig:
 
 
 @contextmanager
-def _autograds_own_steps() -> Iterator[None]:
-    """Let autograd step through LSTMs as it would without `stepping`."""
-
-    def __init__(self: stepping.SteppedMatrix, matrix: Tensor) -> None:
-        self.is_plain, self.calls, self.matrix = True, [], matrix
-
-    with mock.patch.object(stepping.SteppedMatrix, "__init__", __init__):
+def _torchs_own_steps() -> Iterator[None]:
+    """Let torch step through LSTMs as it would without `stepping`."""
+    with ExitStack() as stack:
+        for module in (stepping, translator):
+            stack.enter_context(mock.patch.object(module, "is_ours", return_value=False))
         yield
 
 
@@ -101,7 +98,7 @@ def _contenders(many: Contender, num_subwords: int) -> dict[str, Callable[[Batch
             many.step(batch)
 
     def plain(batch: Batch) -> None:
-        with _autograds_own_steps():
+        with _torchs_own_steps():
             wide.step(batch)
 
     return {
@@ -109,7 +106,7 @@ def _contenders(many: Contender, num_subwords: int) -> dict[str, Callable[[Batch
         _MANY: many.step,
         "2,048 experts, without their updates": without_updates,
         "2,048 experts, in a loop": loop,
-        "one wide expert, autograd's own LSTM steps": plain,
+        "one wide expert, torch's own LSTM": plain,
     }
 
 

@@ -3,16 +3,14 @@
 Shapes: B sentences, S positions, T target positions, D width, U attention units.
 """
 
-from collections.abc import Callable
 from math import isqrt
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from experiments.translation.settings_model import Attention, GateName, ModelConfig, Precision
-from experiments.translation.stepping import SteppedMatrix, run_both_ways
+from experiments.translation.stepping import run_both_ways
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate, StrictlyBalancedGate
 from moe.layer import MoE, MoEOutput
 from moe.stacked import FeedForwardExperts
@@ -48,13 +46,7 @@ class Bidirectional(nn.Module):
 
     def forward(self, inputs_BSD: Tensor, mask_BS: Tensor) -> Tensor:
         """Answer every position, `[B, S, D]`; the backward one begins at a sentence's own end."""
-        if not inputs_BSD.is_cuda:
-            return _added(run_both_ways(self.layers, inputs_BSD, mask_BS))
-        lengths = mask_BS.sum(dim=1).clamp(min=1).cpu()
-        packed = pack_padded_sequence(inputs_BSD, lengths, batch_first=True, enforce_sorted=False)
-        outputs, _ = self.layers(packed)
-        padded, _ = pad_packed_sequence(outputs, batch_first=True, total_length=mask_BS.shape[1])
-        return _added(padded)
+        return _added(run_both_ways(self.layers, inputs_BSD, mask_BS))
 
 
 def _added(outputs_BSD: Tensor) -> Tensor:
@@ -121,26 +113,17 @@ class AttentionLayer(nn.Module):
         keys: Tensor = self.of_source(memory_BSD)
         return torch.tanh(keys) * self.value_U if self.multiplicative else keys
 
-    def prepare(self, keys_BSU: Tensor, mask_BS: Tensor) -> Callable[[Tensor], Tensor]:
-        """Where to look, for the steps of one pass.
+    def look(self, query_BD: Tensor, keys_BSU: Tensor, mask_BS: Tensor) -> Tensor:
+        """Where to look, `[B, S]`: weights over source positions, zero at padding.
 
         Args:
+            query_BD: what asks.
             keys_BSU: what the source offers.
             mask_BS: true where there is a subword.
-
-        Returns:
-            A function from queries `[B, D]` to weights over source positions, `[B, S]`, which are
-            zero at padding.
         """
-        of_query = SteppedMatrix(self.of_query.weight.T)
-        keys = SteppedMatrix(keys_BSU.transpose(1, 2)) if self.multiplicative else None
-
-        def look(query_BD: Tensor) -> Tensor:
-            query_BU = of_query.times(query_BD)
-            if keys is not None:
-                score_BS = keys.times(torch.tanh(query_BU))
-            else:
-                score_BS = torch.tanh(keys_BSU + query_BU[:, None]) @ self.value_U
-            return F.softmax(score_BS.masked_fill(~mask_BS, -torch.inf), dim=1)
-
-        return look
+        query_BU = self.of_query(query_BD)
+        if self.multiplicative:
+            score_BS = (torch.tanh(query_BU)[:, None] @ keys_BSU.transpose(1, 2)).squeeze(1)
+        else:
+            score_BS = torch.tanh(keys_BSU + query_BU[:, None]) @ self.value_U
+        return F.softmax(score_BS.masked_fill(~mask_BS, -torch.inf), dim=1)

@@ -1,81 +1,22 @@
-"""Recurrent layers on a CPU, without a weight gradient at every step.
+"""Recurrent layers of the translator: torch's own, or, where that is slow, `recurrence`.
 
-Autograd forms the gradient of a matrix anew at every step that uses it and adds them up: as much
-memory traffic per step as the matrix is large. Here steps only note what they multiplied, and one
-product of all of them follows at the end.
-
-Shapes: B rows, T steps, K and N a matrix's sides, D the LSTM's projected outputs, H its units.
+Shapes: B rows, T steps, K an LSTM's inputs, D its projected outputs, H its units, G four times as
+many.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from experiments.translation.recurrence import LSTMSteps
 
 Cells = tuple[Tensor, Tensor]
-_Calls = list[tuple[Tensor, Tensor]]
 
 
-class SteppedMatrix:
-    """A matrix that many steps multiply by; its gradient is formed once, after the last of them.
-
-    The matrix is `[K, N]`, shared by all rows, or `[B, K, N]`, one for each row.
-    """
-
-    def __init__(self, matrix: Tensor) -> None:
-        """Prepare for one pass of steps and its backward pass."""
-        device = matrix.device.type
-        # Elsewhere, and in mixed precision, autograd's own way is as good.
-        self.is_plain = device != "cpu" or torch.is_autocast_enabled(device)
-        self.calls: _Calls = []
-        self.matrix: Tensor = (
-            matrix if self.is_plain else _Collect.apply(matrix, self.calls)  # type: ignore[no-untyped-call]
-        )
-
-    def times(self, rows_BK: Tensor) -> Tensor:
-        """Each row times the matrix, `[B, N]`."""
-        if self.is_plain:
-            return _product(rows_BK, self.matrix)
-        product: Tensor = _Times.apply(  # type: ignore[no-untyped-call]
-            rows_BK, self.matrix, self.calls
-        )
-        return product
-
-
-class _Collect(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, matrix: Tensor, calls: _Calls) -> Tensor:
-        ctx.calls = calls
-        return matrix.view_as(matrix)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        rows_TBK, grad_TBN = (torch.stack(part) for part in zip(*ctx.calls, strict=True))
-        ctx.calls.clear()
-        if grads[0].ndim == 2:
-            return rows_TBK.flatten(0, 1).T @ grad_TBN.flatten(0, 1), None
-        return rows_TBK.permute(1, 2, 0) @ grad_TBN.transpose(0, 1), None
-
-
-class _Times(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows_BK: Tensor, matrix: Tensor, calls: _Calls) -> Tensor:
-        ctx.save_for_backward(rows_BK, matrix)
-        ctx.calls = calls
-        return _product(rows_BK, matrix)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        rows_BK, matrix = ctx.saved_tensors
-        (grad_BN,) = grads
-        ctx.calls.append((rows_BK, grad_BN))
-        if matrix.ndim == 2:
-            return grad_BN @ matrix.T, None, None
-        return (matrix @ grad_BN[:, :, None]).squeeze(2), None, None
-
-
-def _product(rows_BK: Tensor, matrix: Tensor) -> Tensor:
-    return rows_BK @ matrix if matrix.ndim == 2 else (rows_BK[:, None] @ matrix).squeeze(1)
+def is_ours(tensor: Tensor) -> bool:
+    """Whether steps are taken here: elsewhere, and in mixed precision, torch's way is as good."""
+    device = tensor.device.type
+    return device == "cpu" and not torch.is_autocast_enabled(device)
 
 
 class SteppedLSTM:
@@ -93,11 +34,10 @@ class SteppedLSTM:
             getattr(lstm, name + direction) for name in names
         )
         self.input_weight, self.bias = input_weight, input_bias + hidden_bias
-        self.hidden = SteppedMatrix(hidden_weight.T)
-        self.projection = SteppedMatrix(projection.T)
+        self.hidden_DG, self.projection_HD = hidden_weight.T, projection.T
 
     def of_inputs(self, inputs_BTK: Tensor, first: int = 0) -> Tensor:
-        """The gates' share of inputs that are known before the first step, `[B, T, 4 * H]`.
+        """The gates' share of inputs that are known before the first step, `[B, T, G]`.
 
         Args:
             inputs_BTK: some of the layer's inputs.
@@ -106,25 +46,25 @@ class SteppedLSTM:
         some = slice(first, first + inputs_BTK.shape[-1])
         return nn.functional.linear(inputs_BTK, self.input_weight[:, some], self.bias)
 
-    def step(self, gates_BH: Tensor, cells: Cells) -> Cells:
+    def step(self, gates_BG: Tensor, cells: Cells) -> Cells:
         """One step.
 
         Args:
-            gates_BH: the inputs' share, `[B, 4 * H]`.
+            gates_BG: the inputs' share, `[B, G]`.
             cells: output `[B, D]` and cell `[B, H]` before it.
 
         Returns:
             Output and cell after it.
         """
         output_BD, cell_BH = cells
-        gates_BH = gates_BH + self.hidden.times(output_BD)
-        into, forget, new, out = gates_BH.chunk(4, dim=1)
+        gates_BG = gates_BG + output_BD @ self.hidden_DG
+        into, forget, new, out = gates_BG.chunk(4, dim=1)
         cell_BH = forget.sigmoid() * cell_BH + into.sigmoid() * new.tanh()
-        return self.projection.times(out.sigmoid() * cell_BH.tanh()), cell_BH
+        return (out.sigmoid() * cell_BH.tanh()) @ self.projection_HD, cell_BH
 
 
 def run(lstm: nn.LSTM, inputs_BTD: Tensor, cells: Cells | None = None) -> tuple[Tensor, Cells]:
-    """What a one-way `lstm` answers, by cuDNN on a GPU and step by step on a CPU.
+    """What a one-way `lstm` answers.
 
     Args:
         lstm: one layer with projection, batch first.
@@ -134,19 +74,15 @@ def run(lstm: nn.LSTM, inputs_BTD: Tensor, cells: Cells | None = None) -> tuple[
     Returns:
         Outputs `[B, T, D]`, and output and cell after the last step.
     """
-    if inputs_BTD.is_cuda:
+    if not is_ours(inputs_BTD):
         return lstm(inputs_BTD, cells)  # type: ignore[no-any-return]
-    steps = SteppedLSTM(lstm)
-    output_BD, cell_BH = _start(lstm, inputs_BTD) if cells is None else (cells[0][0], cells[1][0])
-    outputs = []
-    for gates_BH in steps.of_inputs(inputs_BTD).unbind(dim=1):
-        output_BD, cell_BH = steps.step(gates_BH, (output_BD, cell_BH))
-        outputs.append(output_BD)
-    return torch.stack(outputs, dim=1), (output_BD[None], cell_BH[None])
+    start = _start(lstm, inputs_BTD) if cells is None else (cells[0][0], cells[1][0])
+    outputs_BTD, cell_BH = _steps(lstm, inputs_BTD, start)
+    return outputs_BTD, (outputs_BTD[None, :, -1], cell_BH[None])
 
 
 def run_both_ways(lstm: nn.LSTM, inputs_BTD: Tensor, mask_BT: Tensor) -> Tensor:
-    """What a two-way `lstm` answers on a CPU; padding comes last and counts as nothing.
+    """What a two-way `lstm` answers; padding comes last and counts as nothing.
 
     Args:
         lstm: one layer, bidirectional, with projection.
@@ -156,22 +92,37 @@ def run_both_ways(lstm: nn.LSTM, inputs_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     Returns:
         Outputs `[B, T, 2 * D]`, zeros at padding.
     """
-    ways = []
-    for direction in ("", "_reverse"):
-        steps = SteppedLSTM(lstm, direction)
-        gates = steps.of_inputs(inputs_BTD).unbind(dim=1)
-        output_BD, cell_BH = _start(lstm, inputs_BTD)
-        outputs = []
-        places = range(len(gates)) if not direction else reversed(range(len(gates)))
-        for place in places:
-            # The backward way begins at each sentence's own end: before it, all stays zero.
-            is_token_B1 = mask_BT[:, place, None]
-            output_BD, cell_BH = (
-                part * is_token_B1 for part in steps.step(gates[place], (output_BD, cell_BH))
-            )
-            outputs.append(output_BD)
-        ways.append(torch.stack(outputs if not direction else outputs[::-1], dim=1))
+    if not is_ours(inputs_BTD):
+        lengths = mask_BT.sum(dim=1).clamp(min=1).cpu()
+        packed = pack_padded_sequence(inputs_BTD, lengths, batch_first=True, enforce_sorted=False)
+        padded, _ = pad_packed_sequence(
+            lstm(packed)[0], batch_first=True, total_length=mask_BT.shape[1]
+        )
+        return padded
+    start = _start(lstm, inputs_BTD)
+    ways = [_steps(lstm, inputs_BTD, start, mask_BT, way)[0] for way in ("", "_reverse")]
     return torch.cat(ways, dim=2)
+
+
+def _steps(
+    lstm: nn.LSTM,
+    inputs_BTD: Tensor,
+    start: Cells,
+    mask_BT: Tensor | None = None,
+    direction: str = "",
+) -> Cells:
+    layer = SteppedLSTM(lstm, direction)
+    matrices = layer.hidden_DG, layer.projection_HD
+    gates_BTG = layer.of_inputs(inputs_BTD)
+    if not direction:
+        steps: Cells = LSTMSteps.apply(gates_BTG, *matrices, *start, mask_BT)  # type: ignore[no-untyped-call]
+        return steps
+    assert mask_BT is not None
+    # It begins at each sentence's own end: before it, all stays zero.
+    outputs_BTD, cell_BH = LSTMSteps.apply(  # type: ignore[no-untyped-call]
+        gates_BTG.flip(1), *matrices, *start, mask_BT.flip(1)
+    )
+    return outputs_BTD.flip(1), cell_BH
 
 
 def _start(lstm: nn.LSTM, inputs_BTD: Tensor) -> Cells:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, dtype_of, lstm
+from experiments.translation.recurrence import AttentiveSteps
 from experiments.translation.settings_model import ModelConfig
-from experiments.translation.stepping import SteppedLSTM, SteppedMatrix, run
+from experiments.translation.stepping import SteppedLSTM, is_ours, run
 from experiments.translation.subwords import PAD
 from moe.layer import MoEOutput
 
@@ -183,17 +184,23 @@ class Translator(nn.Module):
         self, embedded_NTD: Tensor, memory: Memory, state: State
     ) -> tuple[Tensor, Tensor, Tensor, Cells]:
         # Step by step: each step's context depends on the output before it.
-        look = self.attention.prepare(memory.keys_BSU, memory.mask_BS)
-        lstm, context_of = SteppedLSTM(self.first), SteppedMatrix(memory.outputs_BSD)
-        width = embedded_NTD.shape[2]
-        of_context = SteppedMatrix(lstm.input_weight[:, width:].T)
+        width, lstm = embedded_NTD.shape[2], SteppedLSTM(self.first)
+        gates_NTG, context_DG = lstm.of_inputs(embedded_NTD), lstm.input_weight[:, width:].T
         query_ND, cell_NH = state.query_ND, state.first[1][0]
+        if self.attention.multiplicative and is_ours(embedded_NTD):
+            of_lstm = (gates_NTG, lstm.hidden_DG, lstm.projection_HD, context_DG)
+            of_source = (memory.keys_BSU, memory.outputs_BSD, memory.mask_BS)
+            outputs_NTD, cell_NH, attention_NTS = AttentiveSteps.apply(  # type: ignore[no-untyped-call]
+                *of_lstm, self.attention.of_query.weight.T, *of_source, query_ND, cell_NH
+            )
+            query_ND = outputs_NTD[:, -1]
+            return outputs_NTD, attention_NTS, query_ND, (query_ND[None], cell_NH[None])
         outputs, looked = [], []
-        for gates_NH in lstm.of_inputs(embedded_NTD).unbind(dim=1):
-            weight_NS = look(query_ND)
-            context_ND = context_of.times(weight_NS)
-            gates_NH = gates_NH + of_context.times(context_ND)
-            query_ND, cell_NH = lstm.step(gates_NH, (query_ND, cell_NH))
+        for gates_NG in gates_NTG.unbind(dim=1):
+            weight_NS = self.attention.look(query_ND, memory.keys_BSU, memory.mask_BS)
+            context_ND = (weight_NS[:, None] @ memory.outputs_BSD).squeeze(1)
+            gates_NG = gates_NG + context_ND @ context_DG
+            query_ND, cell_NH = lstm.step(gates_NG, (query_ND, cell_NH))
             outputs.append(query_ND)
             looked.append(weight_NS)
         after = (query_ND[None], cell_NH[None])
