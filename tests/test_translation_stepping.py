@@ -70,10 +70,14 @@ def test_a_translator_answers_alike_with_steps_of_its_own_and_with_torchs() -> N
     source, target = (torch.randint(PAD + 1, 12, (3, length)) for length in (6, 5))
     source[1, 4:], target[2, 3:] = PAD, PAD
     found, expected = [], []
-    for is_ours, kept in ((True, found), (False, expected)):
+    for is_taken_step_by_step, kept in ((True, found), (False, expected)):
         with ExitStack() as stack:
             for module in (stepping, translator):
-                stack.enter_context(mock.patch.object(module, "is_ours", return_value=is_ours))
+                stack.enter_context(
+                    mock.patch.object(
+                        module, "is_taken_step_by_step", return_value=is_taken_step_by_step
+                    )
+                )
             output = model(source, target)
         loss = output.logits.sin().sum() + output.attention_BTS.square().sum()
         kept += [output.logits, output.attention_BTS, *output.state.first]

@@ -49,7 +49,7 @@ class _Held:
 def run(
     config: TranslationStartConfig, folder: RunFolder, report: Callable[[str, float], None]
 ) -> dict[str, Any]:
-    """Train all seeds from the start that the config asks for.
+    """Train all seeds from the start that the config asks for, going on after the last whole one.
 
     Writes start.csv (see `experiments.questions.measures.row`; loss is held-out, nats per
     subword), sentences.csv (test sentences: pair, loss in nats per subword, mean over seeds),

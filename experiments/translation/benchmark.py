@@ -79,7 +79,9 @@ def _torchs_own_steps() -> Iterator[None]:
     """Let torch step through LSTMs as it would without `stepping`."""
     with ExitStack() as stack:
         for module in (stepping, translator):
-            stack.enter_context(mock.patch.object(module, "is_ours", return_value=False))
+            stack.enter_context(
+                mock.patch.object(module, "is_taken_step_by_step", return_value=False)
+            )
         yield
 
 

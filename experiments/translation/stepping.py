@@ -13,8 +13,8 @@ from experiments.translation.recurrence import LSTMSteps
 Cells = tuple[Tensor, Tensor]
 
 
-def is_ours(tensor: Tensor) -> bool:
-    """Whether steps are taken here: elsewhere, and in mixed precision, torch's way is as good."""
+def is_taken_step_by_step(tensor: Tensor) -> bool:
+    """Whether `recurrence` takes the steps: on a CPU in full precision, where torch is slower."""
     device = tensor.device.type
     return device == "cpu" and not torch.is_autocast_enabled(device)
 
@@ -36,15 +36,14 @@ class SteppedLSTM:
         self.input_weight, self.bias = input_weight, input_bias + hidden_bias
         self.hidden_DG, self.projection_HD = hidden_weight.T, projection.T
 
-    def of_inputs(self, inputs_BTK: Tensor, first: int = 0) -> Tensor:
+    def of_inputs(self, inputs_BTK: Tensor) -> Tensor:
         """The gates' share of inputs that are known before the first step, `[B, T, G]`.
 
         Args:
-            inputs_BTK: some of the layer's inputs.
-            first: the place of their first feature among all inputs.
+            inputs_BTK: the first of the layer's inputs, or all.
         """
-        some = slice(first, first + inputs_BTK.shape[-1])
-        return nn.functional.linear(inputs_BTK, self.input_weight[:, some], self.bias)
+        weight = self.input_weight[:, : inputs_BTK.shape[-1]]
+        return nn.functional.linear(inputs_BTK, weight, self.bias)
 
     def step(self, gates_BG: Tensor, cells: Cells) -> Cells:
         """One step.
@@ -74,7 +73,7 @@ def run(lstm: nn.LSTM, inputs_BTD: Tensor, cells: Cells | None = None) -> tuple[
     Returns:
         Outputs `[B, T, D]`, and output and cell after the last step.
     """
-    if not is_ours(inputs_BTD):
+    if not is_taken_step_by_step(inputs_BTD):
         return lstm(inputs_BTD, cells)  # type: ignore[no-any-return]
     start = _start(lstm, inputs_BTD) if cells is None else (cells[0][0], cells[1][0])
     outputs_BTD, cell_BH = _steps(lstm, inputs_BTD, start)
@@ -92,7 +91,7 @@ def run_both_ways(lstm: nn.LSTM, inputs_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     Returns:
         Outputs `[B, T, 2 * D]`, zeros at padding.
     """
-    if not is_ours(inputs_BTD):
+    if not is_taken_step_by_step(inputs_BTD):
         lengths = mask_BT.sum(dim=1).clamp(min=1).cpu()
         packed = pack_padded_sequence(inputs_BTD, lengths, batch_first=True, enforce_sorted=False)
         padded, _ = pad_packed_sequence(

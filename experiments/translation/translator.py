@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, dtype_of, lstm
 from experiments.translation.recurrence import AttentiveSteps
 from experiments.translation.settings_model import ModelConfig
-from experiments.translation.stepping import SteppedLSTM, is_ours, run
+from experiments.translation.stepping import SteppedLSTM, is_taken_step_by_step, run
 from experiments.translation.subwords import PAD
 from moe.layer import MoEOutput
 
@@ -187,7 +187,7 @@ class Translator(nn.Module):
         width, lstm = embedded_NTD.shape[2], SteppedLSTM(self.first)
         gates_NTG, context_DG = lstm.of_inputs(embedded_NTD), lstm.input_weight[:, width:].T
         query_ND, cell_NH = state.query_ND, state.first[1][0]
-        if self.attention.multiplicative and is_ours(embedded_NTD):
+        if self.attention.multiplicative and is_taken_step_by_step(embedded_NTD):
             of_lstm = (gates_NTG, lstm.hidden_DG, lstm.projection_HD, context_DG)
             of_source = (memory.keys_BSU, memory.outputs_BSD, memory.mask_BS)
             outputs_NTD, cell_NH, attention_NTS = AttentiveSteps.apply(  # type: ignore[no-untyped-call]
