@@ -107,7 +107,7 @@ front: $(READY) ## The front page of all studies, from finished runs | 1 | finis
 	$(RUN) -m reproductions.front
 # What is done is not done again. The long studies share the cores, those of the longest runs first,
 # so that hardly any core waits at the end.
-reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 80 | CPU
+reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 65 | CPU
 	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
 	@$(MAKE) --no-print-directory scaling ARGS=
 	$(SUITE) suite=translation,questions,clusters
