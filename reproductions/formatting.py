@@ -13,7 +13,7 @@ def number(amount: float, digits: int = 4) -> str:
     if amount != 0 and abs(float(f"{amount:.{digits}g}")) >= 1000:
         text = f"{amount:,.0f}"
     elif amount == 0 or abs(amount) < 1e-4:
-        text = f"{amount:.3g}"
+        text = f"{amount:.{min(digits, 3)}g}"
     else:
         text = f"{amount:.{digits}g}"
     # A true minus sign is as wide as a digit, so columns line up.

@@ -3,7 +3,8 @@
 The file makes no request, reads without JavaScript, and is the same bytes for the same inputs.
 """
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from reproductions.provenance_view import ProvenanceView, provenance_view
 from reproductions.report_types import Figure, Judged, StudyReport
 from reproductions.strips import Strip, strip
 from reproductions.svg import rename_ids, view_box
-from reproductions.tables import table_view
+from reproductions.tables import TableView, table_view
 from reproductions.wording import (
     MEANINGS,
     SYMBOLS,
@@ -25,6 +26,8 @@ from reproductions.wording import (
     published_text,
     verdict_word,
 )
+
+_NEVER_INSIDE = re.compile(r" (?!\()")
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def render_page(report: StudyReport) -> str:
         counts=count_verdicts(verdict for _, _, verdict in report.judged),
         symbols=SYMBOLS,
         meanings=MEANINGS,
-        tables=[(caption, table_view(frame)) for caption, frame in report.tables],
+        tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
         rows=[_claim_row(judged) for judged in report.judged],
         figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
     )
@@ -87,6 +90,20 @@ def _claim_row(judged: Judged) -> _ClaimRow:
         explanation=_unbroken(verdict.explanation) if verdict else "No finished run yet.",
         strip=strip(claim, verdict),
     )
+
+
+def _breaking(table: TableView) -> TableView:
+    """Lets a cell of numbers break before its interval, and nowhere else."""
+    # The first cell names its row, though its name may begin with a number.
+    numeric = {place for place, is_numeric in enumerate(table.numeric) if is_numeric and place}
+    rows = tuple(
+        tuple(
+            _NEVER_INSIDE.sub("\u00a0", cell) if place in numeric else cell
+            for place, cell in enumerate(row)
+        )
+        for row in table.rows
+    )
+    return replace(table, rows=rows)
 
 
 def _unbroken(text: str) -> str:

@@ -26,6 +26,8 @@ from reproductions.translation.browser import expert_page, write_expert_page
 from reproductions.translation.early import gaps, why_many_lose, why_more_lose
 from reproductions.translation.evidence import evidence
 from reproductions.translation.kinds import chosen_experts, mean_cosine, pointwise_information
+from reproductions.translation.perplexity import perplexity
+from reproductions.translation.seeds import in_every_training, seeds_table
 from reproductions.translation.summary import GROUPS
 
 TOY = (
@@ -97,9 +99,9 @@ def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
 
 def test_the_gap_between_two_models_is_that_of_their_measurements(found: Found) -> None:
     last = gaps(found.runs)[-1]
-    for name, perplexity in (("wide", last.wide), ("experts_2048", last.many)):
+    for name, measured in (("wide", last.wide), ("experts_2048", last.many)):
         metrics = found.runs[name].finished.table("metrics").set_index("split")
-        assert perplexity == metrics.loc["valid", "perplexity"]
+        assert measured == metrics.loc["valid", "perplexity"]
     assert gaps({"wide": found.runs["wide"]}) == []
 
 
@@ -182,6 +184,19 @@ def test_a_finished_run_translates_line_by_line(found: Found, runs_dir: Path) ->
 def test_a_run_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match="no finished run zz"):
         newest(Path("runs"), "zz")
+
+
+def test_other_seeds_are_set_beside_the_published_one(found: Found) -> None:
+    wide, many = found.runs["wide"], found.runs["experts_2048"]
+    assert seeds_table(found.runs).empty
+    assert in_every_training(found.runs) == ""
+    swapped = {**found.runs, "seed_1_wide": many, "seed_1_experts_2048": wide}
+    table = seeds_table(swapped)
+    ratio = perplexity(many) / perplexity(wide)
+    assert table["ratio"].iloc[0] == f"{ratio:.3f}"
+    assert table["ratio"].iloc[-1].startswith("1.000 (")
+    assert table["ratio"].iloc[-1].endswith("n = 2)")
+    assert in_every_training(swapped).startswith("1 of 2 seeds")
 
 
 def test_a_model_too_large_for_the_machine_is_refused_with_the_arithmetic() -> None:

@@ -20,7 +20,7 @@ Array = NDArray[np.float64]
 _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
 _NUMBERS = {f"num_clusters_{num}": str(num) for num in (2, 4, 8)}
-_TEXTS = {"text_one": "one\nkind", "text_all": "all\nkinds"}
+_TEXTS = {"text_one": "one\nkind\nof book", "text_all": "all\nkinds\nof book"}
 _MAPS = {
     "clusters_own": "nothing",
     "clusters_same_noise": "noise",
@@ -39,7 +39,7 @@ def gains(runs: Runs) -> Picture | None:
             _accuracy_gains(_NUMBERS, runs),
             "points of test accuracy",
         ),
-        "translation: kinds of text": (_text_gains(runs), "nats per subword"),
+        "translation: kinds of book and of text": (_text_gains(runs), "nats per subword"),
     }
     if not all(samples for samples, _ in panels.values()):
         return None
@@ -93,8 +93,8 @@ def _text_gains(runs: Runs) -> Samples:
         )
         found[label] = (wide - many).dropna().to_numpy(float)
     if {each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")} <= set(runs):
-        found["one\ntext"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
-        found["four\ntexts"] = text_gain(runs, FOUR)
+        found["one\nkind\nof text"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
+        found["four\nkinds\nof text"] = text_gain(runs, FOUR)
     return found
 
 

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from reproductions.formatting import number
 from reproductions.questions.measures import SETTLED, at_end, steps_to_leave
 from reproductions.runs import NamedRun
 
@@ -27,11 +29,13 @@ def _row(name: str, run: NamedRun) -> dict[str, str]:
     cells = {"run": name.replace("_", " "), "seeds": str(len(at_end(run, "loss")))}
     for column, words in _COLUMNS.items():
         values = at_end(run, column)
-        cells[words] = (
-            f"{values.mean():.3g} (SD {values.std(ddof=1):.2g})" if len(values) > 1 else ""
-        )
+        cells[words] = _mean(values) if len(values) > 1 else "–"
     cells["steps to leave"] = _left(run) if "collapsed" in name else "–"
     return cells
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    return f"{number(values.mean(), 3)} (SD {number(values.std(ddof=1), 2)})"
 
 
 def _left(run: NamedRun) -> str:

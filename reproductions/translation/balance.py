@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from reproductions.runs import NamedRun
-from reproductions.translation.table import label, perplexity_text
+from reproductions.translation.perplexity import perplexity_text
+from reproductions.translation.table import label
 
 Runs = Mapping[str, NamedRun]
 _NUM_DRAWS = 1000

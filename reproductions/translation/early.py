@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from reproductions.runs import NamedRun
+from reproductions.translation.perplexity import perplexity
 
 Runs = Mapping[str, NamedRun]
 _WIDE, _MANY = "wide", "experts_2048"
@@ -112,7 +113,7 @@ def why_more_lose(runs: Runs) -> str:
         return ""
     numbers = ", ".join(f"{runs[name].study.num_experts:,}" for name in names)
     words = ", ".join(f"{_words_per_step(runs[name].study):.0f}" for name in names)
-    perplexities = ", ".join(f"{_test_perplexity(runs[name]):.1f}" for name in names)
+    perplexities = ", ".join(f"{perplexity(runs[name]):.1f}" for name in names)
     return (
         f"with {numbers} experts one expert sees about {words} of a step's words and test "
         f"perplexity is {perplexities}; the paper's experts saw about two thousand"
@@ -121,8 +122,3 @@ def why_more_lose(runs: Runs) -> str:
 
 def _words_per_step(study: Any) -> float:
     return float(study.tokens_per_batch * study.batches_per_step * study.k / study.num_experts)
-
-
-def _test_perplexity(run: NamedRun) -> float:
-    table = run.finished.table("metrics")
-    return float(table.loc[table["split"] == "test", "perplexity"].iloc[0])

@@ -18,6 +18,7 @@ from reproductions.translation.early import early_table
 from reproductions.translation.evidence import evidence
 from reproductions.translation.figures import loads, perplexity_curves, variety
 from reproductions.translation.kinds import cosine_table, kinds_table
+from reproductions.translation.seeds import seeds_table
 from reproductions.translation.summary import GROUPS
 
 _HERE = Path(__file__).parent
@@ -79,6 +80,10 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         (
             "What holds many experts back: held-out perplexity, one training each.",
             early_table(runs),
+        ),
+        (
+            "Both models of equal cost, trained again from other seeds; test chapters.",
+            seeds_table(runs),
         ),
         (
             "Table 6 beside ours: medians over the second half of training.",

@@ -4,29 +4,30 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from reproductions.runs import NamedRun
 from reproductions.translation.early import SHORT_RUNS
+from reproductions.translation.perplexity import perplexity_text
+from reproductions.translation.seeds import SEED_RUNS
 
 Runs = Mapping[str, NamedRun]
 _PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("about 3.0 (Figure 4)", "")}
 _NUM_EXAMPLES = 6
 _OF = {"piece": "subword", "word_class": "word class", "domain": "kind of text"}
-# Runs that stop early, each in a table of its own.
-_SHORTER = ("importance_", *SHORT_RUNS)
+# Runs that have a table of their own.
+_ELSEWHERE = ("importance_", *SHORT_RUNS, *SEED_RUNS)
 
 
 def results_table(runs: Runs) -> pd.DataFrame:
     """A row per model: size, cost, test perplexity and BLEU with 95 % intervals, speed."""
     return pd.DataFrame(
-        [_row(name, run) for name, run in runs.items() if not name.startswith(_SHORTER)]
+        [_row(name, run) for name, run in runs.items() if not name.startswith(_ELSEWHERE)]
     )
 
 
-def _row(name: str, run: NamedRun) -> dict[str, str]:
+def _row(name: str, run: NamedRun) -> dict[str, str | None]:
     facts = run.finished.manifest
-    perplexity, bleu = _PUBLISHED.get(name, ("", ""))
+    perplexity, bleu = _PUBLISHED.get(name, (None, None))
     return {
         "model": label(name),
         "parameters": f"{facts['num_parameters'] / 1e6:,.1f} M",
@@ -52,23 +53,6 @@ def label(name: str) -> str:
 
 def _weight(digits: str) -> str:
     return digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
-
-
-def perplexity_text(run: NamedRun) -> str:
-    """Test perplexity with its 95 % interval over sentences."""
-    table = run.finished.table("metrics")
-    found = float(table.loc[table["split"] == "test", "perplexity"].iloc[0])
-    low, high = _interval(run.finished.table("sentences"))
-    return f"{found:.2f} ({low:.2f} to {high:.2f})"
-
-
-def _interval(sentences: pd.DataFrame) -> tuple[float, float]:
-    """Of the perplexity, over sentences weighted by their tokens (ratio estimate)."""
-    tokens, loss = sentences["num_tokens"], sentences["loss"]
-    mean = float(np.average(loss, weights=tokens))
-    residual = tokens * (loss - mean) / tokens.mean()
-    half = float(stats.t.ppf(0.975, len(loss) - 1) * stats.sem(residual)) if len(loss) > 1 else 0.0
-    return float(np.exp(mean - half)), float(np.exp(mean + half))
 
 
 def _bleu(run: NamedRun, metric: str) -> str:
@@ -123,7 +107,7 @@ def use_table(runs: Runs) -> pd.DataFrame:
     """How many experts are used on held-out text, and how evenly."""
     rows = []
     for name, run in runs.items():
-        if run.study.num_experts < 2 or name.startswith(_SHORTER):
+        if run.study.num_experts < 2 or name.startswith(_ELSEWHERE):
             continue
         count = run.finished.table("experts")["num_assignments"]
         share = count[count > 0] / count.sum()
