@@ -23,7 +23,7 @@ from reproductions.runs import Found, find_runs
 from reproductions.translation import report as translation_report
 from reproductions.translation.balance import chance
 from reproductions.translation.browser import expert_page, write_expert_page
-from reproductions.translation.early import gaps, why_many_lose, why_more_lose
+from reproductions.translation.early import early_table, gaps, why_many_lose, why_more_lose
 from reproductions.translation.evidence import evidence
 from reproductions.translation.kinds import chosen_experts, mean_cosine, pointwise_information
 from reproductions.translation.perplexity import perplexity
@@ -111,6 +111,13 @@ def test_a_cause_is_told_only_where_runs_speak_of_it(found: Found) -> None:
     told = why_more_lose({"experts_32": many, "experts_512": many})
     # 2,000 tokens, four experts each, shared out among the 16 of the toy run.
     assert "with 16, 16 experts one expert sees about 500, 500 of" in told
+    short = {f"batch_4_{name}": run for name, run in found.runs.items()}
+    last = gaps(found.runs)[-1]
+    assert why_many_lose({**found.runs, **short}).endswith(
+        f"is {last.ratio:.2f} with four times the words per step at step {last.step} "
+        f"(without: {last.ratio:.2f} at step {last.step}), and {last.ratio:.2f} at step {last.step}"
+    )
+    assert list(early_table({**found.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
 
 
 def test_equal_chances_spread_loads_as_the_binomial_says() -> None:

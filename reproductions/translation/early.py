@@ -57,17 +57,26 @@ def gaps(runs: Runs, before: str = "") -> list[Gap]:
 
 
 def early_table(runs: Runs) -> pd.DataFrame:
-    """A row per setting: the gap at its last step, and the main runs' gap at the same step."""
-    main = {gap.step: gap for gap in gaps(runs)}
+    """A row per setting: the gap at its last step.
+
+    Beside it the main runs' gap at the same step, after the same number of words, and at the end.
+    """
     rows = []
     for before in SHORT_RUNS:
-        found = gaps(runs, before)
-        if found and found[-1].step in main:
-            study = runs[before + _MANY].study
-            rows += [_row(runs[_MANY].study, main[found[-1].step]), _row(study, found[-1])]
-    if main:
-        rows.append(_row(runs[_MANY].study, list(main.values())[-1]))
+        if found := gaps(runs, before):
+            rows += [_row(runs[_MANY].study, gap) for gap in _beside(runs, before)]
+            rows.append(_row(runs[before + _MANY].study, found[-1]))
+    if main := gaps(runs):
+        rows.append(_row(runs[_MANY].study, main[-1]))
     return pd.DataFrame(rows)
+
+
+def _beside(runs: Runs, before: str) -> list[Gap]:
+    """The main runs' gaps at the short runs' last step, and after as many words."""
+    main = {gap.step: gap for gap in gaps(runs)}
+    last = gaps(runs, before)[-1].step
+    as_many_words = last * runs[before + _MANY].study.batches_per_step
+    return [main[step] for step in sorted({last, as_many_words}) if step in main]
 
 
 def _row(study: Any, gap: Gap) -> dict[str, str]:
@@ -86,20 +95,18 @@ def _row(study: Any, gap: Gap) -> dict[str, str]:
 
 def why_many_lose(runs: Runs) -> str:
     """What the short runs say of the cause; empty where there are none."""
-    main = {gap.step: gap for gap in gaps(runs)}
+    changes = ("at the full learning rate", "with four times the words per step")
     parts = []
-    for before, change in zip(
-        SHORT_RUNS, ("at the full learning rate", "with four times the words per step"), strict=True
-    ):
+    for before, change in zip(SHORT_RUNS, changes, strict=True):
         found = gaps(runs, before)
-        if found and found[-1].step in main:
-            step = found[-1].step
+        if found and (beside := _beside(runs, before)):
+            without = " and ".join(f"{gap.ratio:.2f} at step {gap.step:,}" for gap in beside)
             parts.append(
-                f"{found[-1].ratio:.2f} {change} ({main[step].ratio:.2f} without, step {step:,})"
+                f"{found[-1].ratio:.2f} {change} at step {found[-1].step:,} (without: {without})"
             )
     if not parts:
         return ""
-    last = list(main.values())[-1]
+    last = gaps(runs)[-1]
     return (
         f"held-out perplexity over that of one wide expert is {' and '.join(parts)}, and "
         f"{last.ratio:.2f} at step {last.step:,}"
