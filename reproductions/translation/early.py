@@ -11,6 +11,7 @@ import pandas as pd
 
 from reproductions.runs import NamedRun
 from reproductions.translation.perplexity import perplexity
+from reproductions.translation.seeds import SEED_RUNS
 
 Runs = Mapping[str, NamedRun]
 _WIDE, _MANY = "wide", "experts_2048"
@@ -100,17 +101,26 @@ def why_many_lose(runs: Runs) -> str:
     for before, change in zip(SHORT_RUNS, changes, strict=True):
         found = gaps(runs, before)
         if found and (beside := _beside(runs, before)):
-            without = " and ".join(f"{gap.ratio:.2f} at step {gap.step:,}" for gap in beside)
+            without = " and ".join(_ratios(runs, gap.step) for gap in beside)
             parts.append(
                 f"{found[-1].ratio:.2f} {change} at step {found[-1].step:,} (without: {without})"
             )
     if not parts:
         return ""
-    last = gaps(runs)[-1]
     return (
         f"held-out perplexity over that of one wide expert is {' and '.join(parts)}, and "
-        f"{last.ratio:.2f} at step {last.step:,}"
+        f"{_ratios(runs, gaps(runs)[-1].step)}"
     )
+
+
+def _ratios(runs: Runs, step: int) -> str:
+    """The main runs' ratio at a step, from lowest to highest where other seeds are there."""
+    found = [
+        gap.ratio for before in ("", *SEED_RUNS) for gap in gaps(runs, before) if gap.step == step
+    ]
+    if len(found) == 1:
+        return f"{found[0]:.2f} at step {step:,}"
+    return f"{min(found):.2f} to {max(found):.2f} with {len(found)} seeds at step {step:,}"
 
 
 def why_more_lose(runs: Runs) -> str:
