@@ -11,7 +11,7 @@ from reproductions.translation.perplexity import perplexity_text
 from reproductions.translation.seeds import SEED_RUNS
 
 Runs = Mapping[str, NamedRun]
-_PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("about 3.0 (Figure 4)", "")}
+_PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("≈ 3.0 (Figure 4)", None)}
 _NUM_EXAMPLES = 6
 _OF = {"piece": "subword", "word_class": "word class", "domain": "kind of text"}
 # Runs that have a table of their own.
