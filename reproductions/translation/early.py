@@ -11,10 +11,9 @@ import pandas as pd
 
 from reproductions.runs import NamedRun
 from reproductions.translation.perplexity import perplexity
-from reproductions.translation.seeds import SEED_RUNS
+from reproductions.translation.seeds import MANY, SEED_RUNS, WIDE
 
 Runs = Mapping[str, NamedRun]
-_WIDE, _MANY = "wide", "experts_2048"
 _BY_NUMBER = ("experts_32", "experts_512", "experts_2048")
 SHORT_RUNS = ("rate_1_", "batch_4_")
 """How the names of these runs begin."""
@@ -48,7 +47,7 @@ def gaps(runs: Runs, before: str = "") -> list[Gap]:
         runs: by name.
         before: how the names of both runs begin.
     """
-    names = (before + _WIDE, before + _MANY)
+    names = (before + WIDE, before + MANY)
     if not set(names) <= set(runs):
         return []
     wide, many = (runs[name].finished.table("evaluations") for name in names)
@@ -65,10 +64,10 @@ def early_table(runs: Runs) -> pd.DataFrame:
     rows = []
     for before in SHORT_RUNS:
         if found := gaps(runs, before):
-            rows += [_row(runs[_MANY].study, gap) for gap in _beside(runs, before)]
-            rows.append(_row(runs[before + _MANY].study, found[-1]))
+            rows += [_row(runs[MANY].study, gap) for gap in _beside(runs, before)]
+            rows.append(_row(runs[before + MANY].study, found[-1]))
     if main := gaps(runs):
-        rows.append(_row(runs[_MANY].study, main[-1]))
+        rows.append(_row(runs[MANY].study, main[-1]))
     return pd.DataFrame(rows)
 
 
@@ -76,7 +75,7 @@ def _beside(runs: Runs, before: str) -> list[Gap]:
     """The main runs' gaps at the short runs' last step, and after as many words."""
     main = {gap.step: gap for gap in gaps(runs)}
     last = gaps(runs, before)[-1].step
-    as_many_words = last * runs[before + _MANY].study.batches_per_step
+    as_many_words = last * runs[before + MANY].study.batches_per_step
     return [main[step] for step in sorted({last, as_many_words}) if step in main]
 
 

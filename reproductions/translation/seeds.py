@@ -11,14 +11,15 @@ from reproductions.runs import NamedRun
 from reproductions.translation.perplexity import perplexity, perplexity_text
 
 Runs = Mapping[str, NamedRun]
-_WIDE, _MANY = "wide", "experts_2048"
+WIDE, MANY = "wide", "experts_2048"
+"""The two models of equal cost."""
 SEED_RUNS = ("seed_1_", "seed_2_")
 """How the names of these runs begin."""
 
 
 def _pairs(runs: Runs) -> list[tuple[NamedRun, NamedRun]]:
     """The wide model and 2,048 experts of each seed of which both are there."""
-    names = [(before + _WIDE, before + _MANY) for before in ("", *SEED_RUNS)]
+    names = [(before + WIDE, before + MANY) for before in ("", *SEED_RUNS)]
     return [(runs[wide], runs[many]) for wide, many in names if {wide, many} <= set(runs)]
 
 
