@@ -49,7 +49,7 @@ SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.widt
     study.num_units=24 study.expert_units=8 study.max_steps=4 study.num_translated=4 \
     study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2 study.num_threads=1
 
-.PHONY: test lint types unit smoke
+.PHONY: test lint types unit smoke package
 test: lint types unit ## All checks: lint, types and unit | 15 | CPU
 lint: $(READY) ## Style (ruff check, ruff format --check) | <1 | CPU
 	$(RUN) -m ruff check .
@@ -65,6 +65,21 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 	$(REPORT) suite=translation_smoke $(SMOKE_TRANSLATION) $(ARGS)
 	$(SUITE) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 	$(REPORT) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
+	@echo 'passed: every study went from its data to its report, at toy size'
+# The wheel goes into an environment that sees the pinned packages but not this checkout.
+SITE := import sysconfig; print(sysconfig.get_path("purelib"))
+package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
+	@folder="$$(mktemp -d)"; trap 'rm -rf "$$folder"' EXIT; pinned="$$($(RUN) -c '$(SITE)')"; \
+	$(RUN) -m pip wheel -qq --disable-pip-version-check --no-deps --no-build-isolation \
+	    --wheel-dir "$$folder" .; \
+	$(RUN) -m venv "$$folder/venv"; python="$$folder/venv/bin/python"; \
+	"$$python" -m pip install -qq --disable-pip-version-check --no-deps "$$folder"/*.whl; \
+	echo "$$pinned" > "$$("$$python" -c '$(SITE)')/pinned.pth"; \
+	cp tests/test_public_face.py "$$folder"; cd "$$folder"; \
+	"$$python" -m pytest -q test_public_face.py; \
+	venv/bin/moe-reproductions suite suite=vowel_smoke $(SMOKE); \
+	venv/bin/moe-reproductions report suite=vowel_smoke $(SMOKE)
+	@echo 'passed: the wheel works outside the checkout'
 
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
@@ -140,6 +155,7 @@ benchmark-gpu: $(READY) ## The same on a GPU, and the tests that need one | 5 | 
 # it is made again from nothing. One whose stamp is merely older than the requirements is
 # brought up to date in place.
 IS_RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+INSTALL := $(RUN) -m pip install -qq --disable-pip-version-check --no-input
 PRINT_VERSION := import sys; print("%d.%d" % sys.version_info[:2])
 
 $(READY): requirements.txt pyproject.toml
@@ -164,8 +180,8 @@ $(READY): requirements.txt pyproject.toml
 	else \
 	    rm -f $(READY); "$$python" -m venv --clear $(VENV); \
 	fi; \
-	if ! $(RUN) -m pip install -qq --disable-pip-version-check --no-input \
-	    --requirement requirements.txt; then \
+	if ! { $(INSTALL) --requirement requirements.txt \
+	    && $(INSTALL) --no-deps --no-build-isolation --editable .; }; then \
 	    printf '%s\n' 'error: the packages could not be installed; pip says why above.' \
 	        'fix: check the network and the free disk space, then run again: it starts afresh.' >&2; \
 	    exit 1; \

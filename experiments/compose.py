@@ -19,7 +19,12 @@ from experiments.errors import UserError
 from experiments.schema import Config, Suite, out_of_range
 from experiments.studies import STUDIES
 
-CONFIG_DIR = Path(__file__).resolve().parents[1] / "configs"
+_HERE = Path(__file__).resolve().parent
+# Beside the packages in a checkout, inside this one when installed; see pyproject.toml.
+CONFIG_DIR = next(
+    (folder for folder in (_HERE / "configs", _HERE.parent / "configs") if folder.is_dir()),
+    _HERE / "configs",
+)
 GROUPS = ("study", "suite")
 
 

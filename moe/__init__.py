@@ -48,6 +48,8 @@ from moe.measures import (
 from moe.mixture import Mixture, blend, mixture_of_linear_experts, weight_gradients
 from moe.routing import NO_EXPERT, Routing
 
+__version__ = "0.1.0"
+
 __all__ = [
     "NO_EXPERT",
     "Cost",
