@@ -47,7 +47,8 @@ SMOKE_CLUSTERS := study.num_seeds=3 study.num_train=300 study.num_test=300 study
 
 SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.width=16 \
     study.num_units=24 study.expert_units=8 study.max_steps=4 study.num_translated=4 \
-    study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2 study.num_threads=1
+    study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2 \
+    study.num_threads=1 study.valid_share=0.005 study.test_share=0.005
 
 .PHONY: test lint types unit smoke package
 test: lint types unit ## All checks: lint, types and unit | 15 | CPU
