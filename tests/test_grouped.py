@@ -1,8 +1,7 @@
 """Every backend multiplies as the plain reference does, in values and in gradients."""
 
+import hashlib
 import logging
-import shutil
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from moe.grouped import Backend, backends, chosen_backend, grouped_linear, native, reference
-from moe.grouped.compiler import CompilerError, compiled
+from moe.grouped import (
+    Backend,
+    backends,
+    chosen_backend,
+    compiler,
+    grouped_linear,
+    native,
+    reference,
+)
+from moe.grouped.compiler import CompilerError
 from moe.plan import Plan, plan
 from tests.core import random_routing
 
@@ -124,29 +131,40 @@ def test_a_backend_that_cannot_run_says_why_and_which_can() -> None:
         chosen_backend(Backend.torch_grouped, torch.zeros(1, 1, dtype=torch.float64))
 
 
-def test_without_a_compiler_the_padded_backend_is_chosen(
-    monkeypatch: pytest.MonkeyPatch,
+def test_without_a_compiler_the_padded_backend_is_chosen_and_its_cost_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caches = (backends.refusal, backends._fastest, native.unavailable, compiled)
+    caches = (
+        backends.refusal,
+        backends._fastest,
+        backends._warn_once,
+        native.unavailable,
+        compiler._made,
+    )
     for cached in caches:
         cached.cache_clear()
     monkeypatch.setenv("CC", "no-such-compiler")
     try:
         assert "no-such-compiler" in str(native.unavailable())
-        assert chosen_backend(Backend.auto, torch.zeros(1, 1)) is Backend.padded
+        for dtype in (torch.float32, torch.float64, torch.float32):
+            assert chosen_backend(Backend.auto, torch.zeros(1, 1, dtype=dtype)) is Backend.padded
+        (told,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
+        assert "no-such-compiler" in told
+        assert "padded multiplies instead: 2 to 3 times slower" in told
+        with pytest.raises(CompilerError, match="no-such-compiler"):
+            native.identity()
     finally:
         for cached in caches:
             cached.cache_clear()
 
 
-def test_a_compiler_that_fails_says_what_it_said(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if not (shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")):
-        pytest.skip("no C compiler")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    source = tmp_path / "broken.c"
-    source.write_text("int broken(void) { return nothing; }")
-    with pytest.raises(CompilerError, match="nothing"):
-        compiled(source)
-    assert list((tmp_path / "moe-reproductions").iterdir()) == []
+def test_what_no_faster_backend_multiplies_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    backends._fastest.cache_clear()
+    assert chosen_backend(Backend.auto, torch.zeros(1, 1).bfloat16()) is Backend.padded
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_what_the_native_products_are_made_of_is_told() -> None:
+    _needs(Backend.native)
+    assert "-ffp-contract=fast" in native.identity()
+    assert hashlib.sha256(native.SOURCE.read_bytes()).hexdigest()[:16] in native.identity()

@@ -1,6 +1,7 @@
 """Which backend multiplies: by device and dtype, or by the user's choice.
 
-A choice is logged once, by the logger `moe.grouped`. Backends look at the shape themselves.
+A choice is logged once, by the logger `moe.grouped`: as a warning where a faster backend is missing
+something that could be installed. Backends look at the shape themselves.
 """
 
 import importlib
@@ -30,6 +31,18 @@ FASTEST_FIRST = {
     "cpu": [Backend.native, Backend.padded],
     "cuda": [Backend.triton, Backend.torch_grouped, Backend.padded],
 }
+
+FAST_DTYPES = {
+    "cpu": {torch.float32, torch.float64},
+    "cuda": {torch.float32, torch.bfloat16, torch.float16},
+}
+"""What the fastest backend of a device multiplies where nothing is missing."""
+
+COST = {
+    "cpu": "2 to 3 times slower with many experts, and rounded otherwise",
+    "cuda": "slower, and rounded otherwise",
+}
+"""What it costs where something is."""
 
 
 class Products(Protocol):
@@ -64,7 +77,7 @@ def refusal(backend: Backend, device: str, dtype: torch.dtype) -> str | None:
             return "native multiplies float32 and float64 on the CPU"
         from moe.grouped import native
 
-        return native.unavailable()
+        return native.unavailable(dtype)
     if backend is Backend.torch_grouped and dtype is torch.float64:
         return "torch's grouped product has no float64"
     if backend is Backend.triton:
@@ -104,6 +117,17 @@ def _fastest(device: str, dtype: torch.dtype) -> Backend:
     reasons = {backend: refusal(backend, device, dtype) for backend in order}
     backend = next(backend for backend, reason in reasons.items() if reason is None)
     log.info("%s on %s: backend %s", str(dtype).removeprefix("torch."), device, backend.value)
-    for slower in order[: order.index(backend)]:
-        log.info("not backend %s: %s", slower.value, reasons[slower])
+    for faster in order[: order.index(backend)]:
+        if dtype in FAST_DTYPES[device]:
+            _warn_once(
+                f"backend {faster.value} cannot run: {reasons[faster]}. Backend {backend.value} "
+                f"multiplies instead: {COST[device]}."
+            )
+        else:
+            log.info("not backend %s: %s", faster.value, reasons[faster])
     return backend
+
+
+@cache
+def _warn_once(message: str) -> None:
+    log.warning("%s", message)

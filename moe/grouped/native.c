@@ -33,6 +33,9 @@ enum {
   DEEP = 1024 /* the most rows of a matrix whose panel fits the second cache */
 };
 
+/* How a vector is handed to a function is no matter where every such function is inlined. */
+#pragma GCC diagnostic ignored "-Wpsabi"
+
 #ifdef __x86_64__
 #include <immintrin.h>
 INLINE void store_past_cache(REAL *to, vec value) {

@@ -8,15 +8,16 @@ import ctypes
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.resources import files
 from itertools import pairwise
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from moe.grouped import compiler
 from moe.grouped.compiler import CompilerError, compiled
 
-SOURCE = Path(__file__).with_name("native.c")
+SOURCE = files("moe.grouped") / "native.c"
 REALS = {torch.float32: "float", torch.float64: "double"}
 LARGE_EXPERT = 96
 """Rows from which torch's own product, on all threads, is the faster one (see the benchmark)."""
@@ -32,13 +33,22 @@ CACHED_BLOCK_BYTES = 2**24
 
 
 @cache
-def unavailable() -> str | None:
+def unavailable(dtype: torch.dtype = torch.float32) -> str | None:
     """Why this backend cannot run here, or None if it can."""
     try:
-        _library(torch.float32)
+        _library(dtype)
     except CompilerError as error:
         return str(error)
     return None
+
+
+def identity() -> str:
+    """What decides, beside the processor, how this backend rounds: compiler, flags and source.
+
+    Raises:
+        CompilerError: this backend cannot run here.
+    """
+    return compiler.identity(SOURCE, f"REAL={REALS[torch.float32]}")
 
 
 def _library(dtype: torch.dtype) -> ctypes.CDLL:
