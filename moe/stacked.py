@@ -5,12 +5,13 @@ gates. Shapes: R rows, E experts, D features in, H hidden units, O features out;
 features, J filters.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from math import sqrt
 from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe.grouped import Backend, GradientSink, chosen_backend, grouped_linear
@@ -28,14 +29,16 @@ class Experts(Protocol):
 
 
 class StackedLinear(nn.Module):
-    """One linear map per expert, without bias.
+    """One linear map per expert.
 
-    Source: Shazeer et al. (2017), whose parameter counts leave no room for a bias. Jacobs et al.
-    (1991) have one: append a constant feature (`moe.with_bias`).
+    Source: Shazeer et al. (2017), whose parameter counts leave no room for a bias, so that there is
+    none unless asked for.
 
     Attributes:
         weight: `[E, D, O]`. Initialised uniformly within 1 / sqrt(D), as torch's linear layers;
             no paper states its initialisation.
+        bias: `[E, O]`, initialised alike, or None. It is no stack of matrices: to `FactoredAdam` it
+            is a single one.
         sink: takes the weights' gradient in the backward pass instead of `weight.grad`; see
             `moe.grouped.grouped_linear`. `None` for ordinary gradients.
     """
@@ -48,8 +51,18 @@ class StackedLinear(nn.Module):
         backend: Backend = Backend.auto,
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
+        bias: bool = False,
     ) -> None:
         """Make the experts.
+
+        Args:
+            num_experts: E.
+            num_inputs: D.
+            num_outputs: O.
+            backend: what multiplies, see `moe.grouped.backends`.
+            device: of the weights.
+            dtype: of the weights.
+            bias: whether each expert adds a vector of its own.
 
         Raises:
             ValueError: a size below one.
@@ -63,9 +76,13 @@ class StackedLinear(nn.Module):
         )
         bound = 1 / sqrt(num_inputs)
         nn.init.uniform_(self.weight, -bound, bound)
+        self.bias: nn.Parameter | None = None
+        if bias:
+            self.bias = nn.Parameter(self.weight.new_empty(num_experts, num_outputs))
+            nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
-        """Multiply each row by its expert's matrix, `[R, O]`.
+        """Multiply each row by its expert's matrix, `[R, O]`; zeros for rows of no expert.
 
         Raises:
             ValueError: rows of another width than the experts', or another number of experts.
@@ -77,17 +94,26 @@ class StackedLinear(nn.Module):
                 f"features routed to {plan.num_experts} experts"
             )
         backend = chosen_backend(self.backend, rows_RD)
-        return grouped_linear(rows_RD, self.weight, plan, backend, self.sink)
+        out_RO = grouped_linear(rows_RD, self.weight, plan, backend, self.sink)
+        if self.bias is None:
+            return out_RO
+        # A last line of zeros, for the rows of no expert.
+        bias_E1O = F.pad(self.bias.to(out_RO.dtype), (0, 0, 0, 1))
+        row_R = torch.arange(out_RO.shape[0], device=out_RO.device)
+        expert_R = torch.searchsorted(plan.start_E1[1:].contiguous(), row_R, right=True)
+        return out_RO + F.embedding(expert_R, bias_E1O)
 
     def extra_repr(self) -> str:
         """The sizes, for printing."""
-        return "num_experts={}, num_inputs={}, num_outputs={}".format(*self.weight.shape)
+        sizes = "num_experts={}, num_inputs={}, num_outputs={}".format(*self.weight.shape)
+        return f"{sizes}, bias={self.bias is not None}"
 
 
 class FeedForwardExperts(nn.Module):
-    """Two linear maps with a rectifier between them, per expert.
+    """Two linear maps with an activation between them, per expert.
 
-    Source: Shazeer et al. (2017), section 4 and appendix E: 512-1024-512 and 512-2048-512, ReLU.
+    Source: Shazeer et al. (2017), section 4 and appendix E: 512-1024-512 and 512-2048-512, ReLU,
+    no bias.
     """
 
     def __init__(
@@ -96,6 +122,7 @@ class FeedForwardExperts(nn.Module):
         num_inputs: int,
         num_hidden: int,
         num_outputs: int | None = None,
+        activation: Callable[[Tensor], Tensor] = torch.relu,
         **options: Any,
     ) -> None:
         """Make the experts.
@@ -105,18 +132,30 @@ class FeedForwardExperts(nn.Module):
             num_inputs: D.
             num_hidden: H.
             num_outputs: O; the inputs' width by default.
-            options: backend, device and dtype, as for `StackedLinear`.
+            activation: what is applied to the hidden units, element by element: a function or a
+                module, whose parameters all experts share.
+            options: bias (of both maps), backend, device and dtype, as for `StackedLinear`.
+
+        Raises:
+            ValueError: a size below one.
         """
         super().__init__()
-        self.num_experts = num_experts
+        self.num_experts, self.activation = num_experts, activation
         self.first = StackedLinear(num_experts, num_inputs, num_hidden, **options)
         self.second = StackedLinear(num_experts, num_hidden, num_outputs or num_inputs, **options)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, O]`."""
-        hidden_RH = torch.relu_(self.first(rows_RD, plan))
+        hidden_RH = self.first(rows_RD, plan)
+        # The backward pass of a rectifier needs its answer alone, so that it may work in place.
+        is_rectifier = self.activation in (torch.relu, F.relu)
+        hidden_RH = torch.relu_(hidden_RH) if is_rectifier else self.activation(hidden_RH)
         answer_RO: Tensor = self.second(hidden_RH, plan)
         return answer_RO
+
+    def extra_repr(self) -> str:
+        """The activation, where it is no module, for printing."""
+        return _named_activation(self.activation)
 
 
 class ConvolutionalExperts(nn.Module):
@@ -139,7 +178,16 @@ class ConvolutionalExperts(nn.Module):
         num_heads: int = 1,
         **options: Any,
     ) -> None:
-        """Make the experts; `options` as for `StackedLinear`.
+        """Make the experts.
+
+        Args:
+            num_experts: E.
+            num_patches: P.
+            patch_size: S.
+            num_filters: J, of all heads together.
+            activation: what is applied to every filter's response: a function or a module.
+            num_heads: N.
+            options: bias (of every filter), backend, device and dtype, as for `StackedLinear`.
 
         Raises:
             ValueError: a size below one, or filters that cannot be shared out evenly.
@@ -158,22 +206,33 @@ class ConvolutionalExperts(nn.Module):
         patches = rows_RD.reshape(num_rows * self.num_patches, -1)
         per_patch = replace(plan, start_E1=plan.start_E1 * self.num_patches)
         response = self.activation(self.filters(patches, per_patch))
-        return response.view(num_rows, self.num_patches, self.num_heads, -1).sum(dim=(1, 3))
+        answer_RN = response.view(num_rows, self.num_patches, self.num_heads, -1).sum(dim=(1, 3))
+        # An activation may make something of the zeros of rows of no expert.
+        is_answered_R = torch.arange(num_rows, device=rows_RD.device) < plan.start_E1[-1]
+        return answer_RN.where(is_answered_R.unsqueeze(1), 0)
+
+    def extra_repr(self) -> str:
+        """The sizes, for printing."""
+        sizes = f"num_patches={self.num_patches}, num_heads={self.num_heads}"
+        return ", ".join(filter(None, [sizes, _named_activation(self.activation)]))
 
 
 class ModuleExperts(nn.Module):
     """Any modules as experts, one call per expert: slow with many experts."""
 
-    def __init__(self, modules: Sequence[nn.Module]) -> None:
+    def __init__(self, modules: Iterable[nn.Module]) -> None:
         """Take one module per expert; each maps `[n, D]` to `[n, O]`, also for n = 0.
+
+        Their dtype and device are those of the rows, as for any module of torch.
 
         Raises:
             ValueError: no module.
+            TypeError: something else than a module.
         """
         super().__init__()
-        _check_sizes(num_experts=len(modules))
-        self.num_experts = len(modules)
         self.each = nn.ModuleList(modules)
+        self.num_experts = len(self.each)
+        _check_sizes(num_experts=self.num_experts)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, O]`."""
@@ -181,6 +240,13 @@ class ModuleExperts(nn.Module):
         *groups, idle = torch.split(rows_RD, [*counts, num_idle])
         answers = [expert(group) for expert, group in zip(self.each, groups, strict=True)]
         return torch.cat([*answers, answers[0].new_zeros(len(idle), *answers[0].shape[1:])])
+
+
+def _named_activation(activation: Callable[[Tensor], Tensor]) -> str:
+    # A module prints itself.
+    if isinstance(activation, nn.Module):
+        return ""
+    return f"activation={getattr(activation, '__name__', activation)}"
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -200,12 +200,14 @@ def messages() -> dict[str, str]:
     net = spread_net()
     where = plan(net.routing(tokens_TD, expert_TK))
     one = ExpertParallel(FeedForwardExperts(1, FEATURES, HIDDEN))
+    biased = ExpertParallel(FeedForwardExperts(2, FEATURES, HIDDEN, bias=True))
     mistakes: dict[str, Callable[[], Any]] = {
         "too few experts": lambda: local_experts(1),
         "ragged": lambda: ExpertParallel(ragged),
         "shared": lambda: ExpertParallel(shared),
         "modules": lambda: ExpertParallel(ModuleExperts([nn.Linear(3, 3)] * 3)),
         "other number": lambda: one(tokens_TD, where),
+        "factored biases": TrainingState(biased, FactoredAdam(biased.parameters())).state_dict,
     }
     heard = {}
     for name, mistake in mistakes.items():

@@ -23,6 +23,44 @@ def test_gates_compute_in_single_precision_at_least(kind: str) -> None:
     assert routed(gate.bfloat16(), inputs_TD).importance_E.dtype is torch.float32
 
 
+OF_ALL_KINDS = {
+    "softmax": lambda **on: SoftmaxGate(FEATURES, 8, k=2, **on),
+    "switch": lambda **on: SwitchGate(FEATURES, 8, **on),
+    "uniform noise": lambda **on: UniformNoiseGate(FEATURES, 8, **on),
+    "noisy top k": lambda **on: NoisyTopKGate(FEATURES, 8, k=2, **on),
+    "hierarchical": lambda **on: HierarchicalGate(FEATURES, 8, 4, **on),
+    "strictly balanced": lambda **on: StrictlyBalancedGate(FEATURES, 8, k=2, init_scale=1, **on),
+}
+
+
+@pytest.mark.parametrize("kind", OF_ALL_KINDS)
+def test_weights_are_made_where_and_as_they_are_wanted(kind: str) -> None:
+    made = OF_ALL_KINDS[kind]
+    for dtype in (torch.float64, torch.bfloat16):
+        gate = made(dtype=dtype)
+        assert {weight.dtype for weight in gate.parameters()} == {dtype}
+        assert routed(gate, tokens(9).bfloat16()).weight_A.dtype is torch.float32
+        assert {weight.device.type for weight in made(device="meta").parameters()} == {"meta"}
+    torch.manual_seed(0)
+    plain = made()
+    torch.manual_seed(0)
+    for ours, others in zip(plain.parameters(), made(device="cpu").parameters(), strict=True):
+        assert torch.equal(ours, others)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_printing_a_gate_shows_its_sizes(kind: str) -> None:
+    gate = KINDS[kind]()
+    assert f"num_features={FEATURES}, num_experts={gate.num_experts}" in repr(gate)
+    assert f"k={gate.k}" in repr(gate) if hasattr(gate, "k") else "training" not in repr(gate)
+
+
+def test_printing_a_gate_shows_its_settings() -> None:
+    assert "k_experts=2" in repr(HierarchicalGate(3, 8, 4))
+    assert "tie_break=random" in repr(StrictlyBalancedGate(3, 8, k=2))
+    assert "temperature=0.5" in repr(SoftmaxGate(3, 8, temperature=0.5))
+
+
 def test_losses_are_named() -> None:
     names = {kind: set(routed(KINDS[kind](), tokens(5).float()).losses) for kind in KINDS}
     assert names["softmax"] == names["softmax top 3"] == {"importance"}

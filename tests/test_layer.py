@@ -1,15 +1,19 @@
 """Laws of the whole layer: it equals one expert after the other, for any routing."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.func import functional_call
 
+from moe.gates import NoisyTopKGate
 from moe.layer import MoE
-from moe.plan import plan
+from moe.plan import Plan, plan
 from moe.routing import Routing
 from moe.stacked import ConvolutionalExperts, FeedForwardExperts, ModuleExperts, StackedLinear
 from tests.core import plain_mixture, random_routing
@@ -84,6 +88,157 @@ def test_modules_as_experts_equal_stacked_experts() -> None:
     expected = MoE(FixedGate(routing), stacked)(tokens).outputs
     got = MoE(FixedGate(routing), ModuleExperts(modules))(tokens).outputs
     torch.testing.assert_close(got, expected)
+
+
+ACTIVATIONS = {
+    "function": F.gelu,
+    "module": nn.SiLU(),
+    "module in place": nn.ReLU(inplace=True),
+    "not zero at zero": torch.sigmoid,
+    "default": torch.relu,
+}
+
+
+def _loop(where: Plan, experts: list[nn.Module], rows: Tensor, num_outputs: int) -> Tensor:
+    """What a loop over torch's own layers answers."""
+    out = rows.new_zeros(len(rows), num_outputs)
+    for e, expert in enumerate(experts):
+        mine = torch.arange(int(where.start_E1[e]), int(where.start_E1[e + 1]))
+        out = out.index_put((mine,), expert(rows[mine]))
+    return out
+
+
+def _as_torch(layer: StackedLinear, e: int) -> nn.Linear:
+    """One expert as torch's layer, which shares nothing with it."""
+    plain = nn.Linear(*layer.weight.shape[1:], bias=layer.bias is not None, dtype=torch.float64)
+    plain.weight.data = layer.weight[e].detach().T.clone()
+    if layer.bias is not None:
+        plain.bias.data = layer.bias[e].detach().clone()
+    return plain
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_feed_forward_experts_equal_a_loop_over_torchs_layers(bias: bool, activation: str) -> None:
+    torch.manual_seed(0)
+    act = ACTIVATIONS[activation]
+    where = plan(random_routing(7, 4, 2, skew=2.0, idle=0.3))
+    experts = FeedForwardExperts(4, 3, 5, 2, activation=act, bias=bias, dtype=torch.float64)
+    plain = [
+        nn.Sequential(_as_torch(experts.first, e), Apply(act), _as_torch(experts.second, e))
+        for e in range(4)
+    ]
+    rows = torch.randn(14, 3, dtype=torch.float64, requires_grad=True)
+    got, expected = experts(rows, where), _loop(where, plain, rows, 2)
+    torch.testing.assert_close(got, expected)
+    assert not got[int(where.start_E1[-1]) :].any()
+    assert int(where.start_E1[-1]) < len(rows)
+    ours = _gradients(got, rows, *experts.parameters())
+    d_rows, *by_expert = _gradients(expected, rows, *(w for e in plain for w in e.parameters()))
+    torch.testing.assert_close(ours[0], d_rows)
+    for place, (ours_E, name) in enumerate(
+        zip(ours[1:], dict(experts.named_parameters()), strict=True)
+    ):
+        per_expert = by_expert[place :: len(ours) - 1]
+        transposed = [w.T if "weight" in name else w for w in per_expert]
+        torch.testing.assert_close(ours_E, torch.stack(transposed))
+
+
+class Apply(nn.Module):
+    """An activation as a layer."""
+
+    def __init__(self, activation: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.activation = activation
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        return self.activation(hidden)
+
+
+def test_the_gradients_by_biases_are_exact_and_the_same_every_time() -> None:
+    torch.manual_seed(0)
+    where = plan(random_routing(6, 3, 2, idle=0.3))
+    experts = FeedForwardExperts(3, 2, 4, activation=torch.tanh, bias=True, dtype=torch.float64)
+    rows = torch.randn(12, 2, dtype=torch.float64, requires_grad=True)
+    names, weights = zip(*experts.named_parameters(), strict=True)
+
+    def answers(rows: Tensor, *values: Tensor) -> Tensor:
+        parameters = dict(zip(names, values, strict=True))
+        return functional_call(experts, parameters, (rows, where))
+
+    assert torch.autograd.gradcheck(answers, (rows, *weights))
+    first, second = (_gradients(experts(rows, where), *weights) for _ in range(2))
+    assert all(map(torch.equal, first, second))
+
+
+def test_biases_start_as_torchs_and_are_absent_unless_asked_for() -> None:
+    torch.manual_seed(0)
+    layer = StackedLinear(500, 16, 3, bias=True)
+    assert layer.bias is not None
+    assert layer.bias.shape == (500, 3)
+    assert 0.24 < layer.bias.abs().max() <= 0.25
+    assert list(FeedForwardExperts(2, 3, 4).state_dict()) == ["first.weight", "second.weight"]
+    torch.manual_seed(1)
+    plain = FeedForwardExperts(2, 3, 4).first.weight
+    torch.manual_seed(1)
+    assert torch.equal(FeedForwardExperts(2, 3, 4, bias=True).first.weight, plain)
+
+
+def test_the_default_rectifier_works_in_place_and_gives_the_same_bits() -> None:
+    torch.manual_seed(0)
+    where = plan(random_routing(9, 4, 2, dtype=torch.float32))
+    experts, rows = FeedForwardExperts(4, 3, 8), torch.randn(18, 3)
+    hidden: list[Tensor] = []
+    experts.first.register_forward_hook(lambda *call: hidden.append(call[2]))
+    by_default = experts(rows, where)
+    assert (hidden[0] >= 0).all()
+    experts.activation = nn.ReLU()
+    assert torch.equal(experts(rows, where), by_default)
+
+
+def test_an_activation_with_weights_is_trained() -> None:
+    experts = FeedForwardExperts(2, 3, 4, activation=nn.PReLU())
+    rows, where = torch.randn(4, 3), plan(random_routing(4, 2, 1, dtype=torch.float32))
+    experts(rows, where).square().sum().backward()
+    assert experts.get_parameter("activation.weight").grad is not None
+
+
+def test_convolutional_experts_answer_nothing_for_rows_of_no_expert() -> None:
+    where = plan(random_routing(5, 3, 1, idle=1.0, dtype=torch.float32))
+    for bias in (False, True):
+        experts = ConvolutionalExperts(3, 4, 6, 8, torch.sigmoid, bias=bias)
+        assert not experts(torch.randn(5, 24), where).any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_modules_as_experts_come_in_any_list_and_dtype(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    where = plan(random_routing(9, 3, 2, idle=0.2))
+    wide = nn.Sequential(nn.Linear(4, 8), nn.GELU(), nn.Linear(8, 2, bias=False))
+    modules = [nn.Linear(4, 2), wide, nn.Sequential(nn.Linear(4, 2), nn.ReLU(inplace=True))]
+    rows = torch.randn(18, 4, dtype=dtype)
+    expected = _loop(where, [module.to(dtype) for module in modules], rows, 2)
+    for listed in (modules, nn.ModuleList(modules), iter(modules), tuple(modules)):
+        torch.testing.assert_close(ModuleExperts(listed)(rows, where), expected)
+
+
+def test_no_modules_and_no_module_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_experts is 0"):
+        ModuleExperts([])
+    with pytest.raises(TypeError, match="not a Module"):
+        ModuleExperts([torch.relu])  # type: ignore[list-item]
+
+
+def test_printing_a_layer_shows_its_sizes() -> None:
+    gate = NoisyTopKGate(3, 4, k=2)
+    text = repr(MoE(gate, FeedForwardExperts(4, 3, 5, activation=F.gelu, bias=True)))
+    for part in ("num_features=3", "num_experts=4", "k=2", "num_inputs=3", "num_outputs=5"):
+        assert part in text
+    assert "activation=gelu" in text
+    assert "bias=True" in text
+    conv = repr(ConvolutionalExperts(3, 4, 6, 8, nn.ReLU(), num_heads=2))
+    assert "num_patches=4, num_heads=2" in conv
+    assert "ReLU()" in conv
 
 
 @pytest.mark.parametrize("num_heads", [1, 2])

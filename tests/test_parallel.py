@@ -126,6 +126,7 @@ def test_one_process_goes_on_where_two_stopped(
         ("shared", r"FeedForwardExperts has extra\.weight, extra\.bias"),
         ("modules", "ModuleExperts has"),
         ("other number", "2 experts got rows routed to 10 experts"),
+        ("factored biases", r"first\.bias has the shape \[1, 2\], not one entry for each of the 2"),
     ],
 )
 def test_mistakes_are_told_on_every_rank(found: dict[int, Found], mistake: str, told: str) -> None:

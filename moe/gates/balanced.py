@@ -55,6 +55,8 @@ class StrictlyBalancedGate(Gate):
         tie_break: TieBreak = TieBreak.random,
         mask_in_training: MaskInTraining = MaskInTraining.batchwise,
         loss_moves_gate: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Make the gate.
 
@@ -66,6 +68,8 @@ class StrictlyBalancedGate(Gate):
             tie_break: which of equal tokens an expert takes.
             mask_in_training: see the class.
             loss_moves_gate: whether the batchwise loss has a gradient by the gate's weights too.
+            device: of the weights.
+            dtype: of the weights; tokens are routed in float32 at least, whatever it is.
         """
         super().__init__(num_features, num_experts)
         check_k("k", k, num_experts, "num_experts")
@@ -78,8 +82,11 @@ class StrictlyBalancedGate(Gate):
         self.tie_break = tie_break
         self.mask_in_training = mask_in_training
         self.loss_moves_gate = loss_moves_gate
-        self.weight_DE = gate_weight(num_features, num_experts, init_scale=init_scale)
-        self.threshold_E = nn.Parameter(torch.full((num_experts,), 1 / num_experts))
+        self.weight_DE = gate_weight(
+            num_features, num_experts, init_scale=init_scale, device=device, dtype=dtype
+        )
+        threshold_E = torch.full((num_experts,), 1 / num_experts, device=device, dtype=dtype)
+        self.threshold_E = nn.Parameter(threshold_E)
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""

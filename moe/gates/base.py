@@ -5,6 +5,7 @@ Shapes: T tokens, D features, E experts, K experts per token.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from enum import Enum
 
 import torch
 from torch import Tensor, nn
@@ -61,6 +62,15 @@ class Gate(nn.Module, ABC):
             # Whatever lies in padding, a NaN included, must not reach the weights' gradients.
             return self.route(without_padding(tokens_TD, mask_T, 0.0), mask_T)
 
+    def extra_repr(self) -> str:
+        """The sizes and settings, for printing."""
+        kinds = (int, float, Enum)
+        return ", ".join(
+            f"{name}={value.name if isinstance(value, Enum) else value}"
+            for name, value in vars(self).items()
+            if isinstance(value, kinds) and name != "training"
+        )
+
     @abstractmethod
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch whose padded positions are zeros."""
@@ -81,7 +91,13 @@ class Gate(nn.Module, ABC):
             )
 
 
-def gate_weight(num_features: int, *shape: int, init_scale: float = 0.0) -> nn.Parameter:
+def gate_weight(
+    num_features: int,
+    *shape: int,
+    init_scale: float = 0.0,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> nn.Parameter:
     """Make a gate's weight matrix `[D, *shape]`.
 
     Args:
@@ -89,9 +105,11 @@ def gate_weight(num_features: int, *shape: int, init_scale: float = 0.0) -> nn.P
         shape: what follows D.
         init_scale: 0 for zeros; s for a normal distribution of variance s / D, cut at two
             standard deviations (Fedus et al. 2021, section 2.4).
+        device: of the weights.
+        dtype: of the weights.
     """
     check_at_least(0, init_scale=init_scale)
-    weight = torch.zeros(num_features, *shape)
+    weight = torch.zeros(num_features, *shape, device=device, dtype=dtype)
     if init_scale > 0:
         deviation = (init_scale / num_features) ** 0.5
         nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)

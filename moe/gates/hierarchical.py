@@ -47,6 +47,8 @@ class HierarchicalGate(Gate):
         noise_epsilon: float = 0.0,
         noise_in_evaluation: bool = False,
         backend: Backend = Backend.auto,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Make the gate.
 
@@ -59,6 +61,8 @@ class HierarchicalGate(Gate):
             noise_epsilon: added to the noise's standard deviation.
             noise_in_evaluation: whether there is noise outside training too.
             backend: see `moe.grouped.backends`.
+            device: of the weights.
+            dtype: of the weights; tokens are routed in float32 at least, whatever it is.
         """
         super().__init__(num_features, num_experts)
         check_at_least(1, num_groups=num_groups)
@@ -71,9 +75,11 @@ class HierarchicalGate(Gate):
         self.k_experts = k_experts
         self.backend = backend
         self.primary = NoisyTopKGate(
-            num_features, num_groups, k_groups, noise_epsilon, noise_in_evaluation
+            num_features, num_groups, k_groups, noise_epsilon, noise_in_evaluation, device, dtype
         )
-        weight_Da2b = gate_weight(num_features, num_groups, 2, group_size)
+        weight_Da2b = gate_weight(
+            num_features, num_groups, 2, group_size, device=device, dtype=dtype
+        )
         self.weight_aD2b = nn.Parameter(weight_Da2b.detach().transpose(0, 1).contiguous())
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:

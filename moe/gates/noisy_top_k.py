@@ -31,15 +31,17 @@ class NoisyTopKGate(Gate):
         k: int,
         noise_epsilon: float = 0.0,
         noise_in_evaluation: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        """Make the gate; for the arguments see the class."""
+        """Make the gate; for the arguments see the class, device and dtype are the weights'."""
         super().__init__(num_features, num_experts)
         check_k("k", k, num_experts, "num_experts")
         check_at_least(0, noise_epsilon=noise_epsilon)
         self.k = k
         self.noise_epsilon = noise_epsilon
         self.noise_in_evaluation = noise_in_evaluation
-        self.weight_D2E = gate_weight(num_features, 2, num_experts)
+        self.weight_D2E = gate_weight(num_features, 2, num_experts, device=device, dtype=dtype)
 
     @property
     def has_noise(self) -> bool:

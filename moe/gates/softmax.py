@@ -28,6 +28,8 @@ class SoftmaxGate(Gate):
         k: int | None = None,
         temperature: float = 1.0,
         init_scale: float = 0.1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Make the gate.
 
@@ -38,13 +40,17 @@ class SoftmaxGate(Gate):
             temperature: divides the logits.
             init_scale: see `moe.gates.base.gate_weight`. Without noise, zero weights would send
                 all tokens to the same k experts.
+            device: of the weights.
+            dtype: of the weights; tokens are routed in float32 at least, whatever it is.
         """
         super().__init__(num_features, num_experts)
         self.k = num_experts if k is None else k
         check_k("k", self.k, num_experts, "num_experts")
         check_above(0, temperature=temperature)
         self.temperature = temperature
-        self.weight_DE = gate_weight(num_features, num_experts, init_scale=init_scale)
+        self.weight_DE = gate_weight(
+            num_features, num_experts, init_scale=init_scale, device=device, dtype=dtype
+        )
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""

@@ -21,7 +21,13 @@ class SwitchGate(Gate):
     """
 
     def __init__(
-        self, num_features: int, num_experts: int, jitter: float = 0.0, init_scale: float = 0.1
+        self,
+        num_features: int,
+        num_experts: int,
+        jitter: float = 0.0,
+        init_scale: float = 0.1,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
         """Make the gate.
 
@@ -30,11 +36,15 @@ class SwitchGate(Gate):
             num_experts: E.
             jitter: see the class; the paper takes 0.01.
             init_scale: see `moe.gates.base.gate_weight`; the paper takes 0.1.
+            device: of the weights.
+            dtype: of the weights; tokens are routed in float32 at least, whatever it is.
         """
         super().__init__(num_features, num_experts)
         check_at_least(0, jitter=jitter)
         self.jitter = jitter
-        self.weight_DE = gate_weight(num_features, num_experts, init_scale=init_scale)
+        self.weight_DE = gate_weight(
+            num_features, num_experts, init_scale=init_scale, device=device, dtype=dtype
+        )
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""

@@ -50,14 +50,16 @@ class UniformNoiseGate(Gate):
         value: GateValue = GateValue.probability,
         noise_scale: float = 1.0,
         noise_in_evaluation: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
     ) -> None:
-        """Make the gate; for the arguments see the class."""
+        """Make the gate; for the arguments see the class, device and dtype are the weights'."""
         super().__init__(num_features, num_experts)
         check_at_least(0, noise_scale=noise_scale)
         self.value = value
         self.noise_scale = noise_scale
         self.noise_in_evaluation = noise_in_evaluation
-        self.weight_DE = gate_weight(num_features, num_experts)
+        self.weight_DE = gate_weight(num_features, num_experts, device=device, dtype=dtype)
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""

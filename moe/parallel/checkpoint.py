@@ -77,6 +77,12 @@ class TrainingState(Stateful):
         if home is None or not isinstance(value, Tensor) or value.dim() == 0:
             return value
         part = home[1]
+        if value.shape[0] != part.local.num_experts:
+            raise ValueError(
+                f"what the optimiser keeps for {name} has the shape {list(value.shape)}, not one "
+                f"entry for each of the {part.local.num_experts} experts of this rank: give biases "
+                "to an optimiser that factors nothing"
+            )
         mesh = DeviceMesh.from_group(part.group or _all_ranks(), value.device.type)
         size = torch.Size([part.num_experts, *value.shape[1:]])
         # All that is split holds one contiguous entry per expert.
