@@ -1,10 +1,29 @@
-"""Mixture-of-experts core: tensors in, tensors out.
+"""Mixtures of experts: the sparse layer and what belongs to it, tensors in, tensors out.
 
-Gates, experts, costs and measures that any task can use. Nothing in this package knows a study,
-a data set, a configuration file or a figure.
+A layer is a gate, experts, and the dispatch between them:
+
+    layer = MoE(NoisyTopKGate(512, 2048, k=4), FeedForwardExperts(2048, 512, 1024))
+    output = layer(tokens)  # [..., 512]
+    loss = task_loss(output.outputs) + 0.1 * sum(output.routing.losses.values())
+
+What is here, in the order in which to read it:
+
+    routing, plan    what a gate decides, and the order in which experts see their tokens
+    gates, balance   who answers for which token, and the losses that keep experts in use
+    stacked          experts with one matrix each, convolutional ones, and modules of any kind
+    dispatch, layer  tokens to their experts and back; all of it together
+    grouped          how rows meet their experts' matrices: C, Triton or torch, see `Backend`
+    optimisers       the factored second moment, updated inside the backward pass
+    memory           freed memory kept for the next tensor, and a plan of what training takes
+    measures         how evenly experts are used, and what they specialise in
+
+Beside the layer stand the mixtures of 1991, cases last and many at once: `experts`, `mixture`,
+`losses`. Experts over several processes are in `moe.parallel`, which is not imported here.
+Nothing in this package knows a study, a data set, a configuration file or a figure.
 """
 
 from moe.balance import cv_squared, importance_loss, load_loss, switch_loss, z_loss
+from moe.dispatch import combine, dispatch
 from moe.experts import Unit, linear_experts, unit_gradient, with_bias
 from moe.gates import (
     Gate,
@@ -19,6 +38,8 @@ from moe.gates import (
     UniformNoiseGate,
     softmax_gate,
 )
+from moe.grouped import Backend
+from moe.layer import MoE, MoEOutput
 from moe.losses import (
     Cost,
     blend_error,
@@ -45,22 +66,44 @@ from moe.measures import (
     routing_agreement,
     utilisation,
 )
+from moe.memory import MemoryPlan, OptimiserState, keep_memory, memory_plan
 from moe.mixture import Mixture, blend, mixture_of_linear_experts, weight_gradients
+from moe.optimisers import FactoredAdam
+from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing
+from moe.stacked import (
+    ConvolutionalExperts,
+    Experts,
+    FeedForwardExperts,
+    ModuleExperts,
+    StackedLinear,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "NO_EXPERT",
+    "Backend",
+    "ConvolutionalExperts",
     "Cost",
+    "Experts",
+    "FactoredAdam",
+    "FeedForwardExperts",
     "Gate",
     "GateValue",
     "HierarchicalGate",
     "MaskInTraining",
+    "MemoryPlan",
     "Mixture",
+    "MoE",
+    "MoEOutput",
+    "ModuleExperts",
     "NoisyTopKGate",
+    "OptimiserState",
+    "Plan",
     "Routing",
     "SoftmaxGate",
+    "StackedLinear",
     "StrictlyBalancedGate",
     "SwitchGate",
     "TieBreak",
@@ -69,9 +112,11 @@ __all__ = [
     "blend",
     "blend_error",
     "coefficient_of_variation",
+    "combine",
     "cost",
     "counts_by_class",
     "cv_squared",
+    "dispatch",
     "dispatch_entropy",
     "effective_number",
     "effective_number_of_experts",
@@ -82,14 +127,17 @@ __all__ = [
     "gradients",
     "importance",
     "importance_loss",
+    "keep_memory",
     "linear_experts",
     "live_experts",
     "load_loss",
     "max_over_mean",
+    "memory_plan",
     "mixture_likelihood",
     "mixture_of_linear_experts",
     "num_dominant_experts",
     "num_unrouted_tokens",
+    "plan",
     "responsibilities",
     "routing_agreement",
     "softmax_gate",

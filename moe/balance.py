@@ -25,7 +25,11 @@ def cv_squared(value_E: Tensor) -> Tensor:
 
 
 def importance_loss(importance_E: Tensor) -> Tensor:
-    """CV(Importance)^2, a scalar. Source: Shazeer et al. (2017), equation 7, without w_imp."""
+    """CV(Importance)^2, a scalar. Source: Shazeer et al. (2017), equation 7, without w_imp.
+
+    Args:
+        importance_E: sum of the gate's values per expert, `[E]`.
+    """
     return cv_squared(importance_E)
 
 
@@ -33,6 +37,9 @@ def load_loss(load_E: Tensor) -> Tensor:
     """CV(Load)^2, a scalar; it has a gradient where the load is the smooth estimator.
 
     Source: Shazeer et al. (2017), equation 11, without w_load.
+
+    Args:
+        load_E: tokens per expert, or its estimate, `[E]`.
     """
     return cv_squared(load_E)
 
@@ -43,7 +50,7 @@ def switch_loss(scores_TE: Tensor, count_E: Tensor) -> Tensor:
     Source: Fedus, Zoph & Shazeer (2021), equations 4 to 6, without alpha.
 
     Args:
-        scores_TE: the gate's probabilities, zeros for padded positions; P_i is their mean.
+        scores_TE: the gate's probabilities, `[T, E]`, zeros for padding; P_i is their mean.
         count_E: tokens per expert; f_i is the share of the tokens, and has no gradient.
     """
     num_tokens = count_E.detach().sum().clamp(min=1)
@@ -58,7 +65,7 @@ def z_loss(logits_TE: Tensor, mask_T: Tensor | None = None) -> Tensor:
     Source: Zoph et al. (2022), "ST-MoE", equation 5, without its coefficient.
 
     Args:
-        logits_TE: the gate's logits.
+        logits_TE: the gate's logits, `[T, E]`.
         mask_T: True for real tokens, or None.
     """
     square_T = torch.logsumexp(logits_TE, dim=-1).square()

@@ -11,8 +11,8 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -52,7 +52,7 @@ def source(tmp_path: Path) -> Path:
     return file
 
 
-def _answer(source: Traversable, value: int = 7) -> int:
+def _answer(source: Path, value: int = 7) -> int:
     """What the compiled function answers, in a process that knows nothing yet."""
     _forget()
     return int(compiled(source, f"ANSWER={value}").answer())
@@ -408,7 +408,7 @@ def test_no_processor_file_and_no_locks_are_no_obstacle(
 def test_a_source_in_a_zipped_package_is_compiled(source: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "package.zip", "w") as archive:
         archive.write(source, "moe/tiny.c")
-    assert _answer(zipfile.Path(tmp_path / "package.zip", "moe/tiny.c")) == 7
+    assert _answer(cast(Path, zipfile.Path(tmp_path / "package.zip", "moe/tiny.c"))) == 7
     with pytest.raises(CompilerError, match="missing"):
         compiled(tmp_path / "missing.c")
 

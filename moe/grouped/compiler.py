@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.resources.abc import Traversable
 from pathlib import Path
 
 log = logging.getLogger("moe.grouped")
@@ -56,7 +55,7 @@ class CompilerError(Exception):
     """No library could be made; the message says why and what would help."""
 
 
-def compiled(source: Traversable, *defines: str) -> ctypes.CDLL:
+def compiled(source: Path, *defines: str) -> ctypes.CDLL:
     """Compile a C file, or take it from the user's cache, and load it.
 
     The cache is `moe-reproductions` in XDG_CACHE_HOME or `~/.cache`; where that is missing, cannot
@@ -65,7 +64,7 @@ def compiled(source: Traversable, *defines: str) -> ctypes.CDLL:
     folder do not run each other's code.
 
     Args:
-        source: the C file.
+        source: the C file; in a zipped package what `importlib.resources` gives for it.
         defines: macros, as `NAME=VALUE`.
 
     Raises:
@@ -74,7 +73,7 @@ def compiled(source: Traversable, *defines: str) -> ctypes.CDLL:
     return _made(source, defines)[0]
 
 
-def identity(source: Traversable, *defines: str) -> str:
+def identity(source: Path, *defines: str) -> str:
     """What `compiled` gives, as text: the compiler's version, the flags, the source's checksum.
 
     Equal on two machines that compile the same source with the same compiler and flags, wherever
@@ -87,7 +86,7 @@ def identity(source: Traversable, *defines: str) -> str:
 
 
 @cache
-def _made(source: Traversable, defines: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
+def _made(source: Path, defines: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
     compiler = _compiler()
     macros = [f"-D{define}" for define in defines]
     try:

@@ -10,6 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
+from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from torch import Tensor
 from moe.grouped import compiler
 from moe.grouped.compiler import CompilerError, compiled
 
-SOURCE = files("moe.grouped") / "native.c"
+SOURCE = cast(Path, files("moe.grouped") / "native.c")
 REALS = {torch.float32: "float", torch.float64: "double"}
 LARGE_EXPERT = 96
 """Rows from which torch's own product, on all threads, is the faster one (see the benchmark)."""

@@ -50,7 +50,7 @@ def routing_agreement(routing: Routing, class_T: Tensor) -> float:
 
     Args:
         routing: a gate's decision.
-        class_T: the class of every token, any shape of T elements.
+        class_T: the class of every token, `[T]` or any other shape of T elements.
     """
     # Imported late, so that a layer can be used without it.
     from sklearn.metrics import adjusted_mutual_info_score
