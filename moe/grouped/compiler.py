@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def _made(source: Path, defines: tuple[str, ...]) -> tuple[ctypes.CDLL, str]:
             f"{shlex.join(error.cmd)} was stopped after {error.timeout:.0f} seconds"
         ) from error
     except subprocess.CalledProcessError as error:
-        raise CompilerError(f"{shlex.join(error.cmd)} failed: {error.output[-500:]}") from error
+        raise CompilerError(f"{shlex.join(error.cmd)} failed: {error.output[:500]}") from error
     except OSError as error:
         raise CompilerError(f"{source.name} could not be compiled or loaded: {error}") from error
 
@@ -313,6 +313,7 @@ def _run(command: list[str], seconds: float, **environment: str) -> tuple[int, s
         try:
             output, errors = process.communicate(timeout=seconds)
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(OSError):  # already gone
+                os.killpg(process.pid, signal.SIGKILL)
             raise
         return process.returncode, output, errors
