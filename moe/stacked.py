@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from moe.grouped import Backend, GradientSink, chosen_backend, grouped_linear
+from moe.grouped import Backend, GradientSink, grouped_linear
 from moe.plan import Plan
 
 
@@ -70,14 +70,7 @@ class StackedLinear(nn.Module):
         Raises:
             ValueError: rows of another width than the experts', or another number of experts.
         """
-        num_experts, num_inputs, _ = self.weight.shape
-        if rows_RD.shape[-1] != num_inputs or plan.num_experts != num_experts:
-            raise ValueError(
-                f"{num_experts} experts of {num_inputs} inputs got rows of {rows_RD.shape[-1]} "
-                f"features routed to {plan.num_experts} experts"
-            )
-        backend = chosen_backend(self.backend, rows_RD)
-        return grouped_linear(rows_RD, self.weight, plan, backend, self.sink)
+        return grouped_linear(rows_RD, self.weight, plan, self.backend, self.sink)
 
     def extra_repr(self) -> str:
         """The sizes, for printing."""

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from moe.grouped.linear import GradientSink, expert_blocks
 from moe.grouped.triton_ops import hidden_gradient, rows_product, weight_gradient
@@ -96,6 +97,7 @@ class _FeedForward(torch.autograd.Function):
         return _sum_per_token(rows_RO, row_A, start_T1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *d_out: Tensor) -> tuple[Tensor | None, ...]:
         tokens_TD, weight_R, first_EDH, second_EHO, hidden_RH = ctx.saved_tensors
         token_R, row_A, start_T1, start_E1 = ctx.where
