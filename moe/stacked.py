@@ -72,6 +72,10 @@ class StackedLinear(nn.Module):
         """
         return grouped_linear(rows_RD, self.weight, plan, self.backend, self.sink)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy's weights are no optimiser's: it has ordinary gradients.
+        return {**vars(self), "sink": None}
+
     def extra_repr(self) -> str:
         """The sizes, for printing."""
         return "num_experts={}, num_inputs={}, num_outputs={}".format(*self.weight.shape)

@@ -4,7 +4,6 @@ Shapes: R rows, A assignments, E experts; see `moe.plan`.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from moe.dispatch import reorder, sum_rows
@@ -19,7 +18,7 @@ def in_order_of_assignments(value_R: Tensor, plan: Plan) -> Tensor:
 def sum_per_expert_of_rows(value_RB: Tensor, plan: Plan) -> Tensor:
     """Sum the rows of each expert, `[E, B]`; differentiable. Rows of no expert are left out."""
     # One sum more than experts: the last one takes all rows that are left.
-    start_E2 = F.pad(plan.start_E1, (0, 1), value=plan.num_rows)
+    start_E2 = torch.cat([plan.start_E1, plan.start_E1.new_full((1,), plan.num_rows)])
     row_R = torch.arange(plan.num_rows, device=value_RB.device)
     expert_R = torch.searchsorted(plan.start_E1[1:].contiguous(), row_R, right=True)
     return sum_rows(value_RB, expert_R, start_E2)[:-1]

@@ -59,7 +59,7 @@ def grouped_linear(
             memory, or a backend that cannot run.
         RuntimeError: a sink under torch's compiler.
     """
-    rows_RD, weight_EDH = _as_autocast(rows_RD), _as_autocast(weight_EDH)
+    rows_RD, weight_EDH = as_autocast(rows_RD), as_autocast(weight_EDH)
     if sink is None:
         out_RH: Tensor = _Product.apply(rows_RD, weight_EDH, plan.start_E1, False, backend.value)
     elif torch.compiler.is_compiling():
@@ -80,10 +80,11 @@ def expert_blocks(weight_EDH: Tensor) -> list[slice]:
     return [slice(e, min(e + size, num_experts)) for e in range(0, num_experts, size)]
 
 
-def _as_autocast(tensor: Tensor) -> Tensor:
+def as_autocast(tensor: Tensor) -> Tensor:
+    """Convert an operand as `torch.autocast` does where it is on; float64 stays as it is."""
     device = tensor.device.type
     may_change = tensor.is_floating_point() and tensor.dtype is not torch.float64
-    if may_change and device != "meta" and torch.is_autocast_enabled(device):
+    if may_change and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
         return tensor.to(torch.get_autocast_dtype(device))
     return tensor
 

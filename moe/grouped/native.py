@@ -1,6 +1,7 @@
 """The CPU backend for many experts with few rows each: kernels in C, see native.c.
 
-Large experts, whose products are bound by arithmetic, go to torch's matrix product instead.
+Large experts, whose products are bound by arithmetic, go to torch's matrix product instead. Numbers
+of two bytes are multiplied as float32 and rounded once.
 Shapes as in `moe.grouped.reference`.
 """
 
@@ -106,6 +107,8 @@ def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:
 
 def forward(rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
     """Each row times its expert's matrix, `[R, H]`."""
+    if rows_RD.dtype not in REALS:
+        return forward(rows_RD.float(), weight_EDH.float(), start_E1).to(rows_RD.dtype)
     experts = range(weight_EDH.shape[0])
     rows_RD, weight_EDH = rows_RD.contiguous(), weight_EDH.contiguous()
     out_RH = _rows_like(rows_RD, weight_EDH.shape[2], start_E1)
@@ -116,6 +119,8 @@ def forward(rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
 
 def backward_rows(d_RH: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
     """Gradient by the rows, `[R, D]`."""
+    if d_RH.dtype not in REALS:
+        return backward_rows(d_RH.float(), weight_EDH.float(), start_E1).to(d_RH.dtype)
     experts = range(weight_EDH.shape[0])
     d_RH, weight_EDH = d_RH.contiguous(), weight_EDH.contiguous()
     out_RD = _rows_like(d_RH, weight_EDH.shape[1], start_E1)
@@ -126,6 +131,9 @@ def backward_rows(d_RH: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
 
 def backward_weight(rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice) -> Tensor:
     """Gradient by the matrices of a range of experts, `[len(experts), D, H]`."""
+    if rows_RD.dtype not in REALS:
+        halves = backward_weight(rows_RD.float(), d_RH.float(), start_E1, experts)
+        return halves.to(rows_RD.dtype)
     chosen = range(start_E1.shape[0] - 1)[experts]
     rows_RD, d_RH = rows_RD.contiguous(), d_RH.contiguous()
     out_EDH = rows_RD.new_empty(len(chosen), rows_RD.shape[1], d_RH.shape[1])

@@ -62,9 +62,8 @@ def check_memory(rows_RX: Tensor, other: Tensor, start_E1: Tensor) -> None:
     first, end = int(start_E1[0]), int(start_E1[-1])
     if first != 0 or not 0 <= end <= rows_RX.shape[0]:
         raise ValueError(
-            f"the experts' rows go from {first} to {end}, but there are {rows_RX.shape[0]} rows "
-            "and the first expert's must begin at 0: the plan is another batch's, or the gate gave "
-            "expert ids below moe.NO_EXPERT"
+            f"the plan has the experts' rows from {first} to {end}, but they begin at 0 and there "
+            f"are {rows_RX.shape[0]}: is it the plan of another batch?"
         )
 
 
@@ -77,7 +76,7 @@ def _check_alike(start_E1: Tensor, **operands: Tensor) -> None:
     if one.dtype is not other.dtype:
         raise TypeError(
             f"{name} have dtype {one.dtype}, but {other_name} have dtype {other.dtype}: convert "
-            "one of them (`tensor.to(dtype)`, `layer.to(dtype)`) or run under torch.autocast"
+            "one of them (`tensor.to(dtype)`, `layer.to(dtype)`)"
         )
     if not one.is_floating_point():
         raise TypeError(f"{name} have dtype {one.dtype}, but a grouped product takes floats")
@@ -91,8 +90,8 @@ def _check_alike(start_E1: Tensor, **operands: Tensor) -> None:
 
 
 def _is_in_memory(tensor: Tensor) -> bool:
-    if not tensor.numel():
-        return True
-    reach = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    end = (tensor.storage_offset() + reach + 1) * tensor.itemsize
-    return end <= tensor.untyped_storage().nbytes()
+    size = tensor.numel()
+    if size and not tensor.is_contiguous():
+        size = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    end = (tensor.storage_offset() + size) * tensor.itemsize
+    return not size or end <= tensor.untyped_storage().nbytes()
