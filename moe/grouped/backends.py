@@ -33,7 +33,7 @@ FASTEST_FIRST = {
 
 
 WHOLE = {torch.float32, torch.float64}
-"""What native multiplies as it is; other dtypes it converts first, which torch's products need not."""
+"""What native multiplies as it is; it converts other dtypes, which torch's products need not."""
 
 
 class Products(Protocol):

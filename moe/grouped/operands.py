@@ -92,6 +92,7 @@ def _check_alike(start_E1: Tensor, **operands: Tensor) -> None:
 def _is_in_memory(tensor: Tensor) -> bool:
     size = tensor.numel()
     if size and not tensor.is_contiguous():
-        size = 1 + sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+        steps = zip(tensor.shape, tensor.stride(), strict=True)
+        size = 1 + sum((num - 1) * step for num, step in steps)
     end = (tensor.storage_offset() + size) * tensor.itemsize
     return not size or end <= tensor.untyped_storage().nbytes()

@@ -237,10 +237,9 @@ def _weight_operations(source_XM: Tensor, _: Tensor | None, d_RN: Tensor, *__: A
     return 2 * d_RN.shape[0] * source_XM.shape[1] * d_RN.shape[1]
 
 
-register("rows_product", SCHEMAS["rows_product"], _rows_product, _rows_shape, _rows_operations)
-register(
-    "hidden_gradient", SCHEMAS["hidden_gradient"], _hidden_gradient, _hidden_shape, _rows_operations
-)
-register(
-    "weight_gradient", SCHEMAS["weight_gradient"], _weight_gradient, _weight_shape, _weight_operations
-)
+for _name, _parts in {
+    "rows_product": (_rows_product, _rows_shape, _rows_operations),
+    "hidden_gradient": (_hidden_gradient, _hidden_shape, _rows_operations),
+    "weight_gradient": (_weight_gradient, _weight_shape, _weight_operations),
+}.items():
+    register(_name, SCHEMAS[_name], *_parts)
