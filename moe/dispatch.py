@@ -12,7 +12,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd import Function
 
+from moe.operators import call, cheap_to_call
 from moe.plan import Plan
 
 
@@ -25,8 +27,13 @@ def dispatch(tokens_TD: Tensor, plan: Plan) -> Tensor:
 
     Returns:
         Rows sorted by expert, `[R, D]`; differentiable.
+
+    Raises:
+        ValueError: another number of tokens than were routed.
     """
-    rows_RD: Tensor = _Dispatch.apply(tokens_TD, plan)  # type: ignore[no-untyped-call]
+    if tokens_TD.shape[0] != plan.num_tokens:
+        raise ValueError(f"{tokens_TD.shape[0]} tokens, but the gate routed {plan.num_tokens}")
+    rows_RD: Tensor = _Copies.apply(tokens_TD, plan.token_R, plan.row_A, plan.start_T1)
     return rows_RD
 
 
@@ -43,44 +50,119 @@ def combine(rows_RD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor:
     Returns:
         `[T, D]`, zeros for a token that no expert answers; differentiable in rows and weights.
     """
-    tokens_TD: Tensor = _Combine.apply(rows_RD, weight_A, plan)  # type: ignore[no-untyped-call]
+    weight_A = weight_A.to(rows_RD.dtype)
+    where = (plan.token_R, plan.assignment_R, plan.row_A, plan.start_T1)
+    tokens_TD: Tensor = _WeightedSums.apply(rows_RD, weight_A, *where)
     return tokens_TD
 
 
-def _sum_of_assignments(rows_RD: Tensor, plan: Plan, weight_A: Tensor | None = None) -> Tensor:
+def reorder(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    """Take rows in another order, `rows[order]`; differentiable.
+
+    The inverse makes the backward pass another reading in order, not a scattered addition.
+    """
+    reordered: Tensor = _Reorder.apply(rows, order, inverse)
+    return reordered
+
+
+def sum_rows(rows: Tensor, bag_R: Tensor, start_B1: Tensor) -> Tensor:
+    """Sum rows that lie next to each other, `[B, D]`; differentiable.
+
+    Args:
+        rows: `[R, D]`.
+        bag_R: the sum that a row enters, ascending.
+        start_B1: the rows of sum b are `start_B1[b]` up to `start_B1[b + 1]`.
+    """
+    in_order_R = torch.arange(rows.shape[0], device=rows.device)
+    sums: Tensor = _Sums.apply(rows, bag_R, in_order_R, start_B1)
+    return sums
+
+
+def _sums(rows_RD: Tensor, row_A: Tensor, start_T1: Tensor, weight_A: Tensor | None) -> Tensor:
     return F.embedding_bag(
-        plan.row_A,
+        row_A,
         rows_RD,
-        offsets=plan.start_T1,
+        offsets=start_T1,
         mode="sum",
         per_sample_weights=weight_A,
         include_last_offset=True,
     )
 
 
-class _Dispatch(torch.autograd.Function):
+@cheap_to_call
+class _Copies(Function):
     @staticmethod
-    def forward(ctx: Any, tokens_TD: Tensor, plan: Plan) -> Tensor:
-        ctx.plan = plan
-        return tokens_TD.index_select(0, plan.token_R)
+    def forward(tokens_TD: Tensor, token_R: Tensor, row_A: Tensor, start_T1: Tensor) -> Tensor:
+        return tokens_TD.index_select(0, token_R)
 
     @staticmethod
-    def backward(ctx: Any, *d_rows: Tensor) -> tuple[Tensor, None]:
-        return _sum_of_assignments(d_rows[0].contiguous(), ctx.plan), None
-
-
-class _Combine(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows_RD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor:
-        ctx.save_for_backward(rows_RD, weight_A)
-        ctx.plan = plan
-        return _sum_of_assignments(rows_RD, plan, weight_A.to(rows_RD.dtype))
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
-    def backward(ctx: Any, *d_tokens: Tensor) -> tuple[Tensor, Tensor, None]:
-        rows_RD, weight_A = ctx.saved_tensors
-        plan: Plan = ctx.plan
-        d_RD = d_tokens[0].index_select(0, plan.token_R)
-        d_weight_R = torch.linalg.vecdot(rows_RD, d_RD).to(weight_A.dtype)
-        weight_R = weight_A[plan.assignment_R].to(rows_RD.dtype)
-        return d_RD.mul_(weight_R.unsqueeze(-1)), d_weight_R[plan.row_A], None
+    def backward(ctx: Any, *d_rows: Tensor) -> tuple[Tensor | None, ...]:
+        return call(_Sums, d_rows[0].contiguous(), *ctx.saved_tensors), None, None, None
+
+
+@cheap_to_call
+class _Sums(Function):
+    @staticmethod
+    def forward(rows_RD: Tensor, token_R: Tensor, row_A: Tensor, start_T1: Tensor) -> Tensor:
+        return _sums(rows_RD, row_A, start_T1, None)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *d_sums: Tensor) -> tuple[Tensor | None, ...]:
+        return call(_Copies, d_sums[0], *ctx.saved_tensors), None, None, None
+
+
+@cheap_to_call
+class _WeightedSums(Function):
+    @staticmethod
+    def forward(
+        rows_RD: Tensor,
+        weight_A: Tensor,
+        token_R: Tensor,
+        assignment_R: Tensor,
+        row_A: Tensor,
+        start_T1: Tensor,
+    ) -> Tensor:
+        return _sums(rows_RD, row_A, start_T1, weight_A)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, *d_tokens: Tensor) -> tuple[Tensor | None, ...]:
+        rows_RD, weight_A, token_R, assignment_R, row_A, start_T1 = ctx.saved_tensors
+        needs_rows, needs_weight = ctx.needs_input_grad[:2]
+        d_RD = call(_Copies, d_tokens[0], token_R, row_A, start_T1)
+        d_rows = d_weight = None
+        if needs_weight:
+            d_weight_R = torch.linalg.vecdot(rows_RD, d_RD)
+            d_weight = call(_Reorder, d_weight_R, row_A, assignment_R)
+        if needs_rows:
+            weight_R1 = call(_Reorder, weight_A, assignment_R, row_A).unsqueeze(-1)
+            # In place where no graph holds the copies: they are as large as the rows.
+            d_rows = d_RD * weight_R1 if torch.is_grad_enabled() else d_RD.mul_(weight_R1)
+        return d_rows, d_weight, None, None, None, None
+
+
+@cheap_to_call
+class _Reorder(Function):
+    @staticmethod
+    def forward(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        return rows.index_select(0, order)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:])
+
+    @staticmethod
+    def backward(ctx: Any, *d_rows: Tensor) -> tuple[Tensor | None, ...]:
+        order, inverse = ctx.saved_tensors
+        return call(_Reorder, d_rows[0], inverse, order), None, None

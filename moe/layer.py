@@ -30,6 +30,11 @@ class MoEOutput:
     plan: Plan
 
 
+# What a layer returns is taken apart by torch's exporter, and by whatever else looks for tensors.
+for _kind in (MoEOutput, Routing, Plan):
+    torch.export.register_dataclass(_kind, serialized_type_name=f"moe.{_kind.__name__}")
+
+
 class MoE(nn.Module):
     """A gate and the experts among which it distributes tokens: y = sum_i G(x)_i E_i(x).
 

@@ -61,9 +61,19 @@ def plan(routing: Routing) -> Plan:
 
     Returns:
         The plan, on the routing's device.
+
+    Raises:
+        ValueError: expert ids that there are not, where looking at them does not wait.
     """
     expert_A = routing.expert_A
     num_experts = routing.num_experts
+    if _can_be_looked_at(expert_A):
+        low, high = (int(bound) for bound in expert_A.aminmax())
+        if low < NO_EXPERT or high >= num_experts:
+            raise ValueError(
+                f"the gate gave expert ids from {low} to {high}, but there are experts 0 to "
+                f"{num_experts - 1}, and {NO_EXPERT} for none"
+            )
     key_A = torch.where(expert_A == NO_EXPERT, num_experts, expert_A)
     # Two bytes per key sort four times faster than eight, on the CPU and on the GPU.
     narrow = torch.int16 if num_experts < torch.iinfo(torch.int16).max else torch.int32
@@ -79,6 +89,11 @@ def plan(routing: Routing) -> Plan:
         start_T1=routing.start_T1,
         start_E1=start_E1,
     )
+
+
+def _can_be_looked_at(tensor: Tensor) -> bool:
+    is_traced = torch.compiler.is_compiling() or type(tensor) is not Tensor
+    return not is_traced and tensor.device.type == "cpu" and tensor.numel() > 0
 
 
 def token_of_assignments(routing: Routing) -> Tensor:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe.grouped import Backend, GradientSink, chosen_backend, grouped_linear
+from moe.grouped import Backend, GradientSink, grouped_linear
 from moe.plan import Plan
 
 
@@ -87,14 +87,7 @@ class StackedLinear(nn.Module):
         Raises:
             ValueError: rows of another width than the experts', or another number of experts.
         """
-        num_experts, num_inputs, _ = self.weight.shape
-        if rows_RD.shape[-1] != num_inputs or plan.num_experts != num_experts:
-            raise ValueError(
-                f"{num_experts} experts of {num_inputs} inputs got rows of {rows_RD.shape[-1]} "
-                f"features routed to {plan.num_experts} experts"
-            )
-        backend = chosen_backend(self.backend, rows_RD)
-        out_RO = grouped_linear(rows_RD, self.weight, plan, backend, self.sink)
+        out_RO = grouped_linear(rows_RD, self.weight, plan, self.backend, self.sink)
         if self.bias is None:
             return out_RO
         # A last line of zeros, for the rows of no expert.
@@ -102,6 +95,10 @@ class StackedLinear(nn.Module):
         row_R = torch.arange(out_RO.shape[0], device=out_RO.device)
         expert_R = torch.searchsorted(plan.start_E1[1:].contiguous(), row_R, right=True)
         return out_RO + F.embedding(expert_R, bias_E1O)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy's weights are no optimiser's: it has ordinary gradients.
+        return {**vars(self), "sink": None}
 
     def extra_repr(self) -> str:
         """The sizes, for printing."""

@@ -113,9 +113,8 @@ def test_inputs_of_a_wrong_shape_are_named(kind: str) -> None:
 
 # torch's compiler makes an object that torch's automatic differentiation deprecates.
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "hierarchical" not in kind])
+@pytest.mark.parametrize("kind", KINDS)
 def test_gates_compile_into_one_graph(kind: str) -> None:
-    # The two-level gate is as compilable as the grouped product's backend, tested elsewhere.
     gate = trained(KINDS[kind]())
     torch.compiler.reset()
     compiled = torch.compile(gate, backend="aot_eager", fullgraph=True)

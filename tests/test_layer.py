@@ -1,6 +1,7 @@
 """Laws of the whole layer: it equals one expert after the other, for any routing."""
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
@@ -10,13 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
 
-from moe.gates import NoisyTopKGate
+from moe.dispatch import combine, dispatch, reorder
+from moe.gates import HierarchicalGate, NoisyTopKGate, SoftmaxGate
+from moe.grouped import Backend, backends
 from moe.layer import MoE
+from moe.optimisers import FactoredAdam
 from moe.plan import Plan, plan
 from moe.routing import Routing
 from moe.stacked import ConvolutionalExperts, FeedForwardExperts, ModuleExperts, StackedLinear
 from tests.core import plain_mixture, random_routing
+from tests.gate_cases import EXPERTS, FEATURES, KINDS
 
 
 class FixedGate(nn.Module):
@@ -259,6 +265,155 @@ def test_convolutional_experts_follow_their_formula(num_heads: int) -> None:
 def test_filters_that_cannot_be_shared_out_are_refused() -> None:
     with pytest.raises(ValueError, match="num_heads = 2 must divide num_filters = 5"):
         ConvolutionalExperts(3, 4, 6, 5, torch.relu, num_heads=2)
+
+
+BACKENDS = [Backend.reference, Backend.padded, Backend.native, Backend.torch_grouped]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_autocast_rounds_products_and_keeps_gradients(backend: Backend, dtype: torch.dtype) -> None:
+    if reason := backends.refusal(backend, "cpu", dtype):
+        pytest.skip(reason)
+    torch.manual_seed(0)
+    routing = random_routing(40, 4, 2, idle=0.1, dtype=torch.float32)
+    layer = MoE(FixedGate(routing), FeedForwardExperts(4, 8, 16, backend=backend))
+    before, tokens = nn.Linear(8, 8), torch.randn(40, 8, requires_grad=True)
+    inputs = (tokens, routing.weight_A, *layer.parameters(), *before.parameters())
+    expected = layer(before(tokens)).outputs
+    with torch.autocast("cpu", dtype):
+        rounded = layer(before(tokens)).outputs
+        # Both kinds of rows are converted: those that a layer before rounded, and exact ones.
+        assert layer(tokens).outputs.dtype is dtype
+    assert rounded.dtype is dtype
+    for got, exact, of in zip(
+        _gradients(rounded.float(), *inputs), _gradients(expected, *inputs), inputs, strict=True
+    ):
+        assert got.dtype is of.dtype
+        assert (got - exact).norm() < 0.03 * exact.norm()
+
+
+def test_autocast_leaves_float64_alone() -> None:
+    experts = FeedForwardExperts(3, 2, 4, dtype=torch.float64)
+    layer = MoE(FixedGate(random_routing(5, 3, 2)), experts)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(torch.randn(5, 2, dtype=torch.float64)).outputs.dtype is torch.float64
+
+
+def test_weights_of_another_dtype_than_the_tokens_are_named() -> None:
+    layer = MoE(SoftmaxGate(16, 64, k=2), FeedForwardExperts(64, 16, 32, dtype=torch.bfloat16))
+    with pytest.raises(TypeError, match=r"dtype torch\.float32.*dtype torch\.bfloat16"):
+        layer(torch.randn(50, 16))
+
+
+def test_second_derivatives_of_the_whole_layer_are_exact() -> None:
+    torch.manual_seed(0)
+    routing = random_routing(4, 3, 2, idle=0.2)
+    where = plan(routing)
+    weight_A, rows = routing.weight_A, torch.randn(8, 3, dtype=torch.float64, requires_grad=True)
+    tokens = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    order = (where.row_A, where.assignment_R)
+    for function, inputs in (
+        (lambda x: dispatch(x, where).pow(3), (tokens,)),
+        (lambda y, w: combine(y, w, where), (rows, weight_A)),
+        (lambda y: reorder(y, *order).pow(3), (rows,)),
+    ):
+        assert torch.autograd.gradcheck(function, inputs)
+        assert torch.autograd.gradgradcheck(function, inputs)
+    layer = MoE(SoftmaxGate(3, 3, k=2).double(), FeedForwardExperts(3, 3, 4, dtype=torch.float64))
+    assert torch.autograd.gradgradcheck(lambda x: layer(x).outputs, (tokens,))
+
+
+def _layer_of(kind: str) -> MoE:
+    torch.manual_seed(0)
+    gate = KINDS[kind]()
+    for weight in gate.parameters():
+        nn.init.normal_(weight, std=0.3)
+    return MoE(gate, FeedForwardExperts(EXPERTS, FEATURES, 8))
+
+
+def _step(layer: nn.Module, tokens: Tensor) -> list[Tensor]:
+    torch.manual_seed(1)
+    output = layer(tokens)
+    loss = output.outputs.square().sum() + sum(output.routing.losses.values())
+    return [output.outputs, *torch.autograd.grad(loss, tuple(layer.parameters()))]
+
+
+# torch's compiler makes an object that torch's automatic differentiation deprecates.
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
+@pytest.mark.parametrize("kind", ["hierarchical", "strictly balanced"])
+def test_the_layer_compiles_into_one_graph(kind: str) -> None:
+    layer, tokens = _layer_of(kind), torch.randn(11, FEATURES)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, backend="aot_eager", fullgraph=True)
+    for got, expected in zip(_step(compiled, tokens), _step(layer, tokens), strict=True):
+        torch.testing.assert_close(got, expected)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's own, about what it cannot trace
+def test_weights_that_are_updated_in_the_backward_pass_are_not_compiled() -> None:
+    layer = _layer_of("switch")
+    optimiser = FactoredAdam(layer.parameters())
+    optimiser.attach(layer.experts.first)
+    torch.compiler.reset()
+    with pytest.raises(Exception, match="cannot be compiled or exported: detach the layer"):
+        torch.compile(layer, backend="eager", fullgraph=True)(torch.randn(5, FEATURES))
+
+
+@pytest.mark.parametrize("kind", ["hierarchical", "strictly balanced"])
+def test_an_exported_layer_answers_any_number_of_tokens(kind: str) -> None:
+    layer = _layer_of(kind).eval()
+    some = {0: torch.export.Dim("num_tokens", min=2, max=500)}
+    program = torch.export.export(
+        layer, (torch.randn(20, FEATURES),), dynamic_shapes={"inputs": some}
+    )
+    tokens = torch.randn(33, FEATURES)
+    torch.testing.assert_close(program.module()(tokens).outputs, layer(tokens).outputs)
+
+
+def test_operations_are_counted_exactly() -> None:
+    layer = MoE(HierarchicalGate(6, 8, 4, 2, 2), FeedForwardExperts(8, 6, 10)).eval()
+    tokens, mask = torch.randn(9, 6), torch.arange(9) < 7
+    with FlopCounterMode(display=False) as forward:
+        outputs = layer(tokens, mask).outputs
+    # Per token the choice of groups; per group and expert only where there is a real one.
+    gate = 9 * 6 * 4 + 7 * 2 * 6 * 2
+    experts = 7 * 4 * 2 * 6 * 10
+    assert forward.get_total_flops() == 2 * (gate + experts)
+    with FlopCounterMode(display=False) as backward:
+        torch.autograd.grad(outputs.sum(), tuple(layer.experts.parameters()))
+    # Both gradients by the matrices, and one by the rows between them.
+    assert backward.get_total_flops() == 2 * (experts + experts // 2)
+
+
+def test_a_layer_without_memory_answers_with_shapes() -> None:
+    for kind in KINDS:
+        if kind != "strictly balanced":
+            layer = _layer_of(kind).to("meta")
+            assert layer(torch.zeros(5, FEATURES, device="meta")).outputs.shape == (5, FEATURES)
+
+
+def test_a_copy_has_no_optimiser() -> None:
+    layer = _layer_of("switch")
+    FactoredAdam(layer.parameters()).attach(layer.experts.first)
+    copy = deepcopy(layer)
+    copy(torch.randn(5, FEATURES)).outputs.sum().backward()
+    assert copy.experts.first.weight.grad is not None
+    assert layer.experts.first.sink is not None
+
+
+@pytest.mark.parametrize("expert", [-2, 3, 70_000])
+def test_an_expert_that_there_is_not_is_named(expert: int) -> None:
+    routing = random_routing(4, 3, 1)
+    expert_A = routing.expert_A.clone()
+    expert_A[1] = expert
+    with pytest.raises(ValueError, match=rf"ids from .*{expert}.*but there are experts 0 to 2"):
+        plan(replace(routing, expert_A=expert_A))
+
+
+def test_another_number_of_tokens_than_were_routed_is_refused() -> None:
+    with pytest.raises(ValueError, match="5 tokens, but the gate routed 4"):
+        dispatch(torch.zeros(5, 2), plan(random_routing(4, 3, 1)))
 
 
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf])

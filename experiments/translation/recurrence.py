@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 _ATEN = torch.ops.aten
 
@@ -89,6 +90,7 @@ class LSTMSteps(torch.autograd.Function):
         return _by_rows(tape.outputs_TBD[:-1]), tape.cells_TBH[0].clone()
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the gates' share, of both matrices, and of the start."""
         hidden_DG, projection_HD, mask_BT, *noted = ctx.saved_tensors
@@ -173,6 +175,7 @@ class AttentiveSteps(torch.autograd.Function):
         return outputs_BTD, tape.cells_TBH[0].clone(), weight_BTS
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of the gates' share, of all matrices, of the source, and of the start."""
         hidden_DG, projection_HD, context_DG, *noted = ctx.saved_tensors

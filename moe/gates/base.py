@@ -5,7 +5,9 @@ Shapes: T tokens, D features, E experts, K experts per token.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +59,7 @@ class Gate(nn.Module, ABC):
         self._check(tokens, mask)
         tokens_TD = tokens.reshape(-1, self.num_features)
         mask_T = None if mask is None else mask.reshape(-1)
-        with torch.autocast(tokens.device.type, enabled=False):
+        with _without_autocast(tokens.device.type):
             tokens_TD = tokens_TD.to(torch.promote_types(tokens.dtype, torch.float32))
             # Whatever lies in padding, a NaN included, must not reach the weights' gradients.
             return self.route(without_padding(tokens_TD, mask_T, 0.0), mask_T)
@@ -89,6 +91,12 @@ class Gate(nn.Module, ABC):
                 f"mask has shape {list(mask.shape)}, but must be {list(tokens.shape[:-1])}, "
                 "the tokens' leading dimensions"
             )
+
+
+def _without_autocast(device: str) -> AbstractContextManager[Any]:
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)
 
 
 def gate_weight(

@@ -15,7 +15,7 @@ from moe.gates.checks import check_at_least, check_divides, check_k
 from moe.gates.noisy import Choice, noisy_top_k, top_k
 from moe.gates.noisy_top_k import NoisyTopKGate
 from moe.gates.rows import in_order_of_assignments, sum_per_expert_of_rows
-from moe.grouped import Backend, chosen_backend, grouped_linear
+from moe.grouped import Backend, grouped_linear
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing
 
@@ -110,8 +110,7 @@ class HierarchicalGate(Gate):
         return noisy_top_k(product_R2b, noise_Rb, self.k_experts, self.primary.noise_epsilon)
 
     def _product(self, rows_RD: Tensor, weight_aDH: Tensor, by_group: Plan) -> Tensor:
-        backend = chosen_backend(self.backend, rows_RD)
-        return grouped_linear(rows_RD, weight_aDH, by_group, backend)
+        return grouped_linear(rows_RD, weight_aDH, by_group, self.backend)
 
     def _expert_ids(self, group_A: Tensor, choice: Choice, by_group: Plan) -> Tensor:
         inner_AK = choice.expert_RK.index_select(0, by_group.row_A)

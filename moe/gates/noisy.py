@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from moe.operators import cheap_to_call
+
 SMALLEST_DEVIATION = 1e-20
 """Least standard deviation of the noise: softplus can underflow to zero, and is divided by."""
 
@@ -59,18 +61,16 @@ def noisy_top_k(
     """
     least = max(noise_epsilon, SMALLEST_DEVIATION)
     if k < noise_RE.shape[-1]:
-        chosen = _NoisyTopK.apply(product_R2E, noise_RE, k, least)  # type: ignore[no-untyped-call]
-        return Choice(*chosen)
+        return Choice(*_NoisyTopK.apply(product_R2E, noise_RE, k, least)[:3])
     clean_RE, raw_RE = product_R2E.chunk(2, dim=-1)
     logits_RE = clean_RE + noise_RE * (F.softplus(raw_RE) + least)
     return top_k(logits_RE, k)._replace(probability_RE=torch.ones_like(noise_RE))
 
 
+@cheap_to_call
 class _NoisyTopK(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any, product_R2E: Tensor, noise_RE: Tensor, k: int, least: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(product_R2E: Tensor, noise_RE: Tensor, k: int, least: float) -> tuple[Tensor, ...]:
         clean_RE, raw_RE = product_R2E.chunk(2, dim=-1)
         deviation_RE = F.softplus(raw_RE).add_(least)
         noisy_RE = torch.addcmul(clean_RE, noise_RE, deviation_RE)
@@ -80,23 +80,31 @@ class _NoisyTopK(torch.autograd.Function):
         distance_RE = torch.sub(clean_RE, top_Rk[:, k - 1 : k], out=noisy_RE)
         inside_RK = clean_RE.gather(1, chosen_RK) - top_Rk[:, k:]
         z_RE = distance_RE.scatter_(1, chosen_RK, inside_RK).div_(deviation_RE)
-        ctx.save_for_backward(noise_RE, deviation_RE, z_RE, index_Rk)
-        ctx.k, ctx.least = k, least
-        ctx.mark_non_differentiable(chosen_RK)
-        return top_Rk[:, :k].contiguous(), chosen_RK, torch.special.ndtr(z_RE)
+        choice = (top_Rk[:, :k].contiguous(), chosen_RK, torch.special.ndtr(z_RE))
+        return *choice, deviation_RE, z_RE, index_Rk
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        _, chosen_RK, _, deviation_RE, z_RE, index_Rk = output
+        ctx.save_for_backward(inputs[1], deviation_RE, z_RE, index_Rk)
+        ctx.least = inputs[3]
+        ctx.mark_non_differentiable(chosen_RK, deviation_RE, z_RE, index_Rk)
+        ctx.set_materialize_grads(False)
 
     @staticmethod
     @once_differentiable
     def backward(
-        ctx: Any, d_logit_RK: Tensor, _: None, d_probability_RE: Tensor
+        ctx: Any, d_logit_RK: Tensor | None, _: None, d_probability_RE: Tensor | None, *__: None
     ) -> tuple[Tensor, None, None, None]:
         noise_RE, deviation_RE, z_RE, index_Rk = ctx.saved_tensors
+        d_probability = 0.0 if d_probability_RE is None else d_probability_RE
+        d_logit = 0.0 if d_logit_RK is None else d_logit_RK
         # dP by the distance: the normal density at z over the deviation.
         exponent_RE = z_RE.square().mul_(-0.5)
         slope_RE = torch.threshold_(exponent_RE, LEAST_EXPONENT, -math.inf).exp_()
-        slope_RE.mul_(1 / math.sqrt(2 * math.pi)).mul_(d_probability_RE).div_(deviation_RE)
+        slope_RE.mul_(1 / math.sqrt(2 * math.pi)).mul_(d_probability).div_(deviation_RE)
         d_top_Rk = _thresholds_gradient(slope_RE, index_Rk)
-        d_top_Rk[:, :-1] += d_logit_RK
+        d_top_Rk[:, :-1] += d_logit
         d_clean_RE = slope_RE.scatter_add(1, index_Rk, d_top_Rk)
         d_deviation_RE = slope_RE.mul_(z_RE).neg_()
         d_deviation_RE.scatter_add_(1, index_Rk, d_top_Rk.mul_(noise_RE.gather(1, index_Rk)))

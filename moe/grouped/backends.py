@@ -45,6 +45,10 @@ COST = {
 """What it costs where something is."""
 
 
+WHOLE = {torch.float32, torch.float64}
+"""What native multiplies as it is; it converts other dtypes, which torch's products need not."""
+
+
 class Products(Protocol):
     """What a backend's module offers; see `moe.grouped.reference` for shapes."""
 
@@ -73,8 +77,8 @@ def implementation(backend: Backend) -> Products:
 def refusal(backend: Backend, device: str, dtype: torch.dtype) -> str | None:
     """Why a backend cannot run on this device with this dtype, or None if it can."""
     if backend is Backend.native:
-        if device != "cpu" or dtype not in {torch.float32, torch.float64}:
-            return "native multiplies float32 and float64 on the CPU"
+        if device != "cpu" or dtype not in {*WHOLE, torch.bfloat16, torch.float16}:
+            return "native multiplies float32, float64, bfloat16 and float16 on the CPU"
         from moe.grouped import native
 
         return native.unavailable(dtype)
@@ -114,6 +118,8 @@ def chosen_backend(wanted: Backend, rows_RD: Tensor) -> Backend:
 @cache
 def _fastest(device: str, dtype: torch.dtype) -> Backend:
     order = FASTEST_FIRST.get(device, [Backend.padded])
+    if dtype not in WHOLE:
+        order = [backend for backend in order if backend is not Backend.native]
     reasons = {backend: refusal(backend, device, dtype) for backend in order}
     backend = next(backend for backend, reason in reasons.items() if reason is None)
     log.info("%s on %s: backend %s", str(dtype).removeprefix("torch."), device, backend.value)

@@ -221,28 +221,36 @@ static void block_weight(int add, int past_cache, long n, const REAL *x, const R
   for (; k < D; k++) weight_columns(1, add, past_cache, n, x + k, D, g, out + k * H, H);
 }
 
+/* Each product returns how many experts it left out, or -1 where their rows are not among the
+ * `rows` that there are. */
 #define FOR_EXPERTS                                                                              \
+  long left_out = 0;                                                                             \
   for (long e = first; e < last; e++) {                                                          \
     const long s = start[e], n = start[e + 1] - s;                                               \
+    if (s < 0 || n < 0 || s + n > rows) return -1;                                               \
+    left_out += n > most;                                                                        \
     if (n > most) continue;
 
-void forward(long first, long last, const int64_t *start, long most, const REAL *x, const REAL *w,
-             REAL *out, long D, long H) {
+long forward(long first, long last, const int64_t *start, long rows, long most, const REAL *x,
+             const REAL *w, REAL *out, long D, long H) {
   FOR_EXPERTS expert_forward(n, x + s * D, w + e * D * H, out + s * H, D, H);
   }
+  return left_out;
 }
 
-void backward_rows(long first, long last, const int64_t *start, long most, const REAL *g,
-                   const REAL *w, REAL *d, long D, long H) {
+long backward_rows(long first, long last, const int64_t *start, long rows, long most,
+                   const REAL *g, const REAL *w, REAL *d, long D, long H) {
   FOR_EXPERTS
     for (long r = s; r < s + n; r += ROWS)
       block_rows(at_most(s + n - r, ROWS), g + r * H, w + e * D * H, d + r * D, D, H);
   }
+  return left_out;
 }
 
 /* `out` holds the experts from `origin` on. */
-void backward_weight(long first, long last, const int64_t *start, long most, const REAL *x,
-                     const REAL *g, REAL *out, long D, long H, long origin, int past_cache) {
+long backward_weight(long first, long last, const int64_t *start, long rows, long most,
+                     const REAL *x, const REAL *g, REAL *out, long D, long H, long origin,
+                     long past_cache) {
   past_cache = past_cache && H % LINE == 0 && (uintptr_t)out % 64 == 0;
   FOR_EXPERTS
     REAL *matrix = out + (e - origin) * D * H;
@@ -251,4 +259,5 @@ void backward_weight(long first, long last, const int64_t *start, long most, con
       block_weight(1, 0, at_most(s + n - r, ROWS), x + r * D, g + r * H, matrix, D, H);
   }
   FENCE();
+  return left_out;
 }

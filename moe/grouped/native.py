@@ -1,10 +1,12 @@
 """The CPU backend for many experts with few rows each: kernels in C, see native.c.
 
-Large experts, whose products are bound by arithmetic, go to torch's matrix product instead.
+Large experts, whose products are bound by arithmetic, go to torch's matrix product instead. Numbers
+of two bytes are multiplied as float32 and rounded once.
 Shapes as in `moe.grouped.reference`.
 """
 
 import ctypes
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -30,6 +32,9 @@ CHUNKS_PER_THREAD = 8
 MATRIX_COST_IN_ROWS = 8
 """Reading an expert's matrix takes about as long as computing this many rows."""
 
+SMALL_PRODUCT = 2**20
+"""Multiplications that take less time than waking another thread."""
+
 CACHED_BLOCK_BYTES = 2**24
 """A weight gradient up to this size is read again at once, so it is written into the cache."""
 
@@ -38,7 +43,8 @@ CACHED_BLOCK_BYTES = 2**24
 def unavailable(dtype: torch.dtype = torch.float32) -> str | None:
     """Why this backend cannot run here, or None if it can."""
     try:
-        _library(dtype)
+        # Half-precision operands are multiplied in float32.
+        _library(dtype if dtype in REALS else torch.float32)
     except CompilerError as error:
         return str(error)
     return None
@@ -58,16 +64,32 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
 
 
 @cache
+def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
+    function = getattr(_library(dtype), name)
+    size, address = ctypes.c_long, ctypes.c_void_p
+    function.restype = size
+    rest = [size, size] if name == "backward_weight" else []
+    function.argtypes = [size, size, address, size, size, *[address] * 3, size, size, *rest]
+    return cast(Callable[..., int], function)
+
+
+@cache
 def _threads(count: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(count, thread_name_prefix="moe-native")
 
 
-def _address(tensor: Tensor) -> ctypes.c_void_p:
-    return ctypes.c_void_p(tensor.data_ptr())
+# A process that was forked off has none of its parent's threads: it would wait for them forever.
+os.register_at_fork(after_in_child=_threads.cache_clear)
 
 
-def _for_experts(work: Callable[[int, int], None], start_E1: Tensor, experts: range) -> None:
+def _for_experts(
+    work: Callable[[int, int], int], start_E1: Tensor, experts: range, matrix_size: int
+) -> list[int]:
+    """Share the experts out over the threads; what each piece of work answered."""
     num_threads = torch.get_num_threads()
+    num_rows = int(start_E1[-1]) + MATRIX_COST_IN_ROWS * len(experts)
+    if num_threads == 1 or num_rows * matrix_size < SMALL_PRODUCT:
+        return [work(experts.start, experts.stop)]
     cost = start_E1[experts.start : experts.stop + 1].diff().clamp(max=LARGE_EXPERT)
     cumulative = (cost + MATRIX_COST_IN_ROWS).cumsum(0)
     num_chunks = max(1, min(num_threads * CHUNKS_PER_THREAD, len(experts) // 4))
@@ -75,16 +97,13 @@ def _for_experts(work: Callable[[int, int], None], start_E1: Tensor, experts: ra
     inner = (torch.searchsorted(cumulative, shares) + experts.start).tolist()
     chunks = iter(list(pairwise([experts.start, *inner, experts.stop])))
 
-    def work_off() -> None:
+    def work_off() -> list[int]:
         # Taking the next chunk is one step of the interpreter, so no two threads get the same.
-        for first, last in chunks:
-            work(first, last)
+        return [work(first, last) for first, last in chunks]
 
     # ctypes gives up the interpreter's lock during a call, so plain threads run side by side.
     helpers = [_threads(num_threads).submit(work_off) for _ in range(num_threads - 1)]
-    work_off()
-    for helper in helpers:
-        helper.result()
+    return [*work_off(), *(answer for helper in helpers for answer in helper.result())]
 
 
 def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:
@@ -100,34 +119,38 @@ def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:
 
 def forward(rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
     """Each row times its expert's matrix, `[R, H]`."""
+    if rows_RD.dtype not in REALS:
+        return forward(rows_RD.float(), weight_EDH.float(), start_E1).to(rows_RD.dtype)
     experts = range(weight_EDH.shape[0])
     rows_RD, weight_EDH = rows_RD.contiguous(), weight_EDH.contiguous()
     out_RH = _rows_like(rows_RD, weight_EDH.shape[2], start_E1)
-    _run("forward", start_E1, experts, rows_RD, weight_EDH, out_RH)
-    for e, group in _large(start_E1, experts):
+    for e, group in _run("forward", start_E1, experts, rows_RD, weight_EDH, out_RH):
         torch.mm(rows_RD[group], weight_EDH[e], out=out_RH[group])
     return out_RH
 
 
 def backward_rows(d_RH: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
     """Gradient by the rows, `[R, D]`."""
+    if d_RH.dtype not in REALS:
+        return backward_rows(d_RH.float(), weight_EDH.float(), start_E1).to(d_RH.dtype)
     experts = range(weight_EDH.shape[0])
     d_RH, weight_EDH = d_RH.contiguous(), weight_EDH.contiguous()
     out_RD = _rows_like(d_RH, weight_EDH.shape[1], start_E1)
-    _run("backward_rows", start_E1, experts, d_RH, weight_EDH, out_RD)
-    for e, group in _large(start_E1, experts):
+    for e, group in _run("backward_rows", start_E1, experts, d_RH, weight_EDH, out_RD):
         torch.mm(d_RH[group], weight_EDH[e].mT, out=out_RD[group])
     return out_RD
 
 
 def backward_weight(rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice) -> Tensor:
     """Gradient by the matrices of a range of experts, `[len(experts), D, H]`."""
+    if rows_RD.dtype not in REALS:
+        halves = backward_weight(rows_RD.float(), d_RH.float(), start_E1, experts)
+        return halves.to(rows_RD.dtype)
     chosen = range(start_E1.shape[0] - 1)[experts]
     rows_RD, d_RH = rows_RD.contiguous(), d_RH.contiguous()
     out_EDH = rows_RD.new_empty(len(chosen), rows_RD.shape[1], d_RH.shape[1])
-    past_cache = out_EDH.nbytes > CACHED_BLOCK_BYTES
-    _run("backward_weight", start_E1, chosen, rows_RD, d_RH, out_EDH, chosen.start, past_cache)
-    for e, group in _large(start_E1, chosen):
+    rest = (chosen.start, out_EDH.nbytes > CACHED_BLOCK_BYTES)
+    for e, group in _run("backward_weight", start_E1, chosen, rows_RD, d_RH, out_EDH, *rest):
         torch.mm(rows_RD[group].mT, d_RH[group], out=out_EDH[e - chosen.start])
     return out_EDH
 
@@ -140,23 +163,21 @@ def _rows_like(rows: Tensor, features: int, start_E1: Tensor) -> Tensor:
 
 def _run(
     name: str, start_E1: Tensor, experts: range, a: Tensor, b: Tensor, out: Tensor, *rest: int
-) -> None:
+) -> list[tuple[int, slice]]:
+    """Do all experts but the large ones, which are returned, each with its rows."""
     if not len(experts):
-        return
+        return []
     features = (b.shape[1], b.shape[2]) if b.dim() == 3 else (a.shape[1], b.shape[1])
-    function = getattr(_library(a.dtype), name)
+    function = _function(name, a.dtype)
     start_E1 = start_E1.contiguous()
-    tensors = [_address(tensor) for tensor in (a, b, out)]
-    sizes = [ctypes.c_long(size) for size in (*features, *rest)]
+    # The tensors, not their addresses: whoever interrupts the main thread must not free them.
+    operands = (start_E1, a, b, out)
 
-    def work(first: int, last: int) -> None:
-        function(
-            ctypes.c_long(first),
-            ctypes.c_long(last),
-            _address(start_E1),
-            ctypes.c_long(LARGE_EXPERT),
-            *tensors,
-            *sizes,
-        )
+    def work(first: int, last: int) -> int:
+        start, *others = (tensor.data_ptr() for tensor in operands)
+        return function(first, last, start, a.shape[0], LARGE_EXPERT, *others, *features, *rest)
 
-    _for_experts(work, start_E1, experts)
+    left_out = _for_experts(work, start_E1, experts, features[0] * features[1])
+    if min(left_out) < 0:
+        raise ValueError("start_E1 does not ascend: the plan is damaged")
+    return _large(start_E1, experts) if sum(left_out) else []

@@ -14,8 +14,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from moe.grouped.linear import GradientSink, expert_blocks
+from moe.grouped.linear import GradientSink, as_autocast, expert_blocks
+from moe.grouped.operands import check_product
 from moe.grouped.triton_ops import hidden_gradient, rows_product, weight_gradient
 from moe.plan import Plan
 
@@ -42,8 +44,15 @@ def mixture_of_feed_forward(
 
     Returns:
         `[T, O]`, zeros for a token that no expert answers; differentiable in tokens, gate values
-        and weights.
+        and weights, once.
+
+    Raises:
+        TypeError: tokens and weights of unlike dtypes.
+        ValueError: shapes or devices that do not fit.
     """
+    tokens_TD, first_EDH, second_EHO = map(as_autocast, (tokens_TD, first_EDH, second_EHO))
+    check_product(tokens_TD, first_EDH, plan.start_E1, False)
+    check_product(first_EDH[0], second_EHO, plan.start_E1, False)
     out_TO: Tensor = _FeedForward.apply(  # type: ignore[no-untyped-call]
         tokens_TD,
         weight_A,
@@ -96,6 +105,7 @@ class _FeedForward(torch.autograd.Function):
         return _sum_per_token(rows_RO, row_A, start_T1)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, *d_out: Tensor) -> tuple[Tensor | None, ...]:
         tokens_TD, weight_R, first_EDH, second_EHO, hidden_RH = ctx.saved_tensors
         token_R, row_A, start_T1, start_E1 = ctx.where

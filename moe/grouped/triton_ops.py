@@ -5,13 +5,13 @@ rows: R, or any number where `index_R` says which one a row reads. `start_E1` as
 `moe.plan.Plan`.
 """
 
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from moe.grouped.triton_tiles import Product, Tile, tile_for
+from moe.operators import register
 
 SCHEMAS = {
     "rows_product": "(Tensor source_XK, Tensor? index_R, Tensor weight_EKN, Tensor start_E1, "
@@ -228,12 +228,18 @@ def _weight_shape(
     return source_XM.new_empty(stop - first, source_XM.shape[1], d_RN.shape[1])
 
 
-def _register(name: str, launch: Callable[..., Any], shape: Callable[..., Any]) -> None:
-    torch.library.define(f"moe::{name}", SCHEMAS[name])
-    torch.library.impl(f"moe::{name}", "default", launch)
-    torch.library.register_fake(f"moe::{name}", shape)
+def _rows_operations(source_XK: Tensor, index_R: Tensor | None, weight_EKN: Tensor, *_: Any) -> int:
+    rows = source_XK if index_R is None else index_R
+    return 2 * rows.shape[0] * weight_EKN.shape[1] * weight_EKN.shape[2]
 
 
-_register("rows_product", _rows_product, _rows_shape)
-_register("hidden_gradient", _hidden_gradient, _hidden_shape)
-_register("weight_gradient", _weight_gradient, _weight_shape)
+def _weight_operations(source_XM: Tensor, _: Tensor | None, d_RN: Tensor, *__: Any) -> int:
+    return 2 * d_RN.shape[0] * source_XM.shape[1] * d_RN.shape[1]
+
+
+for _name, _parts in {
+    "rows_product": (_rows_product, _rows_shape, _rows_operations),
+    "hidden_gradient": (_hidden_gradient, _hidden_shape, _rows_operations),
+    "weight_gradient": (_weight_gradient, _weight_shape, _weight_operations),
+}.items():
+    register(_name, SCHEMAS[_name], *_parts)

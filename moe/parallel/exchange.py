@@ -1,4 +1,4 @@
-"""Rows change ranks and order; both are differentiable.
+"""Rows change ranks; differentiable.
 
 Shapes: R rows before, S rows after, W ranks, `...` features.
 """
@@ -33,15 +33,6 @@ def exchange(
     return received
 
 
-def reorder(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    """Take rows in another order, `rows[order]`.
-
-    The inverse makes the backward pass another reading in order, not a scattered addition.
-    """
-    reordered: Tensor = _Reorder.apply(rows, order, inverse)  # type: ignore[no-untyped-call]
-    return reordered
-
-
 class _Exchange(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -60,15 +51,3 @@ class _Exchange(torch.autograd.Function):
     def backward(ctx: Any, *d_received: Tensor) -> tuple[Tensor | None, ...]:
         sent_W, received_W = ctx.splits
         return exchange(d_received[0], received_W, sent_W, ctx.group), None, None, None
-
-
-class _Reorder(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(order, inverse)
-        return rows.index_select(0, order)
-
-    @staticmethod
-    def backward(ctx: Any, *d_rows: Tensor) -> tuple[Tensor, None, None]:
-        order, inverse = ctx.saved_tensors
-        return reorder(d_rows[0], inverse, order), None, None

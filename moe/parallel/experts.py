@@ -12,7 +12,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe.parallel.exchange import exchange, reorder
+from moe.dispatch import reorder
+from moe.parallel.exchange import exchange
 from moe.plan import Plan, plan
 from moe.routing import Routing, even_starts
 from moe.stacked import Experts, ModuleExperts
