@@ -10,7 +10,7 @@ module names and that lie beside it, such as C sources, belong to it.
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -179,31 +179,27 @@ def _read(file: Path, module: str) -> _Module:
 @cache
 def _parsed(source: bytes, module: str, is_package: bool) -> _Module:
     tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, _Definition):
-            _drop_docstring(node)
+    # Once for all: walking takes most of the time.
+    nodes = list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, _Definition) and ast.get_docstring(node, clean=False) is not None:
+            node.body[0].value.value = None  # type: ignore[attr-defined]
+            node.body = node.body[1:]
     package = module if is_package else module.rpartition(".")[0]
-    strings = frozenset(
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
+    strings = frozenset(value for value in constants if isinstance(value, str))
     if not is_package:
-        return _Module(ast.dump(tree), tuple(_imports(tree, package, strings)), (), strings)
+        return _Module(ast.dump(tree), tuple(_imports(nodes, package, strings)), (), strings)
     at_top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     own = ast.Module(
         [node for node in tree.body if node not in at_top and not _is_about_itself(node)], []
     )
     used = {node.id for node in ast.walk(own) if isinstance(node, ast.Name)}
-    passed_on = tuple(_imports(ast.Module([*at_top], []), package, strings))
+    passed_on = tuple(_imports(at_top, package, strings))
     needed = (each for each in passed_on if each.bound in used)
     text = ast.dump(own) if own.body else ""
-    return _Module(text, (*_imports(own, package, strings), *needed), passed_on, strings)
-
-
-def _drop_docstring(node: _Definition) -> None:
-    if ast.get_docstring(node, clean=False) is not None:
-        node.body = node.body[1:]
+    imports = (*_imports(ast.walk(own), package, strings), *needed)
+    return _Module(text, imports, passed_on, strings)
 
 
 def _is_about_itself(node: ast.stmt) -> bool:
@@ -213,8 +209,8 @@ def _is_about_itself(node: ast.stmt) -> bool:
     )
 
 
-def _imports(tree: ast.Module, package: str, strings: frozenset[str]) -> Iterator[_Import]:
-    for node in ast.walk(tree):
+def _imports(nodes: Iterable[ast.AST], package: str, strings: frozenset[str]) -> Iterator[_Import]:
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield _Import(alias.name, None, alias.asname or alias.name.partition(".")[0])
@@ -252,11 +248,13 @@ def _named_modules(call: ast.Call, strings: frozenset[str]) -> Iterator[str]:
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     """The versions of those packages that are installed, by distribution; tools are left out."""
     installed = (name for name in libraries if name not in _TOOLS and find_spec(name))
-    found = {name: _distribution(name) for name in installed}
-    known = {each.name: each.version for each in found.values() if each is not None}
-    return dict(
-        sorted({**known, **{n: "unknown" for n, each in found.items() if not each}}.items())
-    )
+    found = {}
+    for package in installed:
+        origin = _distribution(package)
+        # Reading it once: every question parses the whole file.
+        about = {"Name": package, "Version": "unknown"} if origin is None else origin.metadata
+        found[about["Name"]] = about["Version"]
+    return dict(sorted(found.items()))
 
 
 @cache

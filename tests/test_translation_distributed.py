@@ -95,6 +95,11 @@ def test_one_process_does_not_train_what_several_share(tmp_path: Path) -> None:
     assert "torchrun --nproc-per-node=2" in caught.value.fix
 
 
+def test_a_study_that_several_processes_cannot_train_refuses_them() -> None:
+    with pytest.raises(UserError, match="num_processes=2"):
+        typed(composed(["study=translation_start", "study.num_processes=2"]))
+
+
 def test_the_number_of_processes_and_their_code_are_in_the_identity(tmp_path: Path) -> None:
     one, two = (
         identity_of(typed(composed(overrides(tmp_path, f"num_processes={number}"))).study)
