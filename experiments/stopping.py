@@ -71,7 +71,8 @@ def listening() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread() and before is not _note:
             _forget()
-            signal.signal(signal.SIGTERM, before)
+            # None stands for a handler that only C knows, and cannot be given back.
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
 
 
 def _note(number: int, frame: FrameType | None) -> None:
