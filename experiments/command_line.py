@@ -17,6 +17,7 @@ from rich.text import Text
 from experiments.atomic import storage_errors, write_atomically
 from experiments.compose import composed, explain, sweep_settings, typed
 from experiments.errors import UserError
+from experiments.stopping import Stopped
 
 # Without markup: paths and values hold brackets of their own.
 console = Console(highlight=False, soft_wrap=True, markup=False)
@@ -126,16 +127,16 @@ def _after_pauses(pause: float) -> Callable[[logging.LogRecord], bool]:
 
 @contextmanager
 def errors_for_people() -> Iterator[None]:
-    """Print a UserError as problem and fix and leave with code 1; Ctrl-C leaves with 130."""
+    """Print a UserError as problem and fix and leave with code 1; Ctrl-C with 130, SIGTERM 143."""
     log_to_console()
     try:
         yield
     except UserError as error:
         print_error(error)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Stopped) as stop:
         console.print("stopped; the same command continues from the last checkpoint")
-        sys.exit(INTERRUPTED)
+        sys.exit(stop.code if isinstance(stop, Stopped) else INTERRUPTED)
 
 
 @contextmanager

@@ -1,28 +1,25 @@
 """Carry out one run: claim its folder, train if it is not finished yet, and seal the result."""
 
-import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
-from experiments.provenance import code_digest, manifest
+from experiments.closure import closure, versions
+from experiments.provenance import manifest
 from experiments.run_folder import claimed, read_finished, run_digest
 from experiments.schema import plain
+from experiments.stopping import listening
 from experiments.studies import STUDIES
-
-_LOGGER = logging.getLogger(__name__)
-# The code of a process does not change, and reading it takes longer than most of its uses.
-_code_digest = cache(code_digest)
+from moe.grouped import Backend, chosen_backend, native
 
 
 @dataclass(frozen=True)
@@ -35,15 +32,36 @@ class Outcome:
 
 
 def identity_of(study: Any) -> dict[str, object]:
-    """All that decides the results of a study config: settings, code, libraries, data."""
+    """All that decides the results of a study config: settings, code, libraries, data.
+
+    Settings that leave a choice to the machine are in it as they turn out here.
+    """
     entry = STUDIES[study.name]
-    return {
-        "config": plain(study),
-        "code": _code_digest(entry.modules),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
+    found = closure((entry.run.__module__, *entry.modules(study)))
+    identity = {
+        "config": plain(settled(study)),
+        "code": found.digest,
+        "versions": versions(found.libraries),
         **entry.identity(study),
     }
+    if "moe/grouped/native.py" in found.sources:
+        identity["grouped_product"] = _grouped_product(study)
+    return identity
+
+
+def settled(study: Any) -> Any:
+    """The config with the number of threads that this machine gives it."""
+    # Sums split among several threads round differently.
+    if getattr(study, "num_threads", 1) == 0:
+        return replace(study, num_threads=os.cpu_count() or 1)
+    return study
+
+
+def _grouped_product(study: Any) -> str:
+    """What multiplies rows with experts here: each backend, and each compiler, rounds its way."""
+    device = study.device.value if hasattr(study, "device") and torch.cuda.is_available() else "cpu"
+    backend = chosen_backend(Backend.auto, torch.empty(0, device=device))
+    return f"native, {native.identity()}" if backend is Backend.native else backend.value
 
 
 def folder_of(study: Any, runs_dir: str) -> Path:
@@ -69,33 +87,33 @@ def execute(
 
     Raises:
         UserError: data, folder or disk do not allow the run, or a finished run is damaged.
+        Stopped: a SIGTERM came; the same call goes on from the last checkpoint.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
+    study = settled(study)
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
-    num_threads = STUDIES[study.name].num_threads(study)
-    with _threads(num_threads), claimed(path, identity, force=force) as folder:
+    num_threads = getattr(study, "num_threads", 1)
+    with listening(), threads(num_threads), claimed(path, identity, force=force) as folder:
         if folder.is_finished():
             read_finished(path)
             return Outcome(path, True, 0.0)
         folder.write_json("config", plain(study))
         facts = STUDIES[study.name].run(study, folder, report)
         seconds = time.perf_counter() - clock
-        record = manifest(command or sys.orig_argv, started, seconds, digest=path.name, **facts)
-        folder.finish(record)
+        known = {key: value for key, value in identity.items() if key != "config"}
+        folder.finish(manifest(command or sys.orig_argv, started, seconds, **{**known, **facts}))
     return Outcome(path, False, seconds)
 
 
 @contextmanager
-def _threads(wanted: int) -> Iterator[None]:
-    """Compute on so many threads; 0 takes one per core.
-
-    Sums split among several threads round differently, so that the bits of a result depend on
-    their number. That is why a study has one thread unless it says otherwise.
-    """
+def threads(wanted: int) -> Iterator[None]:
+    """Compute on so many threads within the block; settle the config first."""
     before = torch.get_num_threads()
-    torch.set_num_threads(wanted or os.cpu_count() or 1)
+    torch.set_num_threads(wanted)
     try:
-        yield
+        # scikit-learn and NumPy have pools of their own, by default as large as the machine.
+        with threadpool_limits(wanted):
+            yield
     finally:
         torch.set_num_threads(before)

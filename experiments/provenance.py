@@ -1,72 +1,31 @@
 """Where a result comes from: the code, the machine and the command that made it."""
 
-import ast
 import os
 import platform
 import resource
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from hashlib import sha256
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 
-_LIBRARIES = {"torch": "torch", "numpy": "numpy", "hydra": "hydra-core", "pandas": "pandas"}
-
-
-def code_digest(modules: Sequence[str]) -> str:
-    """Return the SHA-256 of what the named modules and packages do.
-
-    It is taken over the syntax trees without docstrings, so comments, docstrings and layout
-    do not change it, nor does the order of ``modules``. Trees differ between versions of
-    Python, and so does the digest. Raises ModuleNotFoundError for an unknown name.
-    """
-    sources = dict(source for module in modules for source in _sources(module))
-    digest = sha256()
-    for name, file in sorted(sources.items()):
-        digest.update(f"{name}\n{_tree_text(file)}\n".encode())
-    return digest.hexdigest()
-
-
-def _sources(module: str) -> Iterator[tuple[str, Path]]:
-    spec = find_spec(module)
-    if spec is None:
-        raise ModuleNotFoundError(f"no module named {module!r}", name=module)
-    if spec.submodule_search_locations is None:
-        yield module.replace(".", "/") + ".py", Path(str(spec.origin))
-        return
-    for folder in map(Path, spec.submodule_search_locations):
-        for file in folder.rglob("*.py"):
-            yield f"{module.replace('.', '/')}/{file.relative_to(folder).as_posix()}", file
-
-
-def _tree_text(file: Path) -> str:
-    tree = ast.parse(file.read_bytes())
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-            _drop_docstring(node)
-    return ast.dump(tree)
-
-
-def _drop_docstring(
-    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef,
-) -> None:
-    if ast.get_docstring(node, clean=False) is not None:
-        node.body = node.body[1:]
-
 
 def manifest(
-    command: Sequence[str], started: datetime, wall_seconds: float, **study_specific: object
+    command: Sequence[str],
+    started: datetime,
+    wall_seconds: float,
+    versions: Mapping[str, str],
+    **study_specific: object,
 ) -> dict[str, object]:
     """Return the record of a run: code, machine, command, times, and the study's own facts.
 
-    ``started`` must know its time zone; it is recorded in UTC. Memory is in bytes. What
-    cannot be known (the commit outside a git checkout, a missing GPU) is None.
+    ``started`` must know its time zone; it is recorded in UTC. ``versions`` are those of the
+    libraries that decide the results. Memory is in bytes. What cannot be known (the commit
+    outside a git checkout, a missing GPU) is None.
     """
     commit, dirty = git_state(Path(__file__).parent)
     return {
@@ -74,7 +33,11 @@ def manifest(
         "git_commit": commit,
         "git_dirty": dirty,
         "command": shlex.join(command),
-        "versions": _versions(),
+        "versions": {
+            "python": platform.python_version(),
+            "hydra": version("hydra-core"),
+            **versions,
+        },
         **_machine(),
         "started_utc": started.astimezone(UTC).isoformat(),
         "wall_seconds": wall_seconds,
@@ -100,11 +63,6 @@ def _git(folder: Path, arguments: Iterable[str]) -> str | None:
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
-
-
-def _versions() -> dict[str, str]:
-    libraries = {name: version(distribution) for name, distribution in _LIBRARIES.items()}
-    return {"python": platform.python_version(), **libraries}
 
 
 def _machine() -> dict[str, object]:

@@ -5,6 +5,7 @@ hydra/launcher=slurm for a cluster, --cfg job to print the config without runnin
 """
 
 from importlib import import_module
+from multiprocessing import parent_process
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -22,14 +23,20 @@ from experiments.command_line import (
 from experiments.compose import CONFIG_DIR, register, typed
 from experiments.errors import UserError
 from experiments.execute import execute, folder_of
+from experiments.stopping import Stopped, listen, listening
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def _job(config: DictConfig) -> None:
     # A sweep goes on with its other jobs; Hydra leaves with code 1 at its end.
     if HydraConfig.get().mode is RunMode.MULTIRUN:
+        listen()
         try:
             _run(config)
+        except Stopped:
+            # In a pool an error would end the others before they have written their checkpoints.
+            if parent_process() is None:
+                raise
         except UserError as error:
             print_error(error)
             raise CompactHydraException(str(error)) from error
@@ -60,7 +67,8 @@ def main() -> None:
     register()
     with errors_for_people():
         checked_arguments()
-        _job()
+        with listening():
+            _job()
 
 
 # Workers of a launcher import this module and compose nothing, but unpickle typed configs.

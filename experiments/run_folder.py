@@ -1,8 +1,9 @@
 """Run folders: where one run keeps its outputs, and how a finished one is read back.
 
-A run owns ``runs/<study>/<digest>/``. Only the process that holds the folder's lock
-writes there, each file appears whole or not at all, and ``manifest.json`` comes last:
-its presence means that the run is finished.
+A run owns ``runs/<study>/<digest>/``, and what lies there is bound to that digest: under another
+name, or in another run's folder, nothing of it is taken for a result. Only the process that holds
+the folder's lock writes there, each file appears whole or not at all, and ``manifest.json`` comes
+last: its presence means that the run is finished.
 """
 
 import io
@@ -23,13 +24,16 @@ from filelock import FileLock, Timeout
 from experiments.atomic import sha256, storage_errors, sweep_temporary_files, write_atomically
 from experiments.checkpoints import read_checkpoint, write_checkpoint
 from experiments.errors import UserError
+from experiments.stopping import leave_if_asked
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _LOGGER = logging.getLogger(__name__)
 _MANIFEST = "manifest.json"
 _CONFIG = "config.json"
+_IDENTITY = "identity.json"
 _CHECKPOINT = "checkpoint.pt"
+_SUPERSEDED = "superseded"
 _OUTPUT_SUFFIXES = {".json", ".csv", ".npz"}
 _NUM_DIGEST_CHARACTERS = 16
 
@@ -85,7 +89,7 @@ class RunFolder:
         checksums = _checksums(self.path)
         with storage_errors(self.path):
             checksums.mkdir(parents=True, exist_ok=True)
-        write_atomically(checksums / name, sha256(data).encode())
+        write_atomically(checksums / name, _bound_checksum(self.path, data))
         write_atomically(self.path / name, data)
 
     def write_json(self, name: str, data: Mapping[str, object]) -> None:
@@ -96,14 +100,16 @@ class RunFolder:
     def save_checkpoint(self, state: Mapping[str, object]) -> None:
         """Keep ``state`` (tensors and plain values) so that a killed run can continue.
 
-        Raises TypeError for values of other kinds.
+        Raises TypeError for values of other kinds, and Stopped once the state is kept if the
+        process was asked to stop.
         """
-        write_checkpoint(self.path / _CHECKPOINT, state)
+        write_checkpoint(self.path / _CHECKPOINT, self.path.name, state)
+        leave_if_asked()
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """Return the last saved state, or None where there is none or it is damaged."""
+        """Return the last saved state, or None where this run has none that is whole."""
         with storage_errors(self.path):
-            return read_checkpoint(self.path / _CHECKPOINT)
+            return read_checkpoint(self.path / _CHECKPOINT, self.path.name)
 
     def is_finished(self) -> bool:
         """Return whether the run wrote its manifest; says nothing about later damage."""
@@ -112,13 +118,15 @@ class RunFolder:
     def finish(self, manifest: Mapping[str, object]) -> None:
         """Write ``manifest`` with the checksums of all outputs, and drop what only a restart needs.
 
-        The manifest gains ``files`` (output name to SHA-256) and ``seal`` (SHA-256 of the
-        rest of the manifest). Raises ValueError where config.json was not written.
+        The manifest gains ``digest`` (of the run's identity), ``files`` (output name to SHA-256)
+        and ``seal`` (SHA-256 of the rest of the manifest). Raises ValueError where config.json
+        was not written.
         """
         files = {name: sha256((self.path / name).read_bytes()) for name in self._outputs()}
         if _CONFIG not in files:
             raise ValueError(f"{_CONFIG} must be written before the run is finished")
-        content = {**manifest, "files": files}
+        digest = run_digest(json.loads((self.path / _IDENTITY).read_bytes()))
+        content = {**manifest, "digest": digest, "files": files}
         self.write_json(_MANIFEST, {**content, "seal": _seal(content)})
         # A kill before this line leaves a finished run; the next claim tidies up.
         with storage_errors(self.path):
@@ -134,6 +142,11 @@ def _checksums(path: Path) -> Path:
     return path.parent / ".checksums" / path.name
 
 
+def _bound_checksum(path: Path, data: bytes) -> bytes:
+    """The checksum of a file of the unfinished run ``path``; in another run it is another one."""
+    return sha256(path.name.encode() + b"\n" + data).encode()
+
+
 def _drop_restart_files(path: Path) -> None:
     (path / _CHECKPOINT).unlink(missing_ok=True)
     if _checksums(path).exists():
@@ -144,14 +157,14 @@ def _set_damaged_aside(path: Path) -> None:
     """Move aside what an unfinished run has written and what changed since then."""
     for file in [*path.glob("*.csv"), *path.glob("*.npz")]:
         checksum = _checksums(path) / file.name
-        if checksum.exists() and checksum.read_bytes() == sha256(file.read_bytes()).encode():
+        if checksum.exists() and checksum.read_bytes() == _bound_checksum(path, file.read_bytes()):
             continue
         num_earlier = len(list(path.glob(f"{file.name}.damaged-*")))
         aside = file.with_name(f"{file.name}.damaged-{num_earlier + 1}")
         file.rename(aside)
         _LOGGER.warning(
-            "The file %s of an unfinished run does not match its checksum. It is kept as %s and "
-            "computed again.",
+            "The file %s of an unfinished run does not match its checksum, or is another run's. It "
+            "is kept as %s and computed again.",
             file,
             aside.name,
         )
@@ -202,12 +215,12 @@ def _prepare(path: Path, identity: Mapping[str, object], force: bool) -> None:
         _supersede(path)
         path.mkdir()
     _set_damaged_aside(path)
-    RunFolder(path).write_json("identity", identity)
+    RunFolder(path).write_json(_IDENTITY, identity)
 
 
 def _supersede(path: Path) -> None:
     moved = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    target = path.parent / "superseded" / f"{path.name}-{moved}"
+    target = path.parent / _SUPERSEDED / f"{path.name}-{moved}"
     target.parent.mkdir(exist_ok=True)
     path.rename(target)
     _LOGGER.info("the finished run %s is kept as %s", path, target)
@@ -240,7 +253,8 @@ class FinishedRun:
 def read_finished(path: Path) -> FinishedRun:
     """Read the finished run in ``path`` and verify every output against its checksum.
 
-    Raises UserError for a run that is not finished and for a missing or damaged file.
+    Raises UserError for a run that is not finished, for a missing or damaged file, and for a
+    folder that holds another run than the one it is named after.
     """
     if not RunFolder(path).is_finished():
         raise UserError(
@@ -251,7 +265,22 @@ def read_finished(path: Path) -> FinishedRun:
     for name, checksum in manifest["files"].items():
         if sha256(_read_bytes(path, name)) != checksum:
             raise _damaged(path / name, "does not match its checksum")
+    _check_name(path, manifest)
     return FinishedRun(path, manifest, json.loads(_read_bytes(path, _CONFIG)))
+
+
+def _check_name(path: Path, manifest: Mapping[str, Any]) -> None:
+    digest = run_digest(json.loads(_read_bytes(path, _IDENTITY)))
+    if manifest.get("digest") != digest:
+        raise _damaged(path / _MANIFEST, f"does not belong to its {_IDENTITY}")
+    path = path.absolute()
+    name = path.name.partition("-")[0] if path.parent.name == _SUPERSEDED else path.name
+    if name != digest:
+        raise UserError(
+            f"The folder {path} holds another run, {digest}.",
+            f"Give it the name {digest} again; or run again with force=true to compute what "
+            f"belongs here: this folder is then kept in {_SUPERSEDED}/.",
+        )
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

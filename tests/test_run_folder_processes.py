@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 
 from experiments.atomic import TEMPORARY_PREFIX
-from experiments.run_folder import RunFolder, claimed, read_finished
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 
 IDENTITY = {"study": "vowel", "seed": 3}
+RUN = run_digest(IDENTITY)
 NUM_STEPS = 3
 
 # Children start from a small server that holds no threads of this process.
@@ -95,7 +96,7 @@ def assert_continues(path: Path) -> None:
 def test_run_killed_before_any_call_to_the_disk_continues(tmp_path: Path) -> None:
     exit_codes = []
     while 0 not in exit_codes:
-        path = tmp_path / str(len(exit_codes)) / "run"
+        path = tmp_path / str(len(exit_codes)) / RUN
         with started(compute_twice_until_killed, path, len(exit_codes)) as child:
             child.join()
             exit_codes.append(child.exitcode)
@@ -104,7 +105,7 @@ def test_run_killed_before_any_call_to_the_disk_continues(tmp_path: Path) -> Non
 
 
 def test_run_killed_at_random_moments_continues(tmp_path: Path) -> None:
-    path = tmp_path / "vowel" / "run"
+    path = tmp_path / "vowel" / RUN
     delays = random.Random(0)
     for _ in range(12):
         with started(compute_for_ever, path):
@@ -131,7 +132,7 @@ def compute_or_see(path: Path, barrier: Barrier, answers: Connection) -> None:
 
 
 def test_of_two_identical_runs_one_computes_and_the_other_sees_its_result(tmp_path: Path) -> None:
-    path = tmp_path / "vowel" / "run"
+    path = tmp_path / "vowel" / RUN
     barrier = processes.Barrier(2)
     answers, sender = processes.Pipe(duplex=False)
     with (
@@ -163,7 +164,7 @@ def wait_for_the_folder(path: Path, messages: Connection) -> None:
 def test_second_process_says_that_it_waits_and_goes_on_when_the_first_is_done(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "vowel" / "run"
+    path = tmp_path / "vowel" / RUN
     messages, sender = processes.Pipe(duplex=False)
     with ExitStack() as stack:
         with claimed(path, IDENTITY) as folder:
@@ -182,7 +183,7 @@ def hold_the_folder(path: Path, messages: Connection) -> None:
 
 
 def test_killed_process_frees_the_folder(tmp_path: Path) -> None:
-    path = tmp_path / "vowel" / "run"
+    path = tmp_path / "vowel" / RUN
     messages, sender = processes.Pipe(duplex=False)
     with started(hold_the_folder, path, sender):
         assert messages.recv() == "held"

@@ -101,6 +101,11 @@ def check_translation_start(config: TranslationStartConfig) -> None:
     """Reject settings that contradict each other; see `check_vowel_start`."""
     check_translation(config)
     _check_choice(config.num_experts)
+    if config.num_processes > 1:
+        raise UserError(
+            f"study.num_processes={config.num_processes}: this study trains in one process.",
+            "Leave it out.",
+        )
     if config.gate.name != "noisy_top_k":
         raise UserError(
             f"study.gate={config.gate.name} cannot be collapsed or held still here.",

@@ -48,6 +48,11 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     report_every: int = setting(20, "steps between points of the curves", Range(at_least=1))
     checkpoint_seconds: float = setting(300.0, "time between checkpoints", Range(at_least=0))
     device: Device = setting(Device.cpu, "cuda takes the first GPU")
+    num_processes: int = setting(
+        1,
+        "that train together: torchrun and experiments.translation.distributed",
+        Range(at_least=1),
+    )
     num_threads: int = setting(0, "0 takes one per core", Range(at_least=0, at_most=1024))
 
 

@@ -11,6 +11,7 @@ import torch
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
+from experiments.stopping import is_asked
 from experiments.translation import corpora, pairs
 from experiments.translation.answers import answers, bleu_table
 from experiments.translation.counts import operations_per_timestep, refuse_too_large
@@ -44,6 +45,11 @@ def identity(config: TranslationConfig) -> dict[str, object]:
     }
 
 
+def modules(config: TranslationConfig) -> tuple[str, ...]:
+    """Whose code decides a run's results beside this one's: what several processes share."""
+    return ("experiments.translation.shared_training",) if config.num_processes > 1 else ()
+
+
 def run(
     config: TranslationConfig, folder: RunFolder, report: Callable[[str, float], None]
 ) -> dict[str, Any]:
@@ -69,7 +75,19 @@ def run(
     refuse_too_large(config, len(subwords))
     model = Translator(config, len(subwords), config.seed).to(device_of(config))
     training = Training(config, model, folder)
+    if config.num_processes > 1 and not training.is_over():
+        raise UserError(
+            f"A model of study.num_processes={config.num_processes} is not trained by one.",
+            f"Start torchrun --nproc-per-node={config.num_processes} -m "
+            "experiments.translation.distributed with the same settings.",
+        )
     progress = training.run(splits["train"], splits["valid"], report)
+
+    def tell(stage: str, share: float) -> None:
+        report(stage, share)
+        if is_asked():
+            training.save()
+
     rows = []
     for name in ("valid", "test"):
         found, num_tokens = perplexity(model, splits[name], config.tokens_per_batch)
@@ -77,7 +95,7 @@ def run(
     folder.write_table("metrics", pd.DataFrame(rows))
     folder.write_table("sentences", sentence_losses(model, splits["test"], config.tokens_per_batch))
     test, encoded = texts.test[: config.num_translated], splits["test"].first(config.num_translated)
-    given = answers(model, test, encoded, subwords, config, report)
+    given = answers(model, test, encoded, subwords, config, tell)
     folder.write_table("answers", given)
     folder.write_table("bleu", bleu_table(given))
     if config.num_experts:

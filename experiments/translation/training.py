@@ -12,6 +12,7 @@ import torch
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
+from experiments.stopping import is_asked
 from experiments.translation.batches import Batch, collate, order
 from experiments.translation.encoded import Encoded
 from experiments.translation.evaluation import balance_row, perplexity
@@ -52,16 +53,23 @@ class Training:
         if kept is not None:
             model.load_state_dict(kept["model"])
             self.optimisers.load(kept["optimisers"])
-            set_random_state(kept["random"])
             self.progress = Progress(**kept["progress"])
+            self._set_random_state(kept["random"])
+
+    def _set_random_state(self, of_processes: list[list[torch.Tensor]]) -> None:
+        set_random_state(of_processes[0])
 
     def save(self) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint.
+
+        Raises:
+            Stopped: the process was asked to stop; the checkpoint is written.
+        """
         self.folder.save_checkpoint(
             {
                 "model": self.model.state_dict(),
                 "optimisers": self.optimisers.state(),
-                "random": random_state(),
+                "random": [random_state()],
                 "progress": dict(vars(self.progress)),
             }
         )
@@ -73,17 +81,26 @@ class Training:
         saved = started = time.perf_counter()
         tokens_before = progress.num_tokens
         for batches in self._steps(train):
-            if progress.step >= config.max_steps or progress.num_worse >= config.patience:
+            if self.is_over():
                 break
             output, loss = self._step(batches)
             self._note(output, loss, (started, tokens_before))
             if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
                 self._evaluate(valid, (started, tokens_before))
-            if time.perf_counter() - saved > config.checkpoint_seconds:
+            if self._is_due(saved):
                 self.save()
                 saved = time.perf_counter()
             report(self._stage(started, tokens_before), progress.step / config.max_steps)
         return progress
+
+    def is_over(self) -> bool:
+        """Whether this was the last step, or perplexity has stopped falling."""
+        config, progress = self.config, self.progress
+        return progress.step >= config.max_steps or progress.num_worse >= config.patience
+
+    def _is_due(self, saved: float) -> bool:
+        """Whether a checkpoint is, the last having been written at a time."""
+        return is_asked() or time.perf_counter() - saved > self.config.checkpoint_seconds
 
     def _steps(self, train: Encoded) -> Iterator[list[Batch]]:
         """The batches of every step from where the training stands, epoch after epoch."""

@@ -21,6 +21,7 @@ from joblib import Parallel, delayed
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.schema import plain
+from experiments.stopping import leave_if_asked, listen
 from experiments.vowel import data, evaluation, steps, systems
 from experiments.vowel.settings import (
     Coding,
@@ -166,6 +167,7 @@ def _parts(
     done = len(jobs) - len(missing)
     for name, frame in Parallel(n_jobs=os.cpu_count(), return_as="generator_unordered")(calls):
         folder.write_table(name, frame)
+        leave_if_asked()
         done += 1
         report(stage, done / len(jobs))
     frames = [pd.read_csv(folder.path / f"{name}.csv") for name in jobs]
@@ -175,6 +177,8 @@ def _parts(
 def _named(
     name: str, work: Callable[..., pd.DataFrame], arguments: tuple[Any, ...]
 ) -> tuple[str, pd.DataFrame]:
+    # A worker that ended at once would be taken for one that failed.
+    listen()
     torch.set_num_threads(1)
     return name, work(*arguments)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from experiments.stopping import is_asked, leave_if_asked
 from experiments.vowel.settings import StopMeasure
 from experiments.vowel.systems import Net, Params, Prediction, mean_squared_error
 
@@ -116,7 +117,8 @@ def train(
         progress: where an interrupted training stood; None starts.
         on_segment: called after every segment, for progress displays.
         enough: called after every segment; ends the training when it returns true.
-        on_checkpoint: called after a segment when `plan.checkpoint_seconds` have passed.
+        on_checkpoint: called after a segment when `plan.checkpoint_seconds` have passed, or the
+            process is asked to stop, which it then does.
 
     Returns:
         The final state.
@@ -136,8 +138,9 @@ def train(
         if plan.keep_snapshots:
             _keep_snapshot(progress, torch.isin(torch.arange(len(progress.diverged)), going))
         on_segment(progress)
-        if time.monotonic() - saved >= plan.checkpoint_seconds:
+        if time.monotonic() - saved >= plan.checkpoint_seconds or is_asked():
             on_checkpoint(progress)
+            leave_if_asked()
             saved = time.monotonic()
     return progress
 

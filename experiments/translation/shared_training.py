@@ -1,0 +1,161 @@
+"""A training of which several processes do a part each: batches, and experts.
+
+A step's batches are shared out, and so are the experts; everything else the processes have copies
+of. Balance losses are over the batches of all processes. A checkpoint is that of one process, with
+the experts of all, and knows every process's random state: a training that was broken off goes on
+to the same result, bit for bit on a CPU.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from experiments.run_folder import RunFolder
+from experiments.stopping import Stopped, is_asked
+from experiments.translation.batches import Batch
+from experiments.translation.blocks import MoEBlock, dtype_of
+from experiments.translation.encoded import Encoded
+from experiments.translation.optimisers import Optimisers
+from experiments.translation.settings import TranslationConfig
+from experiments.translation.training import Training, random_state, set_random_state
+from experiments.translation.translator import Translator
+from moe.parallel import ExpertParallel, local_experts
+from moe.parallel.replicas import over_all_ranks, sum_gradients
+from moe.routing import Routing
+from moe.stacked import FeedForwardExperts
+
+_STACKS = ("first", "second")
+_MIXTURES = ("encoder_moe", "decoder_moe")
+
+
+class SharedTraining(Training):
+    """A training of which every process does a part; all call its methods together."""
+
+    def __init__(self, config: TranslationConfig, model: Translator, folder: RunFolder) -> None:
+        """Begin anew, or where the folder's checkpoint stands, with this process's experts."""
+        rank = dist.get_rank()
+        # The first process sets aside a checkpoint that is damaged; the others must not see it.
+        if rank:
+            dist.barrier()
+        super().__init__(config, model, folder)
+        if not rank:
+            dist.barrier()
+        if rank and not self.progress.step:
+            torch.manual_seed(hash((config.seed, rank, 0)) % 2**63)
+        random = random_state()
+        before = self.optimisers.state()
+        for name in self._mixtures():
+            _keep_own_experts(getattr(model, name), config)
+        num_own = config.batches_per_step // dist.get_world_size()
+        self.optimisers = Optimisers(model, replace(config, batches_per_step=num_own))
+        self.optimisers.load([before[0], *map(_own_part, before[1:])])
+        if self.progress.step:
+            # New experts have drawn weights, which are not theirs.
+            set_random_state(random)
+
+    def _mixtures(self) -> list[str]:
+        return [name for name in _MIXTURES if getattr(self.model, name) is not None]
+
+    def _set_random_state(self, of_processes: list[list[Tensor]]) -> None:
+        set_random_state(of_processes[dist.get_rank()])
+
+    def _is_due(self, saved: float) -> bool:
+        return self._sum(float(super()._is_due(saved))) > 0
+
+    def save(self) -> None:
+        """Write a checkpoint; see `Training.save`."""
+        state = self.model.state_dict()
+        for mixture in self._mixtures():
+            for stack in _STACKS:
+                whole = _of_all_ranks(state.pop(f"{mixture}.layer.experts.local.{stack}.weight"))
+                for owner in ("experts", "layer.experts"):
+                    state[f"{mixture}.{owner}.{stack}.weight"] = whole
+        adam, *factored = self.optimisers.state()
+        optimisers = [adam, *map(_whole_part, factored)]
+        random: list[Any] = [None] * dist.get_world_size()
+        dist.all_gather_object(random, random_state())
+        # Where one process is asked to stop, all leave, but not before the first one has written.
+        are_asked = self._sum(float(is_asked())) > 0
+        try:
+            if dist.get_rank() == 0:
+                self.folder.save_checkpoint(
+                    {
+                        "model": state,
+                        "optimisers": optimisers,
+                        "random": random,
+                        "progress": dict(vars(self.progress)),
+                    }
+                )
+        finally:
+            if are_asked:
+                dist.barrier()
+        if are_asked:
+            raise Stopped
+
+    def _steps(self, train: Encoded) -> Iterator[list[Batch]]:
+        for batches in super()._steps(train):
+            # The rest of an epoch that does not give every process its share is left out.
+            if len(batches) == self.config.batches_per_step:
+                yield batches[dist.get_rank() :: dist.get_world_size()]
+
+    def _sum(self, value: float) -> float:
+        total = torch.tensor(float(value), dtype=torch.float64, device=self.model.device)
+        dist.all_reduce(total)
+        return float(total)
+
+    def _sum_gradients(self) -> None:
+        sum_gradients(self.model)
+
+
+def _keep_own_experts(block: MoEBlock, config: TranslationConfig) -> None:
+    mine = local_experts(config.num_experts)
+    own = FeedForwardExperts(
+        len(mine), config.width, config.expert_units, dtype=dtype_of(config)
+    ).to(block.experts.first.weight.device)
+    for stack in _STACKS:
+        whole = getattr(block.experts, stack).weight.data
+        getattr(own, stack).weight.data = whole[mine.start : mine.stop].clone()
+    block.experts, block.layer.experts = own, ExpertParallel(own)
+    block.layer.gate.register_forward_hook(_over_all_ranks)
+
+
+def _over_all_ranks(gate: nn.Module, given: Any, routing: Routing) -> Routing:
+    return over_all_ranks(routing)
+
+
+def _own_part(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimiser's state of all experts cut to this process's."""
+
+    def cut(value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        mine = local_experts(len(value))
+        return value[mine.start : mine.stop].clone()
+
+    return _changed(state, cut)
+
+
+def _whole_part(state: dict[str, Any]) -> dict[str, Any]:
+    """The state of this process's experts joined with the others'."""
+    return _changed(
+        state, lambda value: _of_all_ranks(value) if isinstance(value, Tensor) else value
+    )
+
+
+def _changed(state: dict[str, Any], change: Any) -> dict[str, Any]:
+    parts = {
+        key: {name: change(value) for name, value in own.items()}
+        for key, own in state["state"].items()
+    }
+    return {**state, "state": parts}
+
+
+def _of_all_ranks(own: Tensor) -> Tensor:
+    """The blocks of all ranks one after another, in main memory."""
+    parts: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(parts, own.cpu())
+    return torch.cat(parts)
