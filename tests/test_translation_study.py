@@ -62,7 +62,7 @@ def test_a_run_says_what_it_measured(found: Found) -> None:
     metrics = run.table("metrics").set_index("split")
     assert sentences["num_tokens"].sum() == metrics.loc["test", "num_tokens"]
     assert len(run.table("answers")) == 4
-    assert run.manifest["counts"]["kept_train"] == 300
+    assert run.manifest["counts"]["train"]["kept"] == 300
 
 
 def test_the_report_has_every_claim_and_none_is_won_at_toy_size(

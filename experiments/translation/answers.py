@@ -41,7 +41,7 @@ def translate(
     model.eval()
     most = config.max_source_subwords
     if num_cut := sum(len(ids) > most for ids in sources):
-        message = "%d of %d sentences are translated up to %d subwords (max_source_subwords)"
+        message = "%d of %d sentences are translated up to max_source_subwords=%d"
         _LOGGER.warning(message, num_cut, len(sources), most)
         sources = [ids[:most] for ids in sources]
     found: list[list[Hypothesis]] = [[Hypothesis([], 0.0, 0.0, [])] for _ in sources]

@@ -5,6 +5,7 @@ Lines end at a line feed alone. Text is UTF-8, plain or compressed by gzip; anyt
 
 import gzip
 import os
+import re
 import time
 import zlib
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ _OTHER_BOMS = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
+# Controls that no text has.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 # A file that was changed so recently may change again without a new time.
 _SECONDS_OF_DOUBT = 2.0
 
@@ -126,7 +129,7 @@ def not_utf8(name: str, number: int, line: bytes, encoding: str = "") -> UserErr
 
 def _guessed(line: bytes) -> tuple[str, str]:
     """The likely encoding of a line that is not UTF-8, and the beginning of what converts it."""
-    if 0 in line:
+    if _NO_TEXT.search(line):
         encoding = _utf_16(line)
         return (encoding or "binary data", f"iconv -f {encoding}" if encoding else "")
     text = line.decode("utf-8", errors="replace")

@@ -18,6 +18,7 @@ Settings, all optional:
 """
 
 import glob
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -43,6 +44,8 @@ from moe.routing import NO_EXPERT
 
 _OWN = {"run": "", "runs_dir": "runs", "file": "", "show": "", "num_best": "1"}
 _MOST_BEST = 1000
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -153,11 +156,23 @@ def lines(file: str) -> Iterator[str]:
             raise text_files.not_utf8(name, number, line) from error
 
 
-def answer(trained: Trained, text: str, num_best: int) -> list[Hypothesis]:
-    """The best translations of a sentence; that of an empty one is empty."""
-    ids = trained.subwords.encode(text)
-    model, config = trained.model, trained.config
-    (found,) = answers.translate(model, [ids], config, lambda stage, share: None, num_best)
+def answer(
+    trained: Trained, text: str, num_best: int, name: str = "the sentence"
+) -> list[Hypothesis]:
+    """The best translations of a sentence; that of an empty one is empty.
+
+    Args:
+        trained: the model.
+        text: the sentence.
+        num_best: translations, at most.
+        name: of the sentence, for the warning that it is too long.
+    """
+    ids, model, config = trained.subwords.encode(text), trained.model, trained.config
+    most = config.max_source_subwords
+    if len(ids) > most:
+        message = "%s has %d subwords and is translated up to max_source_subwords=%d"
+        _LOGGER.warning(message, name, len(ids), most)
+    (found,) = answers.translate(model, [ids[:most]], config, lambda stage, share: None, num_best)
     return found
 
 
@@ -202,7 +217,7 @@ def main() -> None:
         path = newest(Path(own["runs_dir"]), own["run"])
         trained, num_best = load(path, changes), int(own["num_best"])
         for number, text in enumerate(lines(own["file"]), start=1):
-            found = answer(trained, text, num_best)
+            found = answer(trained, text, num_best, f"line {number}")
             write(number, found, trained, num_best)
             if own["show"]:
                 show_words(trained, text, found[0])
