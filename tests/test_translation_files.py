@@ -11,6 +11,8 @@ from experiments.execute import execute
 from experiments.run_folder import FinishedRun, read_finished
 from experiments.translation import translate
 from experiments.translation.scoring import bleu
+from reproductions.tables import table_view
+from reproductions.terminal import _print_table
 from tests.translation_cases import config_of, write_corpus
 
 ODD = [
@@ -170,3 +172,17 @@ def test_nothing_that_is_printed_acts() -> None:
 def test_settings_of_the_search_have_ranges(run: FinishedRun, wrong: str) -> None:
     with pytest.raises(UserError, match=wrong.partition("=")[0]):
         translate.load(run.path, [wrong])
+
+
+def test_text_of_a_corpus_acts_on_no_page_and_in_no_terminal(
+    run: FinishedRun, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = answers_of(run)[["source", "reference"]].tail(8)
+    texts = [cell for row in table_view(frame).rows for cell in row]
+    assert "\\u202eun homme\\x00" in texts
+    assert not any(set(text) & set("\x1b\u202e\x00\r") for text in texts)
+    _print_table(frame, list(frame.columns))
+    printed = capsys.readouterr().out
+    assert "\\x1b[31m" in printed
+    assert ":smile: [bold]a" in printed
+    assert not set(printed) & set("\x1b\u202e\x00\r")
