@@ -110,7 +110,7 @@ def test_files_of_unequal_length_are_refused_with_the_line(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("split", pairs.SPLITS)
 @pytest.mark.parametrize(
-    ("text", "what"), [(b"", "0 read"), (b"\n \n\xe2\x80\x8b\n", "3 read, left out: 3 empty")]
+    ("text", "what"), [(b"", "0 read."), (b"\n \n\xe2\x80\x8b\n", "3 read, left out: 3 empty.")]
 )
 def test_a_split_of_which_nothing_is_left_is_named_before_training(
     tmp_path: Path, split: str, text: bytes, what: str
@@ -120,8 +120,7 @@ def test_a_split_of_which_nothing_is_left_is_named_before_training(
         (tmp_path / f"{split}.{side}").write_bytes(text)
     with pytest.raises(UserError) as caught:
         all_of(config)
-    assert f"study.{split}_source, study.{split}_target" in caught.value.problem
-    assert what in caught.value.problem
+    assert f"(study.{split}_source, study.{split}_target): {what}" in caught.value.problem
 
 
 def test_filters_that_leave_nothing_are_named(tmp_path: Path) -> None:
@@ -129,6 +128,14 @@ def test_filters_that_leave_nothing_are_named(tmp_path: Path) -> None:
         all_of(replace(files(tmp_path, b"one two\n", b"un deux\n"), max_words=1))
     assert "1 longer than study.max_words=1" in caught.value.problem
     assert "raise study.max_words" in caught.value.fix
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_file_without_line_feeds_is_named(tmp_path: Path, split: str) -> None:
+    config = files(tmp_path, b"one\n", b"un\n")
+    (tmp_path / f"{split}.target").write_bytes(b"un mot\r" * 3000)
+    with pytest.raises(UserError, match=rf"Line 1 of .*study\.{split}_target.* 6,000 words"):
+        pairs.load(config)
 
 
 def test_too_small_a_share_of_documents_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

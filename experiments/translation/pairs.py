@@ -29,6 +29,8 @@ _FEW_LINES, _FEW_SHARE = 3, 0.01
 # Above this share what is left out, or is the same in both languages, is worth a warning.
 _MUCH = 0.1
 _SHORT = 8
+# Words of a line that can still be scored: attention over it takes the square of its subwords.
+_LONGEST = 5_000
 # What is counted beside the reasons.
 _TALLIES = ("read", "kept", "alike")
 _UNDECODED = re.compile("[\udc80-\udcff]")
@@ -85,17 +87,18 @@ class Split:
             UserError: at the end, where none is left or many lines are no UTF-8.
         """
         counts: Counter[str] = Counter()
-        bad: Pair | None = None
+        first_bad: tuple[int, Pair] | None = None
         found: dict[str, set[tuple[str, str]]] = {name: set() for name in self.held_out}
         for number, pair in enumerate(self.read(), start=1):
             if counts["kept"] == self.most:
                 break
             counts["read"] = number
+            self._refuse_unbroken(number, pair)
             reason = self._reason(pair)
             if reason:
                 counts[reason] += 1
             if reason == _NOT_UTF8:
-                bad = bad or pair._replace(domain=str(number))
+                first_bad = first_bad or (number, pair)
                 pair = Pair(*map(_replaced, pair))
             if reason and not self.keeps_all:
                 continue
@@ -105,10 +108,20 @@ class Split:
                 if pair[:2] in others:
                     found[name].add(pair[:2])
             yield pair
-        self._check(counts, bad)
+        self._check(counts, first_bad)
         if not self.counts:
             self._tell(counts, {name: len(own) for name, own in found.items()})
         self.counts = counts
+
+    def _refuse_unbroken(self, number: int, pair: Pair) -> None:
+        """Refuse a line that would be scored whole and is far too long for a sentence."""
+        if self.is_given and (longest := max(map(num_words, pair[:2]))) > _LONGEST:
+            raise UserError(
+                f"Line {number:,} of the {_NAMES[self.name]} set "
+                f"(study.{', study.'.join(keys_of(self.name))}) has {longest:,} words.",
+                "Give a sentence per line; a line ends with a line feed, not with a carriage "
+                "return alone.",
+            )
 
     def _reason(self, pair: Pair) -> str:
         """Why a pair is left out, or nothing."""
@@ -125,14 +138,15 @@ class Split:
             return f"of lengths beyond study.max_ratio={self.config.max_ratio:g}"
         return ""
 
-    def _check(self, counts: Counter[str], bad: Pair | None) -> None:
+    def _check(self, counts: Counter[str], first_bad: tuple[int, Pair] | None) -> None:
         """Refuse a split that nothing is left of, or that is in another encoding."""
-        if bad and counts[_NOT_UTF8] > max(_FEW_LINES, _FEW_SHARE * counts["read"]):
+        if first_bad and counts[_NOT_UTF8] > max(_FEW_LINES, _FEW_SHARE * counts["read"]):
+            number, bad = first_bad
             side = "target" if _UNDECODED.search(bad.target) else "source"
             key = f"{self.name}_{side}"
             name = f"study.{key}: {_path(self.config, key)} ({counts[_NOT_UTF8]:,} of its lines)"
             line = getattr(bad, side).encode("utf-8", errors="surrogateescape")
-            raise text_files.not_utf8(name, int(bad.domain), line)
+            raise text_files.not_utf8(name, number, line)
         if counts["kept"] > (counts["empty"] if self.keeps_all else 0):
             return
         if self.config.corpus is CorpusName.files:
@@ -140,9 +154,10 @@ class Split:
         else:
             keys, fix = _SHARES[self.name], "Give it another value, or take more kinds of text"
         wider = ", or raise study.max_words or study.max_ratio" if not self.is_given else ""
+        reasons = f", left out: {_listed(counts)}" if counts["read"] else ""
         raise UserError(
             f"No sentence pair is left in the {_NAMES[self.name]} set (study.{keys}): "
-            f"{counts['read']:,} read, left out: {_listed(counts) or 'none'}.",
+            f"{counts['read']:,} read{reasons}.",
             f"{fix}{wider}.",
         )
 
