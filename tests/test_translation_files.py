@@ -1,6 +1,9 @@
 """A toy run on files of text that people give, with the lines that real files have."""
 
+import gzip
 import io
+import os
+import threading
 from pathlib import Path
 
 import pandas as pd
@@ -157,6 +160,18 @@ def test_text_in_another_encoding_is_named(
     assert "not UTF-8" in caught.value.problem
     assert named in caught.value.problem
     assert "iconv" in caught.value.fix or named == "binary"
+
+
+@pytest.mark.parametrize("kind", ["plain", "gzip", "pipe"])
+def test_text_to_translate_may_come_from_a_file_or_a_pipe(tmp_path: Path, kind: str) -> None:
+    path, text = tmp_path / "text", "one\n\ntrois é".encode()
+    content = gzip.compress(text) if kind == "gzip" else text
+    if kind == "pipe":
+        os.mkfifo(path)
+        threading.Thread(target=path.write_bytes, args=[content], daemon=True).start()
+    else:
+        path.write_bytes(content)
+    assert list(translate.lines(str(path))) == ["one", "", "trois é"]
 
 
 def test_nothing_that_is_printed_acts() -> None:
