@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +21,8 @@ from experiments.errors import UserError
 from experiments.stopping import Stopped
 
 # Without markup: paths and values hold brackets of their own.
-console = Console(highlight=False, soft_wrap=True, markup=False)
+console = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+messages = Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
 INTERRUPTED = 130
 
 
@@ -91,8 +93,8 @@ def plain_arguments(usage: str) -> list[str]:
 
 def print_error(error: UserError) -> None:
     """Print what is wrong and the way out."""
-    console.print(Text.assemble(("error:", "bold"), f" {error.problem}"))
-    console.print(Text.assemble(("fix:", "bold"), f" {error.fix}"))
+    messages.print(Text.assemble(("error:", "bold"), f" {error.problem}"))
+    messages.print(Text.assemble(("fix:", "bold"), f" {error.fix}"))
 
 
 def log_to_console(before: str = "", pause: float = 0.0, again: bool = False) -> None:
@@ -103,7 +105,7 @@ def log_to_console(before: str = "", pause: float = 0.0, again: bool = False) ->
         again: also where something takes the messages already.
         pause: seconds after news in which further news is not printed; warnings always are.
     """
-    handler = RichHandler(console=console, show_time=False, show_path=False)
+    handler = RichHandler(console=messages, show_time=False, show_path=False)
     handler.addFilter(_after_pauses(pause))
     logging.basicConfig(
         level=logging.INFO, format=f"{before}%(message)s", handlers=[handler], force=again
@@ -134,8 +136,12 @@ def errors_for_people() -> Iterator[None]:
     except UserError as error:
         print_error(error)
         sys.exit(1)
+    except BrokenPipeError:
+        # Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(128 + 13)
     except (KeyboardInterrupt, Stopped) as stop:
-        console.print("stopped; the same command continues from the last checkpoint")
+        messages.print("stopped; the same command continues from the last checkpoint")
         sys.exit(stop.code if isinstance(stop, Stopped) else INTERRUPTED)
 
 

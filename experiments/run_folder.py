@@ -10,7 +10,7 @@ import io
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,6 +36,8 @@ _CHECKPOINT = "checkpoint.pt"
 _SUPERSEDED = "superseded"
 _OUTPUT_SUFFIXES = {".json", ".csv", ".npz"}
 _NUM_DIGEST_CHARACTERS = 16
+# What spreadsheets take for a formula, and the apostrophe that says it is none.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def run_digest(identity: Mapping[str, object]) -> str:
@@ -52,6 +54,27 @@ def _canonical_json(data: Mapping[str, object]) -> bytes:
     return text.encode()
 
 
+def _csv(frame: pd.DataFrame) -> bytes:
+    # Before Python 3.11.9 a carriage return is quoted only where lines end with one. What stands
+    # between quotes is every second part.
+    parts = frame.to_csv(index=False, lineterminator="\r\n").split('"')
+    parts[::2] = [part.replace("\r\n", "\n") for part in parts[::2]]
+    return '"'.join(parts).encode()
+
+
+def _texts_changed(frame: pd.DataFrame, change: Callable[[str], str]) -> pd.DataFrame:
+    """The same with every text in it changed; numbers and empty cells stay as they are."""
+    columns = {}
+    for name, column in frame.select_dtypes(exclude=["number", "bool"]).items():
+        cells = [change(cell) if isinstance(cell, str) else cell for cell in column]
+        columns[name] = pd.Series(cells, column.index, column.dtype)
+    return frame.assign(**columns)  # type: ignore[arg-type]
+
+
+def _guarded(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
 def _with_suffix(name: str, suffix: str) -> str:
     return name if name.endswith(suffix) else name + suffix
 
@@ -63,9 +86,12 @@ class RunFolder:
     path: Path
 
     def write_table(self, name: str, frame: pd.DataFrame) -> None:
-        """Write ``frame`` without its index as ``<name>.csv``; floats keep every digit."""
-        text = frame.to_csv(index=False, lineterminator="\n")
-        self._write_checked(_with_suffix(name, ".csv"), text.encode())
+        """Write ``frame`` without its index as ``<name>.csv``; floats keep every digit.
+
+        Text in which a spreadsheet would see a formula begins with an apostrophe, which
+        ``FinishedRun.table`` takes off again.
+        """
+        self._write_checked(_with_suffix(name, ".csv"), _csv(_texts_changed(frame, _guarded)))
 
     def write_arrays(
         self, name: str, arrays: Mapping[str, Array], *, compressed: bool = True
@@ -237,12 +263,15 @@ class FinishedRun:
     def table(self, name: str) -> pd.DataFrame:
         """Return ``<name>.csv``; only an empty cell means missing, floats keep every digit."""
         # Before pandas 3.1 only its slower Python reader returned every float unchanged.
-        return pd.read_csv(
+        frame = pd.read_csv(
             self.path / _with_suffix(name, ".csv"),
             keep_default_na=False,
             na_values=[""],
             engine="python",
+            # The only cell of a row may be an empty one.
+            skip_blank_lines=False,
         )
+        return _texts_changed(frame, lambda text: text.removeprefix("'"))
 
     def arrays(self, name: str) -> dict[str, Array]:
         """Return the arrays of ``<name>.npz`` by name."""

@@ -6,6 +6,7 @@ from numbers import Real
 
 import pandas as pd
 
+from experiments.errors import shown
 from reproductions.formatting import number
 
 _MISSING = "–"
@@ -49,7 +50,7 @@ def _cell(entry: object) -> str:
         return "yes" if entry else "no"
     if entry is None or entry is pd.NA or entry != entry:
         return _MISSING
-    return number(float(entry)) if isinstance(entry, Real) else str(entry)
+    return number(float(entry)) if isinstance(entry, Real) else shown(str(entry))
 
 
 def _is_numeric(text: str) -> bool:

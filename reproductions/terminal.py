@@ -6,6 +6,7 @@ import pandas as pd
 from rich.table import Table
 
 from experiments.command_line import console
+from experiments.errors import shown
 from reproductions.report_types import StudyReport
 from reproductions.wording import NOT_RUN, count_verdicts
 
@@ -48,7 +49,7 @@ def _print_systems(frame: pd.DataFrame) -> None:
 def _print_table(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     lines = Table(*columns, box=None, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
     for row in frame[list(columns)].itertuples(index=False):
-        lines.add_row(*map(str, row))
+        lines.add_row(*(shown(str(cell)) for cell in row))
     console.print(lines)
 
 

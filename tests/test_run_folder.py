@@ -1,5 +1,6 @@
 """Run folders: what is written reads back, and a finished run is complete and kept."""
 
+import csv
 import hashlib
 import logging
 import math
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from experiments.errors import UserError
@@ -89,6 +90,24 @@ def test_table_keeps_every_float(values: list[float]) -> None:
             folder.finish({})
         read = read_finished(path).table("metrics")["x"].to_numpy(dtype=float)
     np.testing.assert_array_equal(read, values)
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1))
+@example(
+    ["a\rb", "\r\n", '"', '"",\n"', "nul\0", "=1+1", "'=1", "-ing", "\t@", "", "\u2028", "\x1b["]
+)
+def test_table_keeps_every_text_and_none_is_a_formula(texts: list[str]) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "study" / "run"
+        with claimed(path, IDENTITY) as folder:
+            folder.write_json("config", {})
+            folder.write_table("texts", pd.DataFrame({"text": ["a word", *texts]}))
+            folder.finish({})
+        read = read_finished(path).table("texts")["text"].fillna("")
+        with (path / "texts.csv").open(encoding="utf-8", newline="") as stream:
+            cells = [row[0] for row in csv.reader(stream) if row]
+    assert read.tolist() == ["a word", *texts]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
 
 
 def test_finished_run_reads_back(path: Path) -> None:

@@ -105,6 +105,13 @@ def test_answers_keep_to_the_limit_and_name_where_they_looked() -> None:
             assert all(_is_whole(each, length) for each in found)
 
 
+@pytest.mark.parametrize("penalty", [50.0, 1e6, float("inf")])
+def test_a_search_ends_whatever_the_penalty(penalty: float) -> None:
+    config = replace(CONFIG, beam_width=2, max_length_ratio=2.0, length_penalty=penalty)
+    for source, found in zip(SOURCE, search(model_of(0), SOURCE, config), strict=True):
+        assert len(found[0].ids) < max(8, 2 * int((source != PAD).sum()))
+
+
 def _is_whole(hypothesis: Hypothesis, length: int) -> bool:
     return (
         not {PAD, START, END} & set(hypothesis.ids)

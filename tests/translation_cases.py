@@ -1,12 +1,17 @@
-"""A tiny model of the translation study, and its training broken off and taken up again."""
+"""A tiny model of the translation study: its training broken off, and toy files of text."""
 
+import itertools
+import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from experiments.run_folder import claimed
 from experiments.translation.encoded import Encoded, rows_of
 from experiments.translation.settings import TranslationConfig
+from experiments.translation.settings_corpus import CorpusName
 from experiments.translation.training import Training
 from experiments.translation.translator import Translator
 
@@ -55,3 +60,34 @@ def train(config: TranslationConfig, path: Path, kill_at: int | None) -> tuple[o
         for row in training.progress.curves
     ]
     return training.model.state_dict(), (curves, training.progress.evaluations)
+
+
+PARTS = (
+    (("the dog", "le chien"), ("a man", "un homme"), ("my brother", "mon frère")),
+    (("sees", "voit"), ("eats", "mange"), ("loves", "aime"), ("finds", "trouve")),
+    (("the bread", "le pain"), ("a house", "une maison"), ("an apple", "une pomme")),
+    (("today", "aujourd’hui"), ("in the morning", "le matin"), ("at night", "la nuit")),
+)
+
+
+def write_corpus(folder: Path) -> dict[str, Path]:
+    """Six aligned files in a folder, by the settings that name them; no pair is in two splits."""
+    every = [
+        tuple(" ".join(side) + "." for side in zip(*parts, strict=True))
+        for parts in itertools.product(*PARTS)
+    ]
+    random.Random(0).shuffle(every)
+    splits = {"train": every[:90], "valid": every[90:100], "test": every[100:]}
+    files = {}
+    for split, rows in splits.items():
+        for side, lines in zip(("source", "target"), zip(*rows, strict=True), strict=True):
+            files[f"{split}_{side}"] = file = folder / f"{split}.{side}"
+            file.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return files
+
+
+def config_of(files: dict[str, Path], **changes: Any) -> TranslationConfig:
+    """A toy run on files."""
+    paths: dict[str, Any] = {key: str(file) for key, file in files.items()}
+    settings: dict[str, Any] = {"num_subwords": 50, "beam_width": 2, "num_threads": 1, **changes}
+    return replace(TINY, corpus=CorpusName.files, **paths, **settings)

@@ -1,5 +1,6 @@
 """Translations of held-out text, and their scores overall and per kind of text."""
 
+import logging
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -15,6 +16,8 @@ from experiments.translation.translator import Translator
 
 ALL = "all"
 
+_LOGGER = logging.getLogger(__name__)
+
 
 def translate(
     model: Translator,
@@ -25,6 +28,9 @@ def translate(
 ) -> list[list[Hypothesis]]:
     """The best translations of every source, in the order given.
 
+    A source without subwords has an empty translation. One of more than `max_source_subwords` is
+    translated up to there, which is logged.
+
     Args:
         model: is set to evaluation.
         sources: ids of every sentence.
@@ -33,18 +39,25 @@ def translate(
         num_best: translations per sentence.
     """
     model.eval()
+    most = config.max_source_subwords
+    if num_cut := sum(len(ids) > most for ids in sources):
+        message = "%d of %d sentences are translated up to max_source_subwords=%d"
+        _LOGGER.warning(message, num_cut, len(sources), most)
+        sources = [ids[:most] for ids in sources]
+    found: list[list[Hypothesis]] = [[Hypothesis([], 0.0, 0.0, [])] for _ in sources]
     # Sentences of like length together, so that none waits for a longer one.
-    by_length = sorted(range(len(sources)), key=lambda place: -len(sources[place]))
-    found: list[list[Hypothesis]] = [[] for _ in sources]
+    by_length = sorted(
+        (place for place, ids in enumerate(sources) if ids), key=lambda place: -len(sources[place])
+    )
     pairs = Encoded(rows_of(sources), rows_of([[] for _ in sources]))
-    for start in range(0, len(sources), config.sentences_per_batch):
+    for start in range(0, len(by_length), config.sentences_per_batch):
         chosen = by_length[start : start + config.sentences_per_batch]
         batch = collate(pairs, chosen).to(model.device)
         for place, answer in zip(
             chosen, search(model, batch.source_BS, config, num_best), strict=True
         ):
             found[place] = answer
-        report("translating", start / len(sources))
+        report("translating", start / len(by_length))
     return found
 
 

@@ -244,6 +244,8 @@ def _is_done(
     num_best: int,
 ) -> Tensor:
     """Whether nothing that is live can still count, `[B]`; what falls out by the margin ends."""
+    # What the limit has ended would go on for ever under a penalty that makes all scores equal.
+    is_over_B = limit_B <= beam.ids_BKT.shape[2]
     # A log probability only falls, a length penalty only eases, and coverage costs nothing at best.
     best_BK = beam.log_probability_BK / _length(limit_B, config)[:, None]
     found = [finished[sentence] for sentence in beam.sentence_B.tolist()]
@@ -253,4 +255,4 @@ def _is_done(
         beam.log_probability_BK = beam.log_probability_BK.masked_fill(is_out_BK, -torch.inf)
         best_BK = best_BK.masked_fill(is_out_BK, -torch.inf)
     worst = [each[-1].score if len(each) == num_best else -torch.inf for each in found]
-    return best_BK.max(dim=1).values <= torch.tensor(worst)
+    return is_over_B | (best_BK.max(dim=1).values <= torch.tensor(worst))

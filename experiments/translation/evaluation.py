@@ -1,6 +1,6 @@
 """Perplexity per subword on held-out text, and the balance of the experts."""
 
-from math import exp
+from math import exp, nan
 
 import pandas as pd
 import torch
@@ -16,7 +16,10 @@ from moe.measures import coefficient_of_variation, max_over_mean
 
 @torch.no_grad()
 def perplexity(model: Translator, pairs: Encoded, tokens_per_batch: int) -> tuple[float, int]:
-    """Perplexity per target subword, ends included, and their number; without dropout or noise."""
+    """Perplexity per target subword, ends included, and their number; without dropout or noise.
+
+    NaN where there are no pairs.
+    """
     was_training = model.training
     model.eval()
     total, num_tokens = 0.0, 0
@@ -26,7 +29,7 @@ def perplexity(model: Translator, pairs: Encoded, tokens_per_batch: int) -> tupl
         total += loss * batch.num_target_tokens
         num_tokens += batch.num_target_tokens
     model.train(was_training)
-    return exp(min(total / max(1, num_tokens), 700.0)), num_tokens
+    return (exp(min(total / num_tokens, 700.0)) if num_tokens else nan), num_tokens
 
 
 @torch.no_grad()

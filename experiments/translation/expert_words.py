@@ -33,8 +33,10 @@ def assignments(model: Translator, pairs: Encoded, tokens_per_batch: int) -> pd.
         batch = collate(pairs, chosen).to(model.device)
         routing = model.encode(batch.source_BS).moe["encoder"].routing
         num_positions = batch.source_BS.shape[1]
-        is_real_A = routing.expert_A != NO_EXPERT
-        token_A = token_of_assignments(routing)[is_real_A]
+        token_A = token_of_assignments(routing)
+        # Of a sentence without subwords the encoder reads one place of padding.
+        is_real_A = batch.source_mask_BS.flatten()[token_A] & (routing.expert_A != NO_EXPERT)
+        token_A = token_A[is_real_A]
         parts.append(
             pd.DataFrame(
                 {

@@ -5,6 +5,8 @@ from enum import Enum
 
 from experiments.schema import Range, setting
 
+FEWEST_SUBWORDS = 40
+
 
 class CorpusName(Enum):
     """Where sentence pairs come from."""
@@ -36,9 +38,13 @@ class CorpusConfig:
     valid_share: float = setting(0.03, "share of chapters; not stated", Range(above=0, below=0.5))
     test_share: float = setting(0.03, "share of chapters; not stated", Range(above=0, below=0.5))
     split_seed: int = setting(0, "not stated: which chapters", Range(at_least=0))
-    max_words: int = setting(80, "longer sentences are dropped; not stated", Range(at_least=1))
-    max_ratio: float = setting(3.0, "of the lengths in words; not stated", Range(at_least=1))
-    num_subwords: int = setting(8000, "paper: 32,000 shared", Range(at_least=40))
+    max_words: int = setting(
+        80, "of what is trained on, longer is dropped; not stated", Range(at_least=1)
+    )
+    max_ratio: float = setting(
+        3.0, "of the lengths in words of what is trained on; not stated", Range(at_least=1)
+    )
+    num_subwords: int = setting(8000, "paper: 32,000 shared", Range(at_least=FEWEST_SUBWORDS))
     max_train_pairs: int | None = setting(
         None, "not stated: train on so many; null takes all", Range(at_least=1)
     )

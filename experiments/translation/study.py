@@ -12,7 +12,7 @@ import torch
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.stopping import is_asked
-from experiments.translation import corpora, pairs
+from experiments.translation import pairs
 from experiments.translation.answers import answers, bleu_table
 from experiments.translation.counts import operations_per_timestep, refuse_too_large
 from experiments.translation.encoded import Encoded, encode
@@ -27,22 +27,16 @@ from experiments.translation.expert_words import (
 )
 from experiments.translation.passages import CACHE
 from experiments.translation.settings import Device, TranslationConfig
-from experiments.translation.settings_corpus import CorpusConfig, CorpusName
+from experiments.translation.settings_corpus import CorpusConfig
 from experiments.translation.subwords import Subwords, learn
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
 from moe.memory import keep_memory
 
 
-def identity(config: TranslationConfig) -> dict[str, object]:
+def identity(config: CorpusConfig) -> dict[str, object]:
     """What beside config and code decides a run's results: the text."""
-    if config.corpus is not CorpusName.files:
-        return corpora.identity(config)
-    return {
-        key: pairs.size_of(config, key)
-        for split in pairs.SPLITS
-        for key in (f"{split}_source", f"{split}_target")
-    }
+    return pairs.identity(config)
 
 
 def modules(config: TranslationConfig) -> tuple[str, ...]:
@@ -116,14 +110,21 @@ def run(
 
 
 def prepare(config: CorpusConfig) -> tuple[pairs.Texts, Subwords, dict[str, Encoded]]:
-    """The text of a config, its subwords, and its splits as ids."""
+    """The text of a config, its subwords, and its splits as ids.
+
+    Raises:
+        UserError: a text is missing or damaged, nothing is left of a split, or a text was changed
+            while it was read.
+    """
+    before = pairs.identity(config)
     texts = pairs.load(config)
     subwords = learn(partial(_lines, texts), config.num_subwords, CACHE)
-    return (
-        texts,
-        subwords,
-        {name: encode(getattr(texts, name), subwords, CACHE) for name in pairs.SPLITS},
-    )
+    encoded = {name: encode(getattr(texts, name), subwords, CACHE) for name in pairs.SPLITS}
+    if pairs.identity(config) != before:
+        raise UserError(
+            "The text was changed while it was read.", "Give the same command again; it reads anew."
+        )
+    return texts, subwords, encoded
 
 
 def _lines(texts: pairs.Texts) -> Iterator[str]:

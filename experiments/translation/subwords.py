@@ -1,7 +1,8 @@
 """Subwords that both languages share, learnt from the training pairs and kept by their content."""
 
 import io
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,23 @@ import sentencepiece
 
 from experiments.atomic import write_atomically
 from experiments.errors import UserError
+from experiments.translation.settings_corpus import FEWEST_SUBWORDS
 
 PAD, UNKNOWN, START, END = range(4)
 # Of a larger text a random sample; sentencepiece holds its lines in memory.
 _MOST_LINES = 4_000_000
+_OPTIONS: dict[str, Any] = {
+    "model_type": "unigram",
+    "character_coverage": 1.0,
+    "pad_id": PAD,
+    "unk_id": UNKNOWN,
+    "bos_id": START,
+    "eos_id": END,
+    "num_threads": 1,
+}
+# What sentencepiece says of a size that does not fit.
+_TOO_FEW = re.compile(r"smaller than required_chars\. \d+ vs (\d+)")
+_TOO_MANY = re.compile(r"too high \(\d+\)\. Please set it to a value <= (\d+)")
 
 
 class Subwords:
@@ -50,12 +64,13 @@ def learn(lines: Callable[[], Iterable[str]], num_subwords: int, cache: Path) ->
         lines: gives those of both languages; called up to twice, so that they need not all be in
             memory.
         num_subwords: with the four special ones.
-        cache: folder; the model's name is the digest of lines and size.
+        cache: folder; the model's name is the digest of lines, options and version.
 
     Raises:
-        UserError: the text is too small for so many subwords.
+        UserError: the text is too small for so many subwords, or has more characters than these.
     """
-    digest = sha256(f"{num_subwords}\n{sentencepiece.__version__}".encode())
+    options = _OPTIONS | {"vocab_size": num_subwords}
+    digest = sha256(f"{sorted(options.items())}\n{sentencepiece.__version__}".encode())
     num_lines = 0
     for line in lines():
         digest.update(f"\n{line}".encode())
@@ -65,13 +80,13 @@ def learn(lines: Callable[[], Iterable[str]], num_subwords: int, cache: Path) ->
         stored, check = file.read_bytes()[:-32], file.read_bytes()[-32:]
         if sha256(stored).digest() == check:
             return Subwords(stored)
-    model = _train(lines(), num_lines, num_subwords)
+    model = _train(lines(), num_lines, options)
     cache.mkdir(parents=True, exist_ok=True)
     write_atomically(file, model + sha256(model).digest())
     return Subwords(model)
 
 
-def _train(lines: Iterable[str], num_lines: int, num_subwords: int) -> bytes:
+def _train(lines: Iterable[str], num_lines: int, options: Mapping[str, Any]) -> bytes:
     buffer = io.BytesIO()
     sample: dict[str, Any] = {}
     if num_lines > _MOST_LINES:
@@ -81,20 +96,29 @@ def _train(lines: Iterable[str], num_lines: int, num_subwords: int) -> bytes:
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(lines),
             model_writer=buffer,
-            vocab_size=num_subwords,
-            model_type="unigram",
-            character_coverage=1.0,
-            pad_id=PAD,
-            unk_id=UNKNOWN,
-            bos_id=START,
-            eos_id=END,
-            num_threads=1,
             minloglevel=2,
+            **options,
             **sample,
         )
     except RuntimeError as error:
-        raise UserError(
-            f"{num_subwords:,} subwords cannot be learnt from this text: {error}.",
-            "Take a smaller study.num_subwords, or more text.",
-        ) from error
+        raise _refusal(options["vocab_size"], str(error)) from error
     return buffer.getvalue()
+
+
+def _refusal(num_subwords: int, message: str) -> UserError:
+    problem = f"{num_subwords:,} subwords cannot be learnt from this text"
+    if needed := _TOO_FEW.search(message):
+        return UserError(
+            f"{problem}: its characters alone are more.",
+            f"Take a larger study.num_subwords, at least {needed[1]}; or leave out what is in "
+            "other scripts.",
+        )
+    if allowed := _TOO_MANY.search(message):
+        fits = int(allowed[1]) >= FEWEST_SUBWORDS
+        return UserError(
+            f"{problem}: it is too small for more than {int(allowed[1]):,}.",
+            f"Take {f'study.num_subwords={allowed[1]} or smaller, or ' * fits}more text.",
+        )
+    return UserError(
+        f"{problem}: {message}.", "Look at the text, and at what the filters leave of it."
+    )

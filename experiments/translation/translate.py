@@ -1,16 +1,24 @@
 """Translate with a finished run: `python -m experiments.translation.translate < english.txt`.
 
+Standard output holds the translations and nothing else, in UTF-8: for every line of the text (up to
+a line feed) one line, empty for an empty one. News, errors and what show=words says go to standard
+error. Lines of more than max_source_subwords are translated up to there, which is told.
+
 Settings, all optional:
   run=DIGEST      a folder of runs/translation, or its first characters (default: the newest)
   runs_dir=PATH   where runs are kept (default: runs)
-  file=PATH       text, a sentence per line (default: standard input; on a terminal, type lines)
+  file=PATH       text in UTF-8, plain or gzip, a sentence per line (default: standard input; on a
+                  terminal, type lines)
   show=words      also which experts every subword of the source went to, and where attention
                   looked for every subword of the answer
-  num_best=3      so many answers per sentence, each with its score
+  num_best=3      so many translations per line, a line each: number of the line, score and
+                  translation, with tabs between
   beam_width=4    and any other setting of the search: length_penalty, coverage_penalty,
-                  score_margin, max_length_ratio
+                  score_margin, max_length_ratio, max_source_subwords
 """
 
+import glob
+import logging
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
@@ -21,18 +29,23 @@ import torch
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.errors import UserError
+from experiments.command_line import errors_for_people, messages, plain_arguments
+from experiments.errors import UserError, shown
 from experiments.run_folder import read_finished
-from experiments.translation.beam import Hypothesis, search
+from experiments.schema import out_of_range
+from experiments.translation import answers, text_files
+from experiments.translation.beam import Hypothesis
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings_decoding import DecodingConfig
 from experiments.translation.subwords import Subwords
-from experiments.translation.translator import Memory, Translator
+from experiments.translation.translator import Translator
 from moe.plan import token_of_assignments
 from moe.routing import NO_EXPERT
 
 _OWN = {"run": "", "runs_dir": "runs", "file": "", "show": "", "num_best": "1"}
+_MOST_BEST = 1000
+
+_LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -56,14 +69,21 @@ def load(path: Path, changes: Sequence[str] = ()) -> Trained:
     """
     finished = read_finished(path)
     try:
-        given = OmegaConf.merge(
-            OmegaConf.structured(TranslationConfig),
-            finished.config,
-            OmegaConf.from_dotlist(list(changes)),
-        )
+        own = OmegaConf.merge(OmegaConf.structured(TranslationConfig), finished.config)
+    except OmegaConfBaseException as error:
+        raise UserError(
+            f"The run {path} is of another version: {str(error).splitlines()[0]}",
+            "Train it again, or translate with the version that trained it.",
+        ) from error
+    try:
+        given = OmegaConf.merge(own, OmegaConf.from_dotlist(list(changes)))
         config: Any = OmegaConf.to_object(given)
     except OmegaConfBaseException as error:
         raise UserError(f"A setting is wrong: {str(error).splitlines()[0]}", _allowed()) from error
+    for name, value, allowed in out_of_range(config):
+        raise UserError(
+            f"{name}={value} is out of range.", f"It must be a finite number {allowed}."
+        )
     subwords = Subwords(finished.arrays("subwords")["model"].tobytes())
     model = Translator(config, len(subwords), config.seed)
     weights = {name: torch.from_numpy(array) for name, array in finished.arrays("weights").items()}
@@ -77,7 +97,8 @@ def newest(runs_dir: Path, name: str) -> Path:
     Raises:
         UserError: there is none.
     """
-    manifests = list(Path(runs_dir, "translation").glob(f"{name}*/manifest.json"))
+    pattern = f"{glob.escape(name)}*/manifest.json"
+    manifests = list(Path(runs_dir, "translation").expanduser().glob(pattern))
     if not manifests:
         raise UserError(
             f"There is no finished run {name or 'of the translation study'} in {runs_dir}.",
@@ -102,8 +123,11 @@ def settings(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
             own[key] = value
         else:
             search_settings.append(argument)
-    if not own["num_best"].isdigit() or own["num_best"] == "0":
-        raise UserError(f"num_best={own['num_best']} is no number above 0.", "Write num_best=3.")
+    if own["num_best"] not in map(str, range(1, _MOST_BEST + 1)):
+        raise UserError(
+            f"num_best={own['num_best']} is no number from 1 to {_MOST_BEST:,}.",
+            "Write num_best=3.",
+        )
     if own["show"] not in ("", "words"):
         raise UserError(f"show={own['show']} is unknown.", "Write show=words, or leave it out.")
     return own, search_settings
@@ -113,39 +137,67 @@ def _allowed() -> str:
     return f"Allowed: {', '.join([*_OWN, *(item.name for item in fields(DecodingConfig))])}."
 
 
-def lines_of(file: str) -> Iterator[str]:
+def lines(file: str) -> Iterator[str]:
     """Lines of a file, or of standard input as they come.
 
     Raises:
         UserError: the file cannot be read, or is not UTF-8.
     """
-    try:
-        with open(file, encoding="utf-8") if file else sys.stdin as source:  # noqa: PTH123
-            for line in source:
-                yield line.strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"{file or 'The text'} cannot be read: {error}.", "Give UTF-8 text."
-        ) from error
+    name = file or "standard input"
+    found = (
+        text_files.lines(Path(file).expanduser(), "file", is_read_once=True)
+        if file
+        else text_files.lines_of(sys.stdin.buffer, name)
+    )
+    for number, line in enumerate(found, start=1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise text_files.not_utf8(name, number, line) from error
 
 
-def answer(trained: Trained, text: str, num_best: int) -> tuple[list[Hypothesis], Memory | None]:
-    """The best translations of a sentence, and its encoding; an empty line stays empty."""
-    ids = trained.subwords.encode(text)
+def answer(
+    trained: Trained, text: str, num_best: int, name: str = "the sentence"
+) -> list[Hypothesis]:
+    """The best translations of a sentence; that of an empty one is empty.
+
+    Args:
+        trained: the model.
+        text: the sentence.
+        num_best: translations, at most.
+        name: of the sentence, for the warning that it is too long.
+    """
+    ids, model, config = trained.subwords.encode(text), trained.model, trained.config
+    most = config.max_source_subwords
+    if len(ids) > most:
+        message = "%s has %d subwords and is translated up to max_source_subwords=%d"
+        _LOGGER.warning(message, name, len(ids), most)
+    (found,) = answers.translate(model, [ids[:most]], config, lambda stage, share: None, num_best)
+    return found
+
+
+def write(number: int, found: Sequence[Hypothesis], trained: Trained, num_best: int) -> None:
+    """Write the translations of a line to standard output, at once."""
+    for each in found:
+        text = trained.subwords.decode(each.ids).replace("\n", " ")
+        if sys.stdout.isatty():
+            text = shown(text)
+        before = f"{number}\t{each.score:.3f}\t" if num_best > 1 else ""
+        sys.stdout.buffer.write(f"{before}{text}\n".encode())
+    sys.stdout.buffer.flush()
+
+
+def show_words(trained: Trained, text: str, best: Hypothesis) -> None:
+    """Tell the experts of every source subword, and the source of every subword of the answer."""
+    ids = trained.subwords.encode(text)[: trained.config.max_source_subwords]
     if not ids:
-        return [Hypothesis([], 0.0, 0.0, [])], None
-    source_1S = torch.tensor([ids])
-    with torch.no_grad():
-        memory = trained.model.encode(source_1S)
-    return search(trained.model, source_1S, trained.config, num_best)[0], memory
-
-
-def show_words(trained: Trained, text: str, best: Hypothesis, memory: Memory) -> None:
-    """Print experts of every source subword, and the source of every subword of the answer."""
-    source = [trained.subwords.piece(number) for number in trained.subwords.encode(text)]
+        return
+    source = [trained.subwords.piece(number) for number in ids]
     experts: list[list[str]] = [[] for _ in source]
-    if "encoder" in memory.moe:
-        routing = memory.moe["encoder"].routing
+    with torch.no_grad():
+        moe = trained.model.encode(torch.tensor([ids])).moe
+    if "encoder" in moe:
+        routing = moe["encoder"].routing
         token_A = token_of_assignments(routing).tolist()
         for token, expert, gate in zip(
             token_A, routing.expert_A.tolist(), routing.weight_A.tolist(), strict=True
@@ -153,9 +205,9 @@ def show_words(trained: Trained, text: str, best: Hypothesis, memory: Memory) ->
             if expert != NO_EXPERT:
                 experts[token].append(f"{expert} ({gate:.2f})")
     for piece, named in zip(source, experts, strict=True):
-        console.print(f"    {piece:<16}{'experts ' + ', '.join(named) if named else ''}")
+        messages.print(shown(f"    {piece:<16}{'experts ' + ', '.join(named) if named else ''}"))
     for number, place in zip(best.ids, best.looked_at, strict=False):
-        console.print(f"    {trained.subwords.piece(number):<16}from {source[place]}")
+        messages.print(shown(f"    {trained.subwords.piece(number):<16}from {source[place]}"))
 
 
 def main() -> None:
@@ -163,14 +215,12 @@ def main() -> None:
     with errors_for_people():
         own, changes = settings(plain_arguments(str(__doc__)))
         path = newest(Path(own["runs_dir"]), own["run"])
-        trained = load(path, changes)
-        for text in lines_of(own["file"]):
-            found, memory = answer(trained, text, int(own["num_best"]))
-            for each in found:
-                score = f"{each.score:8.3f}  " if len(found) > 1 else ""
-                console.print(f"{score}{trained.subwords.decode(each.ids)}")
-            if own["show"] and memory is not None:
-                show_words(trained, text, found[0], memory)
+        trained, num_best = load(path, changes), int(own["num_best"])
+        for number, text in enumerate(lines(own["file"]), start=1):
+            found = answer(trained, text, num_best, f"line {number}")
+            write(number, found, trained, num_best)
+            if own["show"]:
+                show_words(trained, text, found[0])
 
 
 if __name__ == "__main__":

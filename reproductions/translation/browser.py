@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from experiments.errors import shown
 from reproductions.html import render, write
 from reproductions.runs import NamedRun
 
@@ -84,4 +85,4 @@ def _expert(own: Any, words: pd.DataFrame, pieces: pd.DataFrame) -> _Expert:
 
 
 def _plain(text: Any) -> str:
-    return "" if pd.isna(text) else str(text).replace(_MARK, " ").strip()
+    return "" if pd.isna(text) else shown(str(text).replace(_MARK, " ").strip())

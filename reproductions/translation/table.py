@@ -129,6 +129,7 @@ def examples_table(runs: Runs) -> pd.DataFrame:
     table = first.loc[places, ["source", "reference"]].reset_index(drop=True)
     for name in ("wide", "experts_2048"):
         if name in runs:
-            answers = runs[name].finished.table("answers")["answer"]
+            # A column in which all are empty reads as one of numbers.
+            answers = runs[name].finished.table("answers")["answer"].astype(object)
             table[label(name)] = answers.loc[places].fillna("").to_numpy()
     return table
