@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from experiments.atomic import storage_error
+from experiments.errors import memory_error
 from experiments.provenance import code_digest, manifest
 from experiments.run_folder import claimed, read_finished, run_digest
 from experiments.schema import plain
@@ -74,7 +76,7 @@ def execute(
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
     num_threads = STUDIES[study.name].num_threads(study)
-    with _threads(num_threads), claimed(path, identity, force=force) as folder:
+    with _explained(path), _threads(num_threads), claimed(path, identity, force=force) as folder:
         if folder.is_finished():
             read_finished(path)
             return Outcome(path, True, 0.0)
@@ -84,6 +86,20 @@ def execute(
         record = manifest(command or sys.orig_argv, started, seconds, digest=path.name, **facts)
         folder.finish(record)
     return Outcome(path, False, seconds)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What the machine refuses, memory or storage, as an error for people."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        explained = memory_error(error)
+        if explained is None and isinstance(error, OSError):
+            explained = storage_error(path, error)
+        if explained is None:
+            raise
+        raise explained from error
 
 
 @contextmanager
