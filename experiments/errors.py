@@ -1,5 +1,6 @@
 """The one error that a user of the suite can cause and mend."""
 
+import errno
 from unicodedata import category
 
 
@@ -38,3 +39,31 @@ def _acts(character: str) -> bool:
         return False
     turns = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
     return turns or category(character) in ("Cc", "Cs", "Zl", "Zp")
+
+
+# Words by which torch, NumPy and the system say so; each has classes of its own for it, or none.
+_OUT_OF_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "unable to allocate",
+    "not enough memory",
+    "bad_alloc",
+    "size calculation overflowed",
+    "integer multiplication overflow",
+)
+
+
+def memory_error(error: BaseException) -> UserError | None:
+    """The error for people where ``error`` says that memory ran out; None where it does not."""
+    words = str(error).partition("\n")[0].strip()
+    is_told = isinstance(error, RuntimeError) and any(
+        item in words.lower() for item in _OUT_OF_MEMORY
+    )
+    is_refused = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    if not (is_told or is_refused or isinstance(error, MemoryError)):
+        return None
+    return UserError(
+        f"There is not enough memory{f': {words}' if words else ''}.".replace("..", "."),
+        "Take smaller sizes or fewer seeds (--help lists the settings), run fewer at once "
+        "(num_workers=1), or take a machine with more memory. What is finished is kept.",
+    )
