@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 
-from moe.operators import call, cheap_to_call
+from moe.operators import apply, call, cheap_to_call
 from moe.plan import Plan
 
 
@@ -33,7 +33,7 @@ def dispatch(tokens_TD: Tensor, plan: Plan) -> Tensor:
     """
     if tokens_TD.shape[0] != plan.num_tokens:
         raise ValueError(f"{tokens_TD.shape[0]} tokens, but the gate routed {plan.num_tokens}")
-    rows_RD: Tensor = _Copies.apply(tokens_TD, plan.token_R, plan.row_A, plan.start_T1)
+    rows_RD: Tensor = apply(_Copies, tokens_TD, plan.token_R, plan.row_A, plan.start_T1)
     return rows_RD
 
 
@@ -52,7 +52,7 @@ def combine(rows_RD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor:
     """
     weight_A = weight_A.to(rows_RD.dtype)
     where = (plan.token_R, plan.assignment_R, plan.row_A, plan.start_T1)
-    tokens_TD: Tensor = _WeightedSums.apply(rows_RD, weight_A, *where)
+    tokens_TD: Tensor = apply(_WeightedSums, rows_RD, weight_A, *where)
     return tokens_TD
 
 
@@ -61,7 +61,7 @@ def reorder(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
 
     The inverse makes the backward pass another reading in order, not a scattered addition.
     """
-    reordered: Tensor = _Reorder.apply(rows, order, inverse)
+    reordered: Tensor = apply(_Reorder, rows, order, inverse)
     return reordered
 
 
@@ -74,7 +74,7 @@ def sum_rows(rows: Tensor, bag_R: Tensor, start_B1: Tensor) -> Tensor:
         start_B1: the rows of sum b are `start_B1[b]` up to `start_B1[b + 1]`.
     """
     in_order_R = torch.arange(rows.shape[0], device=rows.device)
-    sums: Tensor = _Sums.apply(rows, bag_R, in_order_R, start_B1)
+    sums: Tensor = apply(_Sums, rows, bag_R, in_order_R, start_B1)
     return sums
 
 

@@ -17,14 +17,20 @@ Kind = TypeVar("Kind", bound=type[Function])
 
 def cheap_to_call(function: Kind) -> Kind:
     """Note the signature of a function's `forward`, which torch looks up anew on every call."""
-    function.forward.__signature__ = inspect.signature(function.forward)
+    function.forward.__signature__ = inspect.signature(function.forward)  # type: ignore[attr-defined]
     return function
+
+
+def apply(function: type[Function], *arguments: Any) -> Any:
+    """Call a function, its gradient with it."""
+    return function.apply(*arguments)  # type: ignore[no-untyped-call]
 
 
 def call(function: type[Function], *arguments: Any) -> Any:
     """Call a function in a backward pass: recorded only where a second derivative is wanted."""
-    run = function.apply if torch.is_grad_enabled() else function.forward
-    return run(*arguments)
+    if torch.is_grad_enabled():
+        return apply(function, *arguments)
+    return function.forward(*arguments)
 
 
 def register(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moe.operators import cheap_to_call
+from moe.operators import apply, cheap_to_call
 
 SMALLEST_DEVIATION = 1e-20
 """Least standard deviation of the noise: softplus can underflow to zero, and is divided by."""
@@ -61,7 +61,7 @@ def noisy_top_k(
     """
     least = max(noise_epsilon, SMALLEST_DEVIATION)
     if k < noise_RE.shape[-1]:
-        return Choice(*_NoisyTopK.apply(product_R2E, noise_RE, k, least)[:3])
+        return Choice(*apply(_NoisyTopK, product_R2E, noise_RE, k, least)[:3])
     clean_RE, raw_RE = product_R2E.chunk(2, dim=-1)
     logits_RE = clean_RE + noise_RE * (F.softplus(raw_RE) + least)
     return top_k(logits_RE, k)._replace(probability_RE=torch.ones_like(noise_RE))

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from moe.grouped.backends import Backend, Products, chosen_backend, implementation
 from moe.grouped.operands import check_memory, check_outer, check_product
-from moe.operators import call, cheap_to_call, register
+from moe.operators import apply, call, cheap_to_call, register
 from moe.plan import Plan
 
 GradientSink = Callable[[int, Tensor], None]
@@ -61,14 +61,14 @@ def grouped_linear(
     """
     rows_RD, weight_EDH = as_autocast(rows_RD), as_autocast(weight_EDH)
     if sink is None:
-        out_RH: Tensor = _Product.apply(rows_RD, weight_EDH, plan.start_E1, False, backend.value)
+        out_RH: Tensor = apply(_Product, rows_RD, weight_EDH, plan.start_E1, False, backend.value)
     elif torch.compiler.is_compiling():
         raise RuntimeError(
             "weights that are updated in the backward pass (a sink, FactoredAdam.attach) cannot be "
             "compiled or exported: detach the layer, or leave it out with torch.compiler.disable"
         )
     else:
-        out_RH = _ProductIntoSink.apply(rows_RD, weight_EDH, plan.start_E1, backend, sink)  # type: ignore[no-untyped-call]
+        out_RH = apply(_ProductIntoSink, rows_RD, weight_EDH, plan.start_E1, backend, sink)
     return out_RH
 
 

@@ -5,6 +5,7 @@ rows: R, or any number where `index_R` says which one a row reads. `start_E1` as
 `moe.plan.Plan`.
 """
 
+from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -237,9 +238,11 @@ def _weight_operations(source_XM: Tensor, _: Tensor | None, d_RN: Tensor, *__: A
     return 2 * d_RN.shape[0] * source_XM.shape[1] * d_RN.shape[1]
 
 
-for _name, _parts in {
+_Parts = tuple[Callable[..., Any], Callable[..., Any], Callable[..., int]]
+_KERNELS: dict[str, _Parts] = {
     "rows_product": (_rows_product, _rows_shape, _rows_operations),
     "hidden_gradient": (_hidden_gradient, _hidden_shape, _rows_operations),
     "weight_gradient": (_weight_gradient, _weight_shape, _weight_operations),
-}.items():
+}
+for _name, _parts in _KERNELS.items():
     register(_name, SCHEMAS[_name], *_parts)
