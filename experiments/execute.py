@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from experiments.provenance import code_digest, manifest
-from experiments.run_folder import claimed, read_finished, run_digest
+from experiments.resources import refuse_what_cannot_run
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.schema import plain
 from experiments.studies import STUDIES
 
@@ -57,6 +58,7 @@ def execute(
     force: bool = False,
     report: Callable[[str, float], None] = lambda stage, share: None,
     command: list[str] | None = None,
+    any_size: bool = False,
 ) -> Outcome:
     """Run a study config unless its folder is finished already.
 
@@ -66,20 +68,25 @@ def execute(
         force: compute again; the finished folder is kept aside.
         report: called with the stage and the share of it that is done.
         command: the command line for the manifest; this process's by default.
+        any_size: start what is estimated to take more memory or time than there is.
 
     Raises:
-        UserError: data, folder or disk do not allow the run, or a finished run is damaged.
+        UserError: data, folder, disk or the size of the machine do not allow the run, or a finished
+            run is damaged.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
-    num_threads = STUDIES[study.name].num_threads(study)
+    entry = STUDIES[study.name]
+    if force or not RunFolder(path).is_finished():
+        refuse_what_cannot_run(study, entry.estimate, entry.check, any_size)
+    num_threads = entry.num_threads(study)
     with _threads(num_threads), claimed(path, identity, force=force) as folder:
         if folder.is_finished():
             read_finished(path)
             return Outcome(path, True, 0.0)
         folder.write_json("config", plain(study))
-        facts = STUDIES[study.name].run(study, folder, report)
+        facts = entry.run(study, folder, report)
         seconds = time.perf_counter() - clock
         record = manifest(command or sys.orig_argv, started, seconds, digest=path.name, **facts)
         folder.finish(record)

@@ -23,9 +23,11 @@ from experiments.command_line import (
     plain_arguments,
     progress_bar,
 )
-from experiments.compose import composed, explain, options, typed
+from experiments.compose import composed, explain, options, tell_without_effect, typed
 from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
+from experiments.resources import num_at_once
+from experiments.run_folder import RunFolder
 from experiments.schema import Config, Suite
 from experiments.studies import STUDIES
 
@@ -125,20 +127,31 @@ def _setting(override: str) -> str:
 def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome]:
     # In a process of its own, which may have had another run before.
     log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS, again=True)
-    return name, execute(study, config.runs_dir, config.force, command=command)
+    return name, execute(
+        study, config.runs_dir, config.force, command=command, any_size=config.any_size
+    )
 
 
 def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outcome]]:
     """Carry out a suite's runs on `config.num_workers` processes, each as it is finished."""
     unique = {folder_of(study, config.runs_dir): name for name, study in reversed(runs.items())}
     wanted = config.num_workers or config.suite.num_workers or os.cpu_count() or 1
-    num_workers = min(wanted, len(unique))
+    waiting = [runs[name] for path, name in unique.items() if not RunFolder(path).is_finished()]
+    estimates = [STUDIES[study.name].estimate(study) for study in waiting]
+    num_workers = num_at_once(min(wanted, len(unique)), estimates)
     if num_workers == 1:
         for name in reversed(unique.values()):
             with progress_bar() as report:
                 yield (
                     name,
-                    execute(runs[name], config.runs_dir, config.force, report, sys.orig_argv),
+                    execute(
+                        runs[name],
+                        config.runs_dir,
+                        config.force,
+                        report,
+                        sys.orig_argv,
+                        config.any_size,
+                    ),
                 )
         return
     jobs = (
@@ -154,7 +167,10 @@ def main() -> None:
     """Run the suite of the command line."""
     with errors_for_people():
         usage = f"{__doc__}\nSuites: {', '.join(options('suite'))}."
-        config, runs = pooled_runs(plain_arguments(usage))
+        overrides = plain_arguments(usage)
+        config, runs = pooled_runs(overrides)
+        # Of several suites' names only one is an override that Hydra can read.
+        tell_without_effect(runs.values(), [each for each in overrides if "suite=" not in each])
         title = f"{config.suite.title} (about {config.suite.minutes:g} min)"
         console.print(f"{title}: {len(runs)} runs into {config.runs_dir}/")
         width = max(20, *map(len, runs))
