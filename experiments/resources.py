@@ -222,8 +222,9 @@ def _change(
     while going:
         for lever in list(going):
             name = lever.lstrip("+")
-            value = _less(getattr(study, name), lever.startswith("+"))
-            if value is None or not _is_allowed(value, allowed[name]):
+            now = getattr(study, name)
+            value = _less(now, lever.startswith("+"))
+            if value in (None, now) or not _is_allowed(value, allowed[name]):
                 going.remove(lever)
                 continue
             study, changed[name] = replace(study, **{name: value}), value
@@ -275,7 +276,7 @@ def _shown(parts: Sequence[Part], study: Any, unit: Callable[[float], str]) -> s
 
 
 def _factor(name: str, number: float, known: set[str]) -> str:
-    return f"study.{name}={number:.10g}" if name in known else f"{number:,.0f} {name}"
+    return f"study.{name}={number:.10g}" if name in known else f"{number:,.10g} {name}"
 
 
 def _size(num_bytes: float) -> str:

@@ -188,7 +188,7 @@ def check(config: ClustersConfig) -> None:
     if config.model is Model.single and config.num_experts != 1:
         raise UserError(
             f"study.model=single has one network, not study.num_experts={config.num_experts}.",
-            "Add study.num_experts=1, or start from study=clusters_single.",
+            "Take study.num_experts=1, or start from study=clusters_single.",
         )
 
 

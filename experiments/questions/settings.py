@@ -136,7 +136,7 @@ def _check_choice(num_experts: int) -> None:
     if num_experts < 2:
         raise UserError(
             f"study.num_experts={num_experts} leaves a gate nothing to choose.",
-            "Take study.num_experts of at least 2.",
+            "Take at least study.num_experts=2.",
         )
 
 

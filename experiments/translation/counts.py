@@ -111,7 +111,7 @@ def estimate(config: TranslationConfig) -> Estimate:
         Part(
             "weights, gradients and moments take",
             plan.total / num_parameters(config, num_subwords) * million,
-            {"million weights": num_parameters(config, num_subwords) / million},
+            {"million weights": round(num_parameters(config, num_subwords) / million, 3)},
         ),
         Part(
             "copies of them that are written take",
@@ -119,7 +119,7 @@ def estimate(config: TranslationConfig) -> Estimate:
             * million
             * (plan.parameters + plan.optimiser)
             / num_parameters(config, num_subwords),
-            {"million weights": num_parameters(config, num_subwords) / million},
+            {"million weights": round(num_parameters(config, num_subwords) / million, 3)},
         ),
         Part(
             "the softmax layer takes",

@@ -109,11 +109,11 @@ def _check_hierarchy(config: TranslationConfig) -> None:
 def _best_hierarchy(config: TranslationConfig) -> tuple[int, int]:
     """The nearest k and number of groups that a hierarchy of so many experts can have."""
     num_experts = config.num_experts
+    small = [size for size in range(1, isqrt(num_experts) + 1) if num_experts % size == 0]
     found = [
-        (each**2, groups)
-        for groups in range(1, num_experts + 1)
-        if num_experts % groups == 0
-        for each in range(1, min(groups, num_experts // groups, isqrt(config.k)) + 1)
+        (min(size, isqrt(config.k)) ** 2, groups)
+        for size in small
+        for groups in (size, num_experts // size)
     ]
     return min(found, key=lambda it: (config.k - it[0], abs(config.num_groups - it[1])))
 

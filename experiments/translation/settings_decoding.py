@@ -9,19 +9,19 @@ from experiments.schema import Range, setting
 class DecodingConfig:
     """Beam search and its scores. Shazeer et al. (2017) say: "the same technique as GNMT"."""
 
-    beam_width: int = setting(8, "GNMT, section 7: 8 to 12", Range(at_least=1, at_most=10_000))
+    beam_width: int = setting(8, "GNMT, section 7: 8 to 12", Range(at_least=1, at_most=1000))
     length_penalty: float = setting(0.2, "GNMT, section 7: alpha", Range(at_least=0, at_most=10))
-    coverage_penalty: float = setting(0.2, "GNMT, section 7: beta", Range(at_least=0, at_most=1000))
+    coverage_penalty: float = setting(0.2, "GNMT, section 7: beta", Range(at_least=0, at_most=10))
     score_margin: float | None = setting(
         3.0,
         "GNMT, section 7: what lies further below the best is dropped; null keeps all",
         Range(above=0, at_most=1e6),
     )
     max_length_ratio: float = setting(
-        2.0, "GNMT, section 7: of the source's length", Range(above=0, at_most=100)
+        2.0, "GNMT, section 7: of the source's length", Range(above=0, at_most=10)
     )
     sentences_per_batch: int = setting(
-        64, "not stated: translated at once", Range(at_least=1, at_most=1_000_000)
+        64, "not stated: translated at once", Range(at_least=1, at_most=10_000)
     )
     num_translated: int | None = setting(
         None,

@@ -108,14 +108,16 @@ def estimate_multiverse(config: MultiverseConfig) -> Estimate:
             | {"readings": len(config.stop_rules)},
         ),
     ]
-    cores = {"settings": num_settings, "share of a core": 1 / num_cores}
+    of_all = {"settings": num_settings}
     trained = _training("", largest, 2 * config.num_seeds, config.max_epochs, "max_epochs")
     explored = _training(
         "", largest, _num_explored(largest), config.exploration_epochs, "exploration_epochs"
     )
     time = [
-        Part("training takes", trained.each, {**cores, **trained.factors}),
-        Part("the step exploration takes", explored.each, {**cores, **explored.factors}),
+        Part("training takes", trained.each / num_cores, {**of_all, **trained.factors}),
+        Part(
+            "the step exploration takes", explored.each / num_cores, {**of_all, **explored.factors}
+        ),
     ]
     return Estimate(memory, time, ("num_seeds", "max_epochs", "num_experts", *_EXPLORATION))
 

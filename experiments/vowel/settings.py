@@ -221,7 +221,7 @@ def check_reference(config: ReferenceConfig) -> None:
         raise UserError(
             "study.num_train_speakers=1 gives two recordings of a vowel, of which no covariance "
             "can be told.",
-            "Take study.num_train_speakers of at least 2.",
+            "Take at least study.num_train_speakers=2.",
         )
     num_cases = 2 * len(config.vowels) * config.num_train_speakers
     if config.num_neighbours > num_cases:
