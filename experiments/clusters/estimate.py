@@ -15,6 +15,8 @@ _COPIES_OF_RESPONSES = 5
 _COPIES_OF_LOGITS = 8
 _BYTES_PER_POINT = 600
 _SECONDS_PER_OPERATION, _SECONDS_PER_NUMBER, _SECONDS_PER_STEP = 1.2e-10, 4e-9, 1.5e-3
+# Of an expert, and of all of them for the accuracy of one.
+_SECONDS_PER_CALL = 5e-5
 _SECONDS_PER_NEIGHBOUR = 4e-4
 _LEVERS = (
     "num_seeds",
@@ -103,6 +105,14 @@ def _time(config: ClustersConfig, examples: int) -> list[Part]:
     num_samples = config.num_seeds if config.fresh_data else 1
     time = [
         Part("steps take", _SECONDS_PER_STEP, steps),
+        Part(
+            "calls of experts take", _SECONDS_PER_CALL, {**steps, "num_experts": config.num_experts}
+        ),
+        Part(
+            "calls in evaluation take",
+            _SECONDS_PER_CALL,
+            {"num_seeds": config.num_seeds, "pairs of experts": config.num_experts**2},
+        ),
         Part(
             "products take",
             _SECONDS_PER_OPERATION,
