@@ -145,7 +145,7 @@ def _present_on_gpu() -> float:
 
 def present_memory() -> float:
     """Bytes that this process can still take: of the machine, its control group and its limit."""
-    return min(_of_machine(), *_of_control_groups(), *_of_limit())
+    return min([_of_machine(), *_of_control_groups(), *_of_limit()])
 
 
 def _of_machine() -> float:

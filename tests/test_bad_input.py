@@ -260,7 +260,7 @@ CONTRADICTIONS = {
         "batch_size=20 keep_picture=true",
         "model=single",
     ],
-    "scaling": ["k=8", "num_experts=[]", "num_experts=[16,16]"],
+    "scaling": ["num_features=7", "num_hidden=9", "k=8", "num_experts=[]", "num_experts=[16,16]"],
     "translation": [
         "width=256",
         "kinds=[poetry] corpus=files",

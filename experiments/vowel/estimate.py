@@ -128,7 +128,7 @@ def _training(what: str, config: VowelConfig, runs: int, epochs: int, name: str)
     seconds = (num_tiles * _SECONDS_PER_TILE + runs * elements * _SECONDS_PER_ELEMENT) / max(
         1, runs
     )
-    return Part(what, seconds, {"runs": runs, name: epochs})
+    return Part(what, seconds, {"trainings": runs, name: epochs})
 
 
 def _num_explored(config: VowelConfig) -> int:
