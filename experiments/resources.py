@@ -25,6 +25,8 @@ _TOLD, _REFUSED = _HOUR, 31 * _DAY
 # Of a run that takes next to nothing: tables, buffers, libraries that are imported late.
 _LEAST_BYTES = 50e6
 _NUM_SHOWN = 3
+# So many threads any machine has.
+_FEW_THREADS = 16
 
 
 @dataclass(frozen=True)
@@ -91,8 +93,10 @@ def refuse_what_cannot_run(
         any_size: tell what would be refused.
 
     Raises:
-        UserError: there is no GPU, too little memory, or more than a month to compute.
+        UserError: there is no GPU, too little memory, more than a month to compute, or more threads
+            than cores.
     """
+    _refuse_threads(getattr(study, "num_threads", 0))
     is_on_gpu = _is_on_gpu(study)
     if is_on_gpu and not torch.cuda.is_available():
         raise UserError(
@@ -126,6 +130,16 @@ def refuse_what_cannot_run(
     raise UserError(
         " ".join(told), f"{way_out}; any_size=true starts it as it is, at your own risk."
     )
+
+
+def _refuse_threads(wanted: int) -> None:
+    num_cores = os.cpu_count() or 1
+    if wanted > max(_FEW_THREADS, 2 * num_cores):
+        raise UserError(
+            f"study.num_threads={wanted} is far more than this machine's {num_cores} cores, and "
+            "where so many threads cannot be made the process ends without a word.",
+            f"Take at most study.num_threads={num_cores}, or study.num_threads=0, one per core.",
+        )
 
 
 def num_at_once(wanted: int, estimates: Sequence[Estimate]) -> int:

@@ -124,8 +124,11 @@ def _fault(key: str, value: Any, item: Any) -> UserError | None:
             f"{key}={shown} is not the lower and the upper end of an interval.",
             f"Write {key}={_shown(sorted([*value, *value, 0.0, 1.0][:2]))}, for example.",
         )
-    if not value and item.default_factory is not NO_DEFAULT and item.default_factory():
-        return UserError(f"{key}=[] names nothing.", f"Name at least one value: {key}=[a].")
+    usual = [] if item.default_factory is NO_DEFAULT else item.default_factory()
+    if usual and not value:
+        return UserError(
+            f"{key}=[] names nothing.", f"Write {key}={_shown(usual)}, or leave it out."
+        )
     if len(set(value)) < len(value):
         return UserError(
             f"{key}={shown} names a value twice.",

@@ -100,7 +100,7 @@ def test_a_long_run_is_told_and_a_short_one_is_not(caplog: pytest.LogCaptureFixt
     refuse(VOWEL)
     assert not caplog.text
     refuse(replace(VOWEL, max_epochs=10_000_000, snapshot_every=100_000, num_experts=64))
-    assert re.search(r"may take about \d+ hours: .*study\.max_epochs=10000000", caplog.text)
+    assert re.search(r"may take about \d+ minutes: .*study\.max_epochs=10000000", caplog.text)
 
 
 def test_a_finished_run_is_done_whatever_the_machine(
@@ -125,6 +125,12 @@ def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(
 def test_every_study_with_a_device_is_asked_for_its_gpu() -> None:
     with_device = [name for name, each in STUDIES.items() if "device" in plain(each.schema())]
     assert with_device == ["translation", "translation_start"]
+
+
+def test_far_more_threads_than_cores_are_refused() -> None:
+    refuse(ScalingConfig(num_threads=16))
+    with pytest.raises(UserError, match=r"study\.num_threads=1024"):
+        refuse(ScalingConfig(num_threads=1024))
 
 
 def test_runs_side_by_side_share_the_memory() -> None:
@@ -187,7 +193,7 @@ MEASURED = [
         num_test=1000, activation=Activation.gelu, num_filters=64, num_seeds=1, max_steps=2
     ),
     ScalingConfig(num_experts=[512], num_tokens=2048, num_hidden=64, num_rounds=1, num_threads=1),
-    ScalingConfig(num_experts=[16], num_tokens=6_000, num_rounds=1, num_threads=1),
+    ScalingConfig(num_experts=[16], num_tokens=3_000, num_rounds=1, num_threads=1),
 ]
 PAIRS = 40
 TEXT = TranslationConfig(

@@ -120,7 +120,7 @@ def check_translation_start(config: TranslationStartConfig) -> None:
             f"study.gate={config.gate.name} cannot be collapsed or held still here.",
             "Take study.gate=noisy_top_k.",
         )
-    _check_choice(config.num_experts)
+    _check_choice(config.num_experts, config.k)
     check_translation(config)
     if config.gate_start is GateStart.collapsed and config.collapse_at >= config.max_steps:
         earlier = max(1, config.max_steps // 2)
@@ -132,11 +132,11 @@ def check_translation_start(config: TranslationStartConfig) -> None:
         )
 
 
-def _check_choice(num_experts: int) -> None:
+def _check_choice(num_experts: int, k: int = 1) -> None:
     if num_experts < 2:
         raise UserError(
             f"study.num_experts={num_experts} leaves a gate nothing to choose.",
-            "Take at least study.num_experts=2.",
+            f"Take at least study.num_experts={max(2, k)}.",
         )
 
 
