@@ -1,7 +1,8 @@
 """From command-line overrides to a checked, typed config, with errors that name the way out."""
 
+import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from difflib import get_close_matches
 from enum import Enum
@@ -19,9 +20,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.errors import UserError, shown
-from experiments.schema import Config, Suite, out_of_range
+from experiments.schema import Config, Suite, faults
 from experiments.studies import STUDIES
 
+_LOGGER = logging.getLogger(__name__)
 _HERE = Path(__file__).resolve().parent
 # Beside the packages in a checkout, inside this one when installed; see pyproject.toml.
 CONFIG_DIR = next(
@@ -125,7 +127,7 @@ def typed(config: DictConfig) -> Config:
             f"The study's config is wrong: {first_line(error)}.",
             "Correct the key or the value that it names.",
         ) from error
-    settings = {key: values[key] for key in ("runs_dir", "force", "num_workers")}
+    settings = {key: values[key] for key in ("runs_dir", "force", "num_workers", "any_size")}
     root = Config(study=instance, suite=config.suite, **settings)
     _check_ranges(root)
     _check_ranges(instance, "study.")
@@ -184,12 +186,24 @@ def usable_text(key: str, text: str) -> str:
 
 
 def _check_ranges(instance: Any, prefix: str = "", names: Sequence[str] | None = None) -> None:
-    for name, value, allowed in out_of_range(instance):
+    for name, error in faults(instance, prefix):
         if names is None or name in names:
-            raise UserError(
-                f"{prefix}{name}={value} is out of range.",
-                f"It must be a finite number {allowed}.",
-            )
+            raise error
+
+
+def tell_without_effect(studies: Iterable[Any], overrides: Sequence[str]) -> None:
+    """Log which of a command line's settings change nothing in any study that has them."""
+    given = {override.key_or_group for override in _parse(overrides)}
+    # A study says for each of its settings why it has no effect, or None.
+    reasons: dict[str, list[str | None]] = {}
+    for study in studies:
+        idle = STUDIES[study.name].idle(study)
+        for name in vars(study):
+            if f"study.{name}" in given:
+                reasons.setdefault(name, []).append(idle.get(name))
+    for name, whys in reasons.items():
+        if None not in whys:
+            _LOGGER.warning("study.%s has no effect here: %s.", name, whys[0])
 
 
 def explain(overrides: Sequence[str]) -> None:

@@ -17,7 +17,8 @@ from experiments.atomic import storage_error
 from experiments.closure import closure, versions
 from experiments.errors import memory_error
 from experiments.provenance import manifest
-from experiments.run_folder import claimed, read_finished, run_digest
+from experiments.resources import refuse_what_cannot_run
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.schema import plain
 from experiments.stopping import listening
 from experiments.studies import STUDIES
@@ -77,6 +78,7 @@ def execute(
     force: bool = False,
     report: Callable[[str, float], None] = lambda stage, share: None,
     command: list[str] | None = None,
+    any_size: bool = False,
 ) -> Outcome:
     """Run a study config unless its folder is finished already.
 
@@ -86,15 +88,20 @@ def execute(
         force: compute again; the finished folder is kept aside.
         report: called with the stage and the share of it that is done.
         command: the command line for the manifest; this process's by default.
+        any_size: start what is estimated to take more memory or time than there is.
 
     Raises:
-        UserError: data, folder or disk do not allow the run, or a finished run is damaged.
+        UserError: data, folder, disk or the size of the machine do not allow the run, or a finished
+            run is damaged.
         Stopped: a SIGTERM came; the same call goes on from the last checkpoint.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     study = settled(study)
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
+    entry = STUDIES[study.name]
+    if force or not RunFolder(path).is_finished():
+        refuse_what_cannot_run(study, entry.estimate, entry.check, any_size)
     num_threads = getattr(study, "num_threads", 1)
     with (
         _explained(path),
@@ -106,7 +113,7 @@ def execute(
             read_finished(path)
             return Outcome(path, True, 0.0)
         folder.write_json("config", plain(study))
-        facts = STUDIES[study.name].run(study, folder, report)
+        facts = entry.run(study, folder, report)
         seconds = time.perf_counter() - clock
         known = {key: value for key, value in identity.items() if key != "config"}
         folder.finish(manifest(command or sys.orig_argv, started, seconds, **{**known, **facts}))

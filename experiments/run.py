@@ -28,7 +28,7 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import CONFIG_DIR, first_line, register, typed
+from experiments.compose import CONFIG_DIR, first_line, register, tell_without_effect, typed
 from experiments.errors import UserError
 from experiments.execute import execute, folder_of
 from experiments.stopping import Stopped, listen, listening
@@ -59,10 +59,17 @@ def _run(config: DictConfig) -> None:
         raise UserError(
             "A suite is more than one run.", "Use python -m experiments.suite, or leave out suite=."
         )
+    tell_without_effect([settings.study], HydraConfig.get().overrides.task)
     path = folder_of(settings.study, settings.runs_dir)
     console.print(f"study {settings.study.name}, folder {path}")
     with progress_bar() as report:
-        outcome = execute(settings.study, settings.runs_dir, settings.force, report)
+        outcome = execute(
+            settings.study,
+            settings.runs_dir,
+            settings.force,
+            report,
+            any_size=settings.any_size,
+        )
     if outcome.was_done:
         console.print("already done; add force=true to compute it again")
     else:

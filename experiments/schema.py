@@ -1,11 +1,15 @@
 """Typed settings: how a study declares them, and the settings that every study shares."""
 
+from collections.abc import Iterator
+from dataclasses import MISSING as NO_DEFAULT
 from dataclasses import dataclass, field, fields
 from enum import Enum
 from math import isfinite
 from typing import Any
 
 from omegaconf import MISSING
+
+from experiments.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -30,18 +34,27 @@ class Range:
     def __str__(self) -> str:
         words = [("at least", self.at_least), ("at most", self.at_most)]
         words += [("above", self.above), ("below", self.below)]
-        return " and ".join(f"{word} {bound:g}" for word, bound in words if bound is not None)
+        return " and ".join(f"{word} {bound:.10g}" for word, bound in words if bound is not None)
 
 
-def setting(default: Any, about: str, allowed: Range | None = None) -> Any:
+# What scikit-learn takes; torch and numpy take larger ones.
+SEED = Range(at_least=0, at_most=2**32 - 1)
+SECONDS = Range(at_least=0, at_most=1e9)
+
+
+def setting(
+    default: Any, about: str, allowed: Range | None = None, is_interval: bool = False
+) -> Any:
     """Declare a setting of a study.
 
     Args:
         default: its default; a list is copied for each config.
         about: one line for people, with the place in the paper or "not stated".
         allowed: bounds, for a number or each number of a list.
+        is_interval: whether a list is the lower and the upper end of an interval. Any other list
+            names different values; it may be empty if its default is.
     """
-    metadata = {"about": about, "allowed": allowed}
+    metadata = {"about": about, "allowed": allowed, "is_interval": is_interval}
     if isinstance(default, list):
         return field(default_factory=lambda: list(default), metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -56,7 +69,10 @@ class Config:
     runs_dir: str = setting("runs", "folder that holds the run folders")
     force: bool = setting(False, "compute a finished run again (the old one is kept aside)")
     num_workers: int = setting(
-        0, "processes for a suite's runs; 0 takes one per core", Range(at_least=0)
+        0, "processes for a suite's runs; 0 takes one per core", Range(at_least=0, at_most=1024)
+    )
+    any_size: bool = setting(
+        False, "start also a run that is estimated to take more memory or time than there is"
     )
 
 
@@ -69,25 +85,70 @@ class Suite:
 
     title: str = MISSING
     place: str = setting("", "place in the paper")
-    minutes: float = setting(1.0, "expected minutes on two cores", Range(above=0))
+    minutes: float = setting(1.0, "expected minutes on two cores", Range(above=0, at_most=100_000))
     study: str = MISSING
     num_workers: int = setting(
-        0, "runs at once if the root's num_workers is 0; 0 takes one per core", Range(at_least=0)
+        0,
+        "runs at once if the root's num_workers is 0; 0 takes one per core",
+        Range(at_least=0, at_most=1024),
     )
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def out_of_range(config: Any) -> list[tuple[str, Any, Range]]:
-    """Settings of a config dataclass that lie outside their declared range."""
-    found = []
+def faults(config: Any, prefix: str = "") -> Iterator[tuple[str, UserError]]:
+    """Settings of a config dataclass that are not as declared, each with the error for people."""
     for item in fields(config):
-        allowed, value = item.metadata.get("allowed"), getattr(config, item.name)
-        if allowed is None or value is None:
-            continue
-        numbers = value if isinstance(value, list) else [value]
-        if not all(allowed.allows(number) for number in numbers):
-            found.append((item.name, value, allowed))
-    return found
+        value = getattr(config, item.name)
+        error = _fault(f"{prefix}{item.name}", value, item)
+        if error is not None:
+            yield item.name, error
+
+
+def _fault(key: str, value: Any, item: Any) -> UserError | None:
+    items = value if isinstance(value, list) else [value]
+    if any(isinstance(each, list | dict) for each in items):
+        return UserError(f"{key}={value} holds more than single values.", f"Write {key}=[a,b].")
+    allowed = item.metadata.get("allowed")
+    numbers = items if allowed is not None and value is not None else []
+    if not all(allowed.allows(number) for number in numbers):
+        return UserError(
+            f"{key}={value} is out of range.", f"It must be a finite number {allowed}."
+        )
+    if not isinstance(value, list):
+        return None
+    shown = _shown(value)
+    if item.metadata.get("is_interval"):
+        if len(value) == 2 and value[0] <= value[1]:
+            return None
+        return UserError(
+            f"{key}={shown} is not the lower and the upper end of an interval.",
+            f"Write {key}={_shown(sorted([*value, *value, 0.0, 1.0][:2]))}, for example.",
+        )
+    usual = [] if item.default_factory is NO_DEFAULT else item.default_factory()
+    if usual and not value:
+        return UserError(
+            f"{key}=[] names nothing.", f"Write {key}={_shown(usual)}, or leave it out."
+        )
+    if len(set(value)) < len(value):
+        return UserError(
+            f"{key}={shown} names a value twice.",
+            f"Name each once: {key}={_shown(list(dict.fromkeys(value)))}.",
+        )
+    return None
+
+
+def without_effect(*rules: tuple[bool, str, tuple[str, ...]]) -> dict[str, str]:
+    """Why settings have no effect, by their names.
+
+    Args:
+        rules: whether one holds, what it says, and the settings that it says it of.
+    """
+    return {name: why for holds, why, names in rules if holds for name in names}
+
+
+def _shown(values: list[Any]) -> str:
+    """A list as it is written on the command line."""
+    return f"[{','.join(str(_plain_value(value)) for value in values)}]"
 
 
 def plain(config: Any) -> dict[str, Any]:

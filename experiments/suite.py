@@ -25,10 +25,12 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import composed, explain, options, typed
+from experiments.compose import composed, explain, options, tell_without_effect, typed
 from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
 from experiments.processes import each_in_a_process
+from experiments.resources import num_at_once
+from experiments.run_folder import RunFolder
 from experiments.schema import Config, Suite
 from experiments.stopping import listening
 from experiments.studies import STUDIES
@@ -126,7 +128,7 @@ def _setting(override: str) -> str:
 def _one(name: str, study: Any, config: Config, command: list[str]) -> Outcome:
     # In a process of its own.
     log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS, again=True)
-    return execute(study, config.runs_dir, config.force, command=command)
+    return execute(study, config.runs_dir, config.force, command=command, any_size=config.any_size)
 
 
 def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outcome | UserError]]:
@@ -137,19 +139,24 @@ def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outco
     unique = {folder_of(study, config.runs_dir): name for name, study in reversed(runs.items())}
     wanted = config.num_workers or config.suite.num_workers or os.cpu_count() or 1
     names = list(reversed(unique.values()))
-    if min(wanted, len(names)) == 1:
+    waiting = [runs[name] for path, name in unique.items() if not RunFolder(path).is_finished()]
+    estimates = [STUDIES[study.name].estimate(study) for study in waiting]
+    num_processes = num_at_once(min(wanted, len(names)), estimates)
+    if num_processes == 1:
         for name in names:
             yield name, _here(runs[name], config)
         return
     calls = {name: (name, runs[name], config, sys.orig_argv) for name in names}
     with listening():
-        yield from each_in_a_process(_one, calls, wanted)
+        yield from each_in_a_process(_one, calls, num_processes)
 
 
 def _here(study: Any, config: Config) -> Outcome | UserError:
     try:
         with progress_bar() as report:
-            return execute(study, config.runs_dir, config.force, report, sys.orig_argv)
+            return execute(
+                study, config.runs_dir, config.force, report, sys.orig_argv, config.any_size
+            )
     except UserError as error:
         return error
 
@@ -157,7 +164,10 @@ def _here(study: Any, config: Config) -> Outcome | UserError:
 def main() -> None:
     """Run the suite of the command line."""
     with errors_for_people():
-        config, runs = pooled_runs(plain_arguments(str(__doc__), has_settings=True))
+        overrides = plain_arguments(str(__doc__), has_settings=True)
+        config, runs = pooled_runs(overrides)
+        # Of several suites' names only one is an override that Hydra can read.
+        tell_without_effect(runs.values(), [each for each in overrides if "suite=" not in each])
         title = f"{config.suite.title} (about {config.suite.minutes:g} min)"
         console.print(f"{title}: {len(runs)} runs into {config.runs_dir}/")
         width = max(20, *map(len, runs))

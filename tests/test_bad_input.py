@@ -3,8 +3,9 @@
 The cases are made from the schemas, so that a new setting is tested as soon as it is declared.
 """
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from functools import cache
 from typing import Any, get_args, get_type_hints
@@ -12,11 +13,12 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from experiments import compose
-from experiments.compose import composed, explain, options, typed
+from experiments.compose import composed, explain, options, tell_without_effect, typed
 from experiments.errors import UserError
 from experiments.schema import Config, Range
 from experiments.studies import STUDIES
 from experiments.suite import suite_runs
+from experiments.vowel.settings import System
 
 
 @dataclass(frozen=True)
@@ -236,15 +238,110 @@ def test_a_sweep_without_multirun_says_how_to_sweep(override: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "setting",
+    [setting for setting in SETTINGS if setting.is_list],
+    ids=lambda setting: f"{setting.study}:{setting.key}",
+)
+def test_a_list_holds_single_values_each_once(setting: Setting) -> None:
+    allowed = setting.allowed or Range(at_least=1)
+    member = setting.kinds[0]
+    is_choice = isinstance(member, type) and issubclass(member, Enum)
+    value = next(iter(member)).name if is_choice else allowed.at_most or "4"
+    for written in (f"{value},{value},{value}", f"[{value}]", f"{{a:{value}}}"):
+        error = refusal(setting.overrides(written))
+        assert error.problem.startswith(f"{setting.key}=")
+
+
+CONTRADICTIONS = {
+    "vowel": [
+        "vowels=[iy,ae]",
+        "vowels=[iy,ah]",
+        "unit=softmax",
+        "first_seed=999999",
+        "num_train_speakers=75",
+    ],
+    "vowel_reference": ["num_train_speakers=1", "num_train_speakers=2 num_neighbours=400"],
+    "vowel_multiverse": ["units=[softmax]", "units=[logistic,softmax]"],
+    "clusters": [
+        "alpha=[2,1]",
+        "beta=[1]",
+        "num_clusters=30",
+        "num_filters=5 num_heads=2",
+        "batch_size=20000",
+        "batch_size=20 keep_picture=true",
+        "model=single",
+    ],
+    "scaling": ["num_features=7", "num_hidden=9", "k=8", "num_experts=[]", "num_experts=[16,16]"],
+    "translation": [
+        "width=256",
+        "kinds=[poetry] corpus=files",
+        "num_experts=2",
+        "num_experts=2 gate=hierarchical",
+        "num_experts=16 gate=hierarchical",
+        "num_experts=16 gate=hierarchical num_groups=1",
+        "num_experts=16 gate=hierarchical num_groups=5",
+        "num_experts=16 gate=hierarchical num_groups=4 k=3",
+        "num_experts=7 gate=hierarchical num_groups=7",
+    ],
+    "vowel_start": ["system=backprop"],
+    "clusters_start": ["model=single", "num_experts=1", "gate_start=collapsed beta=[0,0]"],
+    "translation_start": [
+        "gate_start=collapsed collapse_at=100000",
+        "gate_start=collapsed max_steps=1",
+        "gate=balanced",
+        "num_experts=1 k=1",
+        "num_experts=1",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("study", "words"), [(study, words) for study, all_ in CONTRADICTIONS.items() for words in all_]
+)
+def test_contradictions_are_refused_and_the_fix_mends_them(study: str, words: str) -> None:
+    given = dict(word.split("=", 1) for word in words.split())
+    with pytest.raises(UserError) as caught:
+        typed(composed([f"study={study}", *written(given)]))
+    assert "study." in caught.value.problem
+    fixed = follow(caught.value.fix, given)
+    assert fixed != given
+    typed(composed([f"study={study}", *written(fixed)]))
+
+
+def written(settings: dict[str, str]) -> list[str]:
+    return [f"study.{name}={value}" for name, value in settings.items()]
+
+
+def follow(fix: str, given: dict[str, str]) -> dict[str, str]:
+    """The settings after the first thing that a fix says is done."""
+    first = re.split(r",? or ", fix)[0]
+    taken = dict(re.findall(r"study\.(\w+)=(\[[^]]*\]|[\w.]*\w)", first))
+    left_out = re.findall(r"Leave study\.(\w+) out", first)
+    return {name: value for name, value in (given | taken).items() if name not in left_out}
+
+
+@pytest.mark.parametrize("override", ["study.vowels=[iy,xx]", "study.vowels=[iy]"])
+def test_vowels_that_are_not_there_are_refused_with_those_that_are(override: str) -> None:
+    with pytest.raises(UserError, match=r"study\.vowels") as caught:
+        typed(composed([override]))
+    assert "iy, ih, eh" in caught.value.fix
+
+
+def test_a_given_setting_without_effect_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    given = ["study.num_hidden=7", "study.num_experts=3"]
+    study = typed(composed(given)).study
+    tell_without_effect([study], given)
+    assert "study.num_hidden has no effect here: study.system=mixture" in caplog.text
+    assert "num_experts" not in caplog.text
+    caplog.clear()
+    # In a suite it may have one in another run.
+    tell_without_effect([study, replace(study, system=System.backprop)], given)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
     ("override", "named"),
     [
-        ("study.vowels=[iy,xx]", "study.vowels"),
-        ("study.vowels=[iy,iy]", "study.vowels"),
-        ("study.vowels=[iy]", "study.vowels"),
-        ("study.vowels=[iy,ae]", "study.coding"),
-        ("study.unit=softmax", "study.unit"),
-        ("study.step_grid=[]", "study.step_grid"),
-        ("study.first_seed=999999", "Seeds from"),
         ("runs_dir=", "runs_dir is empty"),
         ("study.num_hidden=${nowhere}", "nowhere"),
         ("study.num_hidden=${oc.env:NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
@@ -257,7 +354,7 @@ def test_a_sweep_without_multirun_says_how_to_sweep(override: str) -> None:
         ('runs_dir="a\x00b"', "cannot be seen"),
     ],
 )
-def test_settings_that_contradict_each_other_are_refused(override: str, named: str) -> None:
+def test_what_stands_for_no_value_is_refused(override: str, named: str) -> None:
     with pytest.raises(UserError) as caught:
         typed(composed([override]))
     assert named in caught.value.problem

@@ -101,7 +101,7 @@ def test_three_patches_leave_no_gaussian_noise_and_still_work() -> None:
 
 def test_every_expert_is_asked_about_every_cluster() -> None:
     network, inputs, sample = network_of(replace(WRITTEN, num_experts=3))
-    accuracy = expert_accuracy(network, inputs)
+    accuracy = expert_accuracy(network, inputs, 4)
     responses = sample.train.patches_nPD @ network.experts.filters.weight[1]
     right = responses.pow(3).sum(dim=(1, 2)) * sample.train.label_n > 0
     of_two = right[sample.train.cluster_n == 2].double().mean()

@@ -88,6 +88,18 @@ def test_noise_that_is_drawn_once_routes_alike_at_every_step(tmp_path: Path) -> 
     assert (fresh[0] != fresh[1]).any()
 
 
+def test_a_cluster_that_the_test_sample_lacks_has_no_accuracy(tmp_path: Path) -> None:
+    few = replace(SHORT, num_test=4, num_train=40, num_clusters=12, max_steps=2, num_seeds=1)
+    run = finished(few, tmp_path)
+    accuracy_EK = run.arrays("snapshots")["expert_accuracy"][0]
+    is_there_K = np.isfinite(accuracy_EK).all(axis=0)
+    assert accuracy_EK.shape == (4, 12)
+    assert 1 <= is_there_K.sum() <= 4
+    assert np.isnan(accuracy_EK[:, ~is_there_K]).all()
+    measured = run.table("metrics")[["own_accuracy", "swapped_accuracy", "test_accuracy"]]
+    assert ((measured >= 0) & (measured <= 1) | measured.isna()).all(axis=None)
+
+
 def test_one_start_for_all_seeds_leaves_only_the_noise_to_differ(tmp_path: Path) -> None:
     snapshots = finished(replace(SHORT, init_seed=3), tmp_path).arrays("snapshots")
     features = snapshots["expert_feature"][0]
@@ -104,7 +116,6 @@ def test_no_step_of_the_gate_leaves_it_at_zero(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"alpha": [2.0, 1.0]}, "no range"),
         ({"num_clusters": 30}, "do not fit"),
         ({"num_filters": 5, "num_heads": 2}, "must divide"),
         ({"batch_size": 500}, "more than"),

@@ -2,14 +2,14 @@
 
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import yaml
 
 from experiments.compose import CONFIG_DIR, composed, options, typed
 from experiments.errors import UserError
-from experiments.schema import Config, Suite, out_of_range
+from experiments.schema import Config, Suite, faults
 from experiments.studies import STUDIES
 from experiments.suite import pooled_runs, suite_runs
 
@@ -50,13 +50,41 @@ def test_every_setting_says_what_it_is_for(name: str) -> None:
     assert silent == []
 
 
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_every_number_has_a_lowest_and_a_highest_value(name: str) -> None:
+    hints = get_type_hints(STUDIES[name].schema)
+    for item in fields(STUDIES[name].schema):
+        if {int, float} & {hints[item.name], *get_args(hints[item.name])}:
+            allowed = item.metadata["allowed"]
+            assert None not in (allowed.at_least, allowed.at_most) or (
+                {allowed.at_least, allowed.above} != {None}
+                and {allowed.at_most, allowed.below} != {None}
+            ), item.name
+
+
+@pytest.mark.parametrize("suite", [name for name in options("suite") if name != "translation_gpu"])
+def test_every_published_run_is_one_of_a_laptop(suite: str) -> None:
+    for name, study in suite_runs([f"suite={suite}"])[1].items():
+        taken = STUDIES[study.name].estimate(study)
+        assert taken.num_bytes < 8e9, name
+        assert taken.seconds < 2 * 3600, name
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_what_makes_a_run_smaller_or_has_no_effect_is_a_setting(name: str) -> None:
+    names = {item.name for item in fields(STUDIES[name].schema)}
+    config = STUDIES[name].schema()
+    assert {lever.lstrip("+") for lever in STUDIES[name].estimate(config).levers} <= names
+    assert STUDIES[name].idle(config).keys() <= names - {"name"}
+
+
 @pytest.mark.parametrize("suite", options("suite"))
 def test_a_suite_has_a_title_a_sound_duration_and_runs_of_its_own_names(suite: str) -> None:
     config, runs = suite_runs([f"suite={suite}"])
     assert config.suite.title
     known = {item.name for item in fields(Suite)}
     checked = Suite(**{key: config.suite[key] for key in known if key != "runs"})
-    assert out_of_range(checked) == []
+    assert list(faults(checked)) == []
     assert list(runs) == list(config.suite.runs)
 
 

@@ -31,6 +31,7 @@ from experiments.translation.settings_model import GateName
 from experiments.vowel import systems
 from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
+from moe import Unit
 from reproductions.claims import load_claims
 from reproductions.evidence import OrderEvidence, RateEvidence
 from reproductions.questions import report as questions_report
@@ -87,6 +88,13 @@ def test_identical_vowel_experts_are_the_first_ones_own_and_noise_parts_them() -
     assert (same == own[:, :1]).all()
     parted = begun(expert_start=ExpertStart.identical, expert_noise=0.01)["experts"]
     assert 0 < float((parted - same).std()) < 0.1 * float(own.std())
+
+
+def test_diverged_vowel_seeds_have_no_accuracy(tmp_path: Path) -> None:
+    config = replace(VOWEL, step_size=1e6, unit=Unit.linear)
+    run = read_finished(execute(config, str(tmp_path)).path)
+    assert run.table("metrics")["test_accuracy"].isna().all()
+    assert np.isfinite(run.table("start")["loss"]).all()
 
 
 def test_a_frozen_vowel_gate_does_not_move() -> None:

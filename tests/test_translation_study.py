@@ -16,7 +16,6 @@ from experiments.errors import UserError
 from experiments.execute import Outcome, execute
 from experiments.run_folder import read_finished
 from experiments.suite import run_suite, suite_runs
-from experiments.translation.counts import refuse_too_large
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translate import answer, load, newest
 from reproductions.claims import load_claims
@@ -209,12 +208,6 @@ def test_other_seeds_are_set_beside_the_published_one(found: Found) -> None:
     assert table["ratio"].iloc[-1].startswith("1.000 (")
     assert table["ratio"].iloc[-1].endswith("n = 2)")
     assert in_every_training(swapped).startswith("1 of 2 seeds")
-
-
-def test_a_model_too_large_for_the_machine_is_refused_with_the_arithmetic() -> None:
-    config = TranslationConfig(width=4096, expert_units=65536, num_experts=2048)
-    with pytest.raises(UserError, match=r"GB: .* million weights"):
-        refuse_too_large(config, 32000)
 
 
 def test_a_toy_run_is_done_once(found: Found, runs_dir: Path) -> None:

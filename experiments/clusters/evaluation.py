@@ -56,7 +56,9 @@ def _without_noise(network: Network) -> Iterator[None]:
         network.gate.noise_in_evaluation = before
 
 
-def evaluate(network: Network, train: Inputs, test: Inputs, init_cluster_E: Tensor) -> Metrics:
+def evaluate(
+    network: Network, train: Inputs, test: Inputs, init_cluster_E: Tensor, num_clusters: int
+) -> Metrics:
     """The row of metrics.csv of one seed, from the columns that only the network decides.
 
     Args:
@@ -64,8 +66,8 @@ def evaluate(network: Network, train: Inputs, test: Inputs, init_cluster_E: Tens
         train: training sample.
         test: test sample.
         init_cluster_E: see `experiments.clusters.alignment.init_cluster`.
+        num_clusters: K, of which a small sample may lack some.
     """
-    num_clusters = int(train.cluster_n.max()) + 1
     on_train, on_test = answer_of(network, train), answer_of(network, test)
     row: Metrics = {
         "train_accuracy": float(accuracy(on_train.margin_n, train.label_n)),
@@ -83,7 +85,9 @@ def evaluate(network: Network, train: Inputs, test: Inputs, init_cluster_E: Tens
         "test_entropy": float(dispatch_entropy(counts_of(on_test, test, num_clusters))),
         "clean_entropy": float(dispatch_entropy(counts_of(clean, train, num_clusters))),
         "agreement": routing_agreement(on_train.routing, train.cluster_n),
-        **_division_of_labour(count_KE, expert_accuracy(network, test), init_cluster_E),
+        **_division_of_labour(
+            count_KE, expert_accuracy(network, test, num_clusters), init_cluster_E
+        ),
     }
 
 
@@ -93,7 +97,8 @@ def _division_of_labour(count_KE: Tensor, accuracy_EK: Tensor, init_cluster_E: T
     expert_K = count_KE.argmax(dim=1)
     own_share_K = count_KE.amax(dim=1) / count_KE.sum(dim=1)
     own_KE = torch.nn.functional.one_hot(count_KE.argmax(dim=0), len(count_KE)).bool()
-    others = accuracy_EK[~own_KE & live_E[:, None]]
+    is_there_EK = live_E[:, None] & accuracy_EK.isfinite()
+    own, others = accuracy_EK[own_KE & is_there_EK], accuracy_EK[~own_KE & is_there_EK]
     clusters = torch.arange(len(expert_K))
     return {
         "num_live_experts": int(live_E.sum()),
@@ -101,18 +106,20 @@ def _division_of_labour(count_KE: Tensor, accuracy_EK: Tensor, init_cluster_E: T
         "one_to_one": bool(
             len(set(expert_K.tolist())) == len(expert_K) and (own_share_K >= OWN_SHARE).all()
         ),
-        "own_accuracy": float(accuracy_EK[own_KE & live_E[:, None]].mean()),
+        "own_accuracy": float(own.mean()),
         "swapped_accuracy": float(others.mean()) if others.numel() else None,
         "init_predicts": int((init_cluster_E[expert_K] == clusters).sum()),
     }
 
 
 @torch.no_grad()
-def expert_accuracy(network: Network, inputs: Inputs) -> Tensor:
-    """Accuracy of every expert on every cluster, whoever the gate would send there, `[E, K]`."""
+def expert_accuracy(network: Network, inputs: Inputs, num_clusters: int) -> Tensor:
+    """Accuracy of every expert on every cluster, whoever the gate would send there, `[E, K]`.
+
+    NaN of a cluster that the sample lacks.
+    """
     num_experts = network.experts.num_experts
-    num_clusters = int(inputs.cluster_n.max()) + 1
-    of_cluster_K = torch.bincount(inputs.cluster_n, minlength=num_clusters).clamp(min=1)
+    of_cluster_K = torch.bincount(inputs.cluster_n, minlength=num_clusters)
     rows = []
     for expert in range(num_experts):
         where = whole_plan(len(inputs.rows), expert, num_experts)

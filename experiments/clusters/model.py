@@ -83,7 +83,8 @@ class Answer:
     routing: Routing | None
 
 
-def _form(config: ClustersConfig) -> Form:
+def form_of(config: ClustersConfig) -> Form:
+    """What the experts of a config see."""
     if config.decompose and config.activation is Activation.linear:
         return Form.summed
     if config.decompose and config.activation is Activation.cubic and config.num_patches > 3:
@@ -98,7 +99,7 @@ def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> I
     `experiments.clusters.polynomial`), for linear experts their sum, `[n, D]`, and for cubic ones
     the powers and the patches of Gaussian noise, `[n, Q + (P - 3) D]`.
     """
-    sums_nD, form = examples.patches_nPD.sum(dim=1), _form(config)
+    sums_nD, form = examples.patches_nPD.sum(dim=1), form_of(config)
     if form is Form.summed:
         # The constant feature is one for each patch that was summed.
         rows = F.pad(sums_nD, (0, int(config.bias)), value=config.num_patches)
@@ -125,7 +126,7 @@ class Network(nn.Module):
     def __init__(self, config: ClustersConfig, signals: Signals, init_seed: int) -> None:
         """Make the network with the initial filters of a seed; the gate starts at zero."""
         super().__init__()
-        self.form, self.bias = _form(config), config.bias
+        self.form, self.bias = form_of(config), config.bias
         self.signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
         num_patches = config.num_patches
         if self.form is Form.powers:

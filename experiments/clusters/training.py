@@ -54,10 +54,10 @@ def train_seed(config: ClustersConfig, data: ClusterData, seed: int, keep_pictur
         answer = answer_of(network, train)
         loss = float(margin_loss(answer.margin_n, train.label_n, config.loss))
         records.see(steps, network, train, answer, loss, last=True)
-        measured = evaluate(network, train, test, at_first)
+        measured = evaluate(network, train, test, at_first, config.num_clusters)
     row: Metrics = {"seed": seed, "steps": steps, "stop": stop, "diverged": not isfinite(loss)}
     row |= {"train_loss": loss, **measured}
-    return Trained(row, records, at_first, expert_accuracy(network, test))
+    return Trained(row, records, at_first, expert_accuracy(network, test, config.num_clusters))
 
 
 def _descend(

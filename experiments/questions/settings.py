@@ -3,14 +3,19 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from experiments.clusters.settings import ClustersConfig
+from experiments.clusters.settings import ClustersConfig, Model
 from experiments.clusters.settings import check as check_clusters
+from experiments.clusters.settings import idle as idle_clusters
 from experiments.errors import UserError
-from experiments.schema import Range, setting
+from experiments.schema import Range, setting, without_effect
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings import check as check_translation
+from experiments.translation.settings import idle as idle_translation
 from experiments.vowel.settings import System, VowelConfig
 from experiments.vowel.settings import check as check_vowel
+from experiments.vowel.settings import idle as idle_vowel
+
+_SIZE, _STEPS = Range(at_least=0, at_most=1000), Range(at_least=1, at_most=10_000_000)
 
 
 class GateStart(Enum):
@@ -34,13 +39,13 @@ class StartConfig:
 
     gate_start: GateStart = setting(GateStart.published, "ours: question 2")
     collapse: float = setting(
-        5.0, "ours: lead of the first expert's logit in a collapsed gate", Range(at_least=0)
+        5.0, "ours: lead of the first expert's logit in a collapsed gate", _SIZE
     )
     expert_start: ExpertStart = setting(ExpertStart.own, "ours: question 3")
     expert_noise: float = setting(
         0.0,
         "ours: normal noise added to the experts' start, as a share of their size",
-        Range(at_least=0),
+        _SIZE,
     )
     references: bool = setting(
         False, "ours, question 5: also k-means and a Gaussian mixture on the gate's inputs"
@@ -53,7 +58,9 @@ class VowelStartConfig(VowelConfig, StartConfig):
 
     name: str = "vowel_start"
     max_epochs: int = setting(2000, "ours", Range(at_least=1, at_most=10_000_000))
-    snapshot_every: int = setting(20, "epochs between measurements", Range(at_least=1))
+    snapshot_every: int = setting(
+        20, "epochs between measurements", Range(at_least=1, at_most=10_000_000)
+    )
 
 
 @dataclass
@@ -73,8 +80,8 @@ class TranslationStartConfig(TranslationConfig, StartConfig):
 
     name: str = "translation_start"
     num_seeds: int = setting(2, "ours", Range(at_least=1, at_most=100))
-    collapse_at: int = setting(50, "ours: steps", Range(at_least=1))
-    measure_every: int = setting(50, "ours: steps between measurements", Range(at_least=1))
+    collapse_at: int = setting(50, "ours: steps", _STEPS)
+    measure_every: int = setting(50, "ours: steps between measurements", _STEPS)
 
 
 def check_vowel_start(config: VowelStartConfig) -> None:
@@ -83,24 +90,31 @@ def check_vowel_start(config: VowelStartConfig) -> None:
     Raises:
         UserError: naming the settings and the fix.
     """
-    check_vowel(config)
     if config.system is not System.mixture:
         raise UserError(
             f"study.system={config.system.name} has no gate and no experts.",
             "Leave study.system out.",
         )
+    check_vowel(config)
 
 
 def check_clusters_start(config: ClustersStartConfig) -> None:
     """Reject settings that contradict each other; see `check_vowel_start`."""
+    if config.model is Model.single:
+        raise UserError("study.model=single has no gate.", "Leave study.model out.")
     check_clusters(config)
     _check_choice(config.num_experts)
+    if config.gate_start is GateStart.collapsed and config.beta[0] == 0:
+        raise UserError(
+            "study.gate_start=collapsed sends examples to one expert by the centres of their "
+            f"clusters, and study.beta={config.beta} has examples without one.",
+            f"Take study.beta=[{max(config.beta[1], 1.0) / 2:g},{max(config.beta[1], 1.0):g}], or "
+            "another study.gate_start.",
+        )
 
 
 def check_translation_start(config: TranslationStartConfig) -> None:
     """Reject settings that contradict each other; see `check_vowel_start`."""
-    check_translation(config)
-    _check_choice(config.num_experts)
     if config.num_processes > 1:
         raise UserError(
             f"study.num_processes={config.num_processes}: this study trains in one process.",
@@ -111,11 +125,61 @@ def check_translation_start(config: TranslationStartConfig) -> None:
             f"study.gate={config.gate.name} cannot be collapsed or held still here.",
             "Take study.gate=noisy_top_k.",
         )
+    _check_choice(config.num_experts, config.k)
+    check_translation(config)
+    if config.gate_start is GateStart.collapsed and config.collapse_at >= config.max_steps:
+        earlier = max(1, config.max_steps // 2)
+        raise UserError(
+            f"study.collapse_at={config.collapse_at} is not before the last step, "
+            f"study.max_steps={config.max_steps}.",
+            f"Take study.collapse_at={earlier}"
+            + (" and study.max_steps=2." if config.max_steps == 1 else "."),
+        )
 
 
-def _check_choice(num_experts: int) -> None:
+def _check_choice(num_experts: int, k: int = 1) -> None:
     if num_experts < 2:
         raise UserError(
             f"study.num_experts={num_experts} leaves a gate nothing to choose.",
-            "Take study.num_experts of at least 2.",
+            f"Take at least study.num_experts={max(2, k)}.",
         )
+
+
+def idle_vowel_start(config: VowelStartConfig) -> dict[str, str]:
+    """Settings that have no effect beside the others, and why."""
+    return idle_vowel(config) | _idle(
+        config,
+        (
+            config.step_size is not None,
+            "every seed trains to study.max_epochs",
+            ("stop_measure", "stop_error"),
+        ),
+        (True, "all seeds train at once, without checkpoints", ("checkpoint_seconds",)),
+    )
+
+
+def idle_clusters_start(config: ClustersStartConfig) -> dict[str, str]:
+    """See `idle_vowel_start`."""
+    why = "every seed trains to the last step, on all examples of one sample"
+    names = ("batch_size", "early_stop", "stop_rise", "stop_loss", "stop_after", "fresh_data")
+    others = ("fresh_noise", "init_seed", "noise_seed", "snapshot_every", "keep_picture")
+    return idle_clusters(config) | _idle(config, (True, why, names + others))
+
+
+def idle_translation_start(config: TranslationStartConfig) -> dict[str, str]:
+    """See `idle_vowel_start`."""
+    searched: tuple[str, ...] = ("beam_width", "length_penalty", "coverage_penalty")
+    searched += ("score_margin", "max_length_ratio", "sentences_per_batch", "num_translated")
+    return idle_translation(config) | _idle(
+        config,
+        (True, "nothing is translated", searched),
+        (True, "it is measured every study.measure_every steps", ("evaluate_every", "patience")),
+        (True, "a checkpoint is of whole seeds", ("checkpoint_seconds",)),
+        (True, "small models are trained on the CPU", ("device",)),
+        (config.gate_start is not GateStart.collapsed, "nothing collapses", ("collapse_at",)),
+    )
+
+
+def _idle(config: StartConfig, *rules: tuple[bool, str, tuple[str, ...]]) -> dict[str, str]:
+    is_collapsed = config.gate_start is GateStart.collapsed
+    return without_effect(*rules, (not is_collapsed, "nothing collapses", ("collapse",)))

@@ -68,6 +68,8 @@ def run(
     folder.write_table("start", pd.DataFrame(measured))
     test = net.predict(progress.params, vowels.test.inputs_DN)
     right = accuracy(test.output_ON, vowels.test, vowels.codes_VO)
+    # Weights that are not finite have answers, and no accuracy.
+    right[~test.output_ON.isfinite().flatten(start_dim=1).all(dim=1)] = torch.nan
     folder.write_table("metrics", pd.DataFrame({"seed": seeds, "test_accuracy": right.numpy()}))
     choices_RN = _choices(net, progress.params, vowels.train)
     folder.write_arrays("choices", {"expert": choices_RN.numpy(), **groups})

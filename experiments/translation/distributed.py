@@ -129,7 +129,9 @@ def main() -> None:
         stop_process_group()
         if rank == 0:
             with progress_bar() as report:
-                outcome = execute(settings.study, settings.runs_dir, report=report)
+                outcome = execute(
+                    settings.study, settings.runs_dir, report=report, any_size=settings.any_size
+                )
             console.print(f"results: {outcome.path / 'metrics.csv'}")
 
 

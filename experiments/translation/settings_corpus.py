@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from experiments.schema import Range, setting
+from experiments.schema import SEED, Range, setting
+
+_PAIRS = Range(at_least=1, at_most=10_000_000_000)
 
 FEWEST_SUBWORDS = 40
 
@@ -27,7 +29,7 @@ class CorpusConfig:
         [], "corpus=bible or domains: kinds of text, such as poetry; none named takes all"
     )
     pairs_per_domain: int | None = setting(
-        None, "corpus=domains: so many of every kind; null takes the smallest's", Range(at_least=1)
+        None, "corpus=domains: so many of every kind; null takes the smallest's", _PAIRS
     )
     train_source: str | None = setting(None, "corpus=files: path of the English lines")
     train_target: str | None = setting(None, "corpus=files: path of the French lines")
@@ -37,14 +39,18 @@ class CorpusConfig:
     test_target: str | None = setting(None, "corpus=files")
     valid_share: float = setting(0.03, "share of chapters; not stated", Range(above=0, below=0.5))
     test_share: float = setting(0.03, "share of chapters; not stated", Range(above=0, below=0.5))
-    split_seed: int = setting(0, "not stated: which chapters", Range(at_least=0))
+    split_seed: int = setting(0, "not stated: which chapters", SEED)
     max_words: int = setting(
-        80, "of what is trained on, longer is dropped; not stated", Range(at_least=1)
+        80, "of what is trained on, longer is dropped; not stated", Range(at_least=1, at_most=1000)
     )
     max_ratio: float = setting(
-        3.0, "of the lengths in words of what is trained on; not stated", Range(at_least=1)
+        3.0,
+        "of the lengths in words of what is trained on; not stated",
+        Range(at_least=1, at_most=1000),
     )
-    num_subwords: int = setting(8000, "paper: 32,000 shared", Range(at_least=FEWEST_SUBWORDS))
+    num_subwords: int = setting(
+        8000, "paper: 32,000 shared", Range(at_least=FEWEST_SUBWORDS, at_most=1_000_000)
+    )
     max_train_pairs: int | None = setting(
-        None, "not stated: train on so many; null takes all", Range(at_least=1)
+        None, "not stated: train on so many; null takes all", _PAIRS
     )

@@ -15,7 +15,7 @@ class DecodingConfig:
     score_margin: float | None = setting(
         3.0,
         "GNMT, section 7: what lies further below the best is dropped; null keeps all",
-        Range(above=0),
+        Range(above=0, at_most=1e6),
     )
     max_length_ratio: float = setting(
         2.0, "GNMT, section 7: of the source's length", Range(above=0, at_most=10)
@@ -29,5 +29,7 @@ class DecodingConfig:
         64, "not stated: translated at once", Range(at_least=1, at_most=10_000)
     )
     num_translated: int | None = setting(
-        None, "not stated: of the test sentences; null translates all", Range(at_least=1)
+        None,
+        "not stated: of the test sentences; null translates all",
+        Range(at_least=1, at_most=10_000_000),
     )

@@ -7,14 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from experiments.errors import UserError
 from experiments.run_folder import RunFolder
 from experiments.stopping import is_asked
 from experiments.translation import pairs
 from experiments.translation.answers import answers, bleu_table
-from experiments.translation.counts import operations_per_timestep, refuse_too_large
+from experiments.translation.counts import operations_per_timestep
 from experiments.translation.encoded import Encoded, encode
 from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import (
@@ -26,7 +25,7 @@ from experiments.translation.expert_words import (
     tokens,
 )
 from experiments.translation.passages import CACHE
-from experiments.translation.settings import Device, TranslationConfig
+from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings_corpus import CorpusConfig
 from experiments.translation.subwords import Subwords, learn
 from experiments.translation.training import Training, weights
@@ -66,8 +65,7 @@ def run(
     warnings.filterwarnings("ignore", message="LSTM with projections is not supported with oneDNN")
     report("subwords", 0.0)
     texts, subwords, splits = prepare(config)
-    refuse_too_large(config, len(subwords))
-    model = Translator(config, len(subwords), config.seed).to(device_of(config))
+    model = Translator(config, len(subwords), config.seed).to(config.device.value)
     training = Training(config, model, folder)
     if config.num_processes > 1 and not training.is_over():
         raise UserError(
@@ -129,20 +127,6 @@ def prepare(config: CorpusConfig) -> tuple[pairs.Texts, Subwords, dict[str, Enco
 
 def _lines(texts: pairs.Texts) -> Iterator[str]:
     return (text for pair in texts.train for text in (pair.source, pair.target))
-
-
-def device_of(config: TranslationConfig) -> torch.device:
-    """Where to train.
-
-    Raises:
-        UserError: a GPU is asked for, and there is none.
-    """
-    if config.device is Device.cuda and not torch.cuda.is_available():
-        raise UserError(
-            "study.device=cuda, but torch finds no GPU.",
-            "Leave it out to train on the CPU, or install a torch build with CUDA.",
-        )
-    return torch.device(config.device.value)
 
 
 def _write_experts(

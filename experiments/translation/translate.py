@@ -32,7 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from experiments.command_line import errors_for_people, messages, plain_arguments
 from experiments.errors import UserError, shown
 from experiments.run_folder import read_finished
-from experiments.schema import out_of_range
+from experiments.schema import faults
 from experiments.translation import answers, text_files
 from experiments.translation.beam import Hypothesis
 from experiments.translation.settings import TranslationConfig
@@ -80,10 +80,8 @@ def load(path: Path, changes: Sequence[str] = ()) -> Trained:
         config: Any = OmegaConf.to_object(given)
     except OmegaConfBaseException as error:
         raise UserError(f"A setting is wrong: {str(error).splitlines()[0]}", _allowed()) from error
-    for name, value, allowed in out_of_range(config):
-        raise UserError(
-            f"{name}={value} is out of range.", f"It must be a finite number {allowed}."
-        )
+    for _, fault in faults(config):
+        raise fault
     subwords = Subwords(finished.arrays("subwords")["model"].tobytes())
     model = Translator(config, len(subwords), config.seed)
     weights = {name: torch.from_numpy(array) for name, array in finished.arrays("weights").items()}

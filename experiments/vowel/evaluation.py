@@ -109,12 +109,24 @@ def curves(
     net: Net, data: VowelData, vowels: list[str], progress: Progress, seeds: list[int]
 ) -> pd.DataFrame:
     """Training error and use of experts at every snapshot, one row per epoch and seed."""
-    frames = []
-    for epoch, params in zip(progress.snapshot_epochs, progress.snapshots, strict=True):
+    epochs = torch.tensor(progress.snapshot_epochs)
+    whole: dict[str, Tensor] = {}
+    for place, params in enumerate(progress.snapshots):
         prediction = net.predict(params, data.train.inputs_DN)
         error = mean_squared_error(prediction, data.train.targets_ON, StopMeasure.blend)
-        columns = {"train_error": error, **usage(prediction, data.train, vowels)}
-        values = {name: value.numpy() for name, value in columns.items()}
-        frame = pd.DataFrame({"epoch": epoch, "seed": seeds, **values})
-        frames.append(frame[frame["train_error"].notna()])
-    return pd.concat(frames, ignore_index=True)
+        for name, value in {
+            "train_error": error,
+            **usage(prediction, data.train, vowels),
+        }.items():
+            # Made once: small results that are kept one by one would lie scattered among the
+            # predictions, whose memory could then not be used again.
+            if name not in whole:
+                whole[name] = value.new_empty(len(epochs), len(seeds))
+            whole[name][place] = value
+    columns = {
+        "epoch": epochs.repeat_interleave(len(seeds)),
+        "seed": torch.tensor(seeds).repeat(len(epochs)),
+        **{name: value.flatten() for name, value in whole.items()},
+    }
+    frame = pd.DataFrame({name: value.numpy() for name, value in columns.items()})
+    return frame[frame["train_error"].notna()].reset_index(drop=True)

@@ -24,6 +24,7 @@ from experiments.schema import plain
 from experiments.stopping import leave_if_asked
 from experiments.vowel import data, evaluation, steps, systems
 from experiments.vowel.settings import (
+    ONE_BIT,
     Coding,
     MultiverseConfig,
     StopMeasure,
@@ -41,14 +42,17 @@ SEGMENT = 100
 
 
 def check(config: MultiverseConfig) -> None:
-    """Reject an empty axis.
+    """Reject a unit that no coding of the axes can have.
 
     Raises:
-        UserError: naming the axis.
+        UserError: naming the settings and the fix.
     """
-    for name, value in vars(config).items():
-        if isinstance(value, list) and not value:
-            raise UserError(f"study.{name} is empty.", "Name at least one value.")
+    if Unit.softmax in config.units and set(config.codings) <= set(ONE_BIT):
+        raise UserError(
+            "study.units has softmax, which needs two outputs or more, and each of study.codings "
+            "has one.",
+            "Take study.units=[logistic], or study.codings=[one_hot].",
+        )
 
 
 def criterion(rule: StopRule, num_outputs: int, stop_error: float) -> Criterion:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from experiments.errors import UserError
-from experiments.schema import Range, setting
+from experiments.schema import SECONDS, SEED, Range, setting, without_effect
 from moe import Cost, Unit
 
 STEP_GRID = [2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3, 64.0]
@@ -16,6 +16,12 @@ ALL_VOWELS = ["iy", "ih", "eh", "ae", "ah", "aa", "ao", "uh", "uw", "er"]
 # Seeds from here on are kept for choosing step sizes; none of them is ever reported.
 EXPLORATION_FIRST_SEED = 1_000_000
 PAPER_VOWELS = ["iy", "ih", "aa", "ah"]
+NUM_SPEAKERS = 76
+_EPOCHS = Range(at_least=1, at_most=10_000_000)
+_PATIENCE = Range(at_least=1, at_most=1e6)
+_STEP = Range(above=0, at_most=1e6)
+_VARIANCE = Range(at_least=1e-6, at_most=1e6)
+_WEIGHT = Range(at_least=0, at_most=1e6)
 
 
 class System(Enum):
@@ -32,6 +38,15 @@ class Coding(Enum):
     bit_1010 = "bit_1010"
     two_bits = "two_bits"
     one_hot = "one_hot"
+
+
+# Target vectors per vowel, O numbers each.
+CODES: dict[Coding, dict[str, tuple[float, ...]]] = {
+    Coding.bit_1001: {"iy": (1,), "ih": (0,), "aa": (0,), "ah": (1,)},
+    Coding.bit_1010: {"iy": (1,), "ih": (0,), "aa": (1,), "ah": (0,)},
+    Coding.two_bits: {"iy": (1, 1), "ih": (1, 0), "aa": (0, 1), "ah": (0, 0)},
+}
+ONE_BIT = (Coding.bit_1001, Coding.bit_1010)
 
 
 class Split(Enum):
@@ -81,7 +96,7 @@ class VowelDataConfig:
         76, "not stated which of 76 is missing; null keeps all", Range(at_least=1, at_most=76)
     )
     split: Split = setting(Split.as_published, "section 3: the first 50 speakers")
-    split_seed: int = setting(0, "for split=random_by_speaker", Range(at_least=0))
+    split_seed: int = setting(0, "for split=random_by_speaker", SEED)
     num_train_speakers: int = setting(50, "section 3: 50", Range(at_least=1, at_most=75))
     input_scale: InputScale = setting(InputScale.kilohertz, "Figure 2's caption: kHz, not centred")
     coding: Coding = setting(Coding.bit_1001, "not stated")
@@ -105,34 +120,34 @@ class VowelConfig(VowelDataConfig):
     num_experts: int = setting(4, "section 3: 4 and 8", Range(at_least=1, at_most=1024))
     num_hidden: int = setting(6, "section 3: 6 and 12 (backprop)", Range(at_least=1, at_most=1024))
     cost: Cost = setting(Cost.mixture_likelihood, "section 3 used equation 1.3")
-    variance: float = setting(1.0, "equation 1.3: 1", Range(above=0))
+    variance: float = setting(1.0, "equation 1.3: 1", _VARIANCE)
     unit: Unit = setting(Unit.logistic, "not stated; an output of 0.5 is the border")
-    init_range: float = setting(0.5, "not stated: weights from U(-r, r)", Range(at_least=0))
+    init_range: float = setting(0.5, "not stated: weights from U(-r, r)", _WEIGHT)
     gate_init_range: float = setting(
-        0.0, "section 1: equal mixing proportions at the start", Range(at_least=0)
+        0.0, "section 1: equal mixing proportions at the start", _WEIGHT
     )
     step_size: float | None = setting(
-        None, "values not stated; null: by the rule of `steps.py`", Range(above=0)
+        None, "values not stated; null: by the rule of `steps.py`", _STEP
     )
-    step_grid: list[float] = setting(STEP_GRID, "not stated: steps that are tried", Range(above=0))
+    step_grid: list[float] = setting(STEP_GRID, "not stated: steps that are tried", _STEP)
     num_exploration_seeds: int = setting(
         6, "not stated: seeds of the step exploration", Range(at_least=1, at_most=1000)
     )
     exploration_epochs: int = setting(
-        3000, "not stated: a step that needs more is not chosen", Range(at_least=1)
+        3000, "not stated: a step that needs more is not chosen", _EPOCHS
     )
     exploration_patience: float | None = setting(
-        None, "ours: give up on steps this many times slower than the best", Range(at_least=1)
+        None, "ours: give up on steps this many times slower than the best", _PATIENCE
     )
-    gate_step: float = setting(1.0, "not stated: gate's step over experts' step", Range(at_least=0))
-    gate_temperature: float = setting(1.0, "not stated", Range(above=0))
+    gate_step: float = setting(1.0, "not stated: gate's step over experts' step", _WEIGHT)
+    gate_temperature: float = setting(1.0, "not stated", _VARIANCE)
     stop_measure: StopMeasure = setting(StopMeasure.blend, "not stated")
-    stop_error: float = setting(0.08, "section 3: average squared error of 0.08", Range(at_least=0))
-    max_epochs: int = setting(10_000, "not stated", Range(at_least=1, at_most=10_000_000))
+    stop_error: float = setting(0.08, "section 3: average squared error of 0.08", _WEIGHT)
+    max_epochs: int = setting(10_000, "not stated", _EPOCHS)
     num_seeds: int = setting(25, "Table 1: 25 simulations", Range(at_least=1, at_most=100_000))
-    first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", Range(at_least=0))
-    snapshot_every: int = setting(10, "epochs between snapshots", Range(at_least=1))
-    checkpoint_seconds: float = setting(10.0, "time between checkpoints", Range(at_least=0))
+    first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", SEED)
+    snapshot_every: int = setting(10, "epochs between snapshots", _EPOCHS)
+    checkpoint_seconds: float = setting(10.0, "time between checkpoints", SECONDS)
 
 
 @dataclass
@@ -143,30 +158,35 @@ class MultiverseConfig:
     codings: list[Coding] = setting([Coding.bit_1001, Coding.bit_1010], "not stated")
     units: list[Unit] = setting([Unit.logistic], "not stated")
     costs: list[Cost] = setting(list(Cost), "equations 1.1 to 1.3")
-    init_ranges: list[float] = setting([0.1, 0.5], "not stated", Range(at_least=0))
-    variances: list[float] = setting([1.0, 0.5, 0.25, 0.1], "equation 1.3 has 1", Range(above=0))
-    gate_steps: list[float] = setting([1.0, 0.1], "not stated", Range(at_least=0))
-    num_experts: list[int] = setting([4, 8], "Table 1", Range(at_least=1))
-    num_hidden: list[int] = setting([6, 12], "Table 1", Range(at_least=1))
+    init_ranges: list[float] = setting([0.1, 0.5], "not stated", _WEIGHT)
+    variances: list[float] = setting([1.0, 0.5, 0.25, 0.1], "equation 1.3 has 1", _VARIANCE)
+    gate_steps: list[float] = setting([1.0, 0.1], "not stated", _WEIGHT)
+    num_experts: list[int] = setting([4, 8], "Table 1", Range(at_least=1, at_most=1024))
+    num_hidden: list[int] = setting([6, 12], "Table 1", Range(at_least=1, at_most=1024))
     stop_rules: list[StopRule] = setting(list(StopRule), "not stated")
-    num_seeds: int = setting(25, "Table 1", Range(at_least=1, at_most=EXPLORATION_FIRST_SEED))
+    num_seeds: int = setting(25, "Table 1", Range(at_least=1, at_most=100_000))
     step_grid: list[float] = setting(
-        [2.0, 4.0, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3], "not stated", Range(above=0)
+        [2.0, 4.0, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3], "not stated", _STEP
     )
-    num_exploration_seeds: int = setting(3, "not stated", Range(at_least=1))
-    exploration_epochs: int = setting(2500, "not stated", Range(at_least=1))
-    exploration_patience: float = setting(1.5, "ours", Range(at_least=1))
-    max_epochs: int = setting(3000, "not stated", Range(at_least=1))
+    num_exploration_seeds: int = setting(3, "not stated", Range(at_least=1, at_most=1000))
+    exploration_epochs: int = setting(2500, "not stated", _EPOCHS)
+    exploration_patience: float = setting(1.5, "ours", _PATIENCE)
+    max_epochs: int = setting(3000, "not stated", _EPOCHS)
+
+
+def num_speakers(config: VowelDataConfig) -> int:
+    """Of training and test together."""
+    return NUM_SPEAKERS - (config.dropped_speaker is not None)
 
 
 def check_data(config: VowelDataConfig) -> None:
-    """Reject vowels that do not exist or have no target.
+    """Reject vowels that do not exist or have no target, and a split without test speakers.
 
     Raises:
         UserError: naming the settings and the fix.
     """
     unknown = sorted(set(config.vowels) - set(ALL_VOWELS))
-    if unknown or len(set(config.vowels)) != len(config.vowels) or len(config.vowels) < 2:
+    if unknown or len(config.vowels) < 2:
         raise UserError(
             f"study.vowels={config.vowels} is not a list of two or more different vowels.",
             f"Choose from {', '.join(ALL_VOWELS)}.",
@@ -177,6 +197,39 @@ def check_data(config: VowelDataConfig) -> None:
             f"{', '.join(sorted(set(config.vowels) - set(PAPER_VOWELS)))}.",
             "Add study.coding=one_hot.",
         )
+    if len({CODES.get(config.coding, {}).get(vowel, vowel) for vowel in config.vowels}) == 1:
+        raise UserError(
+            f"study.coding={config.coding.name} gives all of study.vowels="
+            f"[{','.join(config.vowels)}] one target.",
+            "Take study.coding=one_hot, or other vowels.",
+        )
+    if config.num_train_speakers >= num_speakers(config):
+        raise UserError(
+            f"study.num_train_speakers={config.num_train_speakers} leaves no test speaker.",
+            f"Take at most study.num_train_speakers={num_speakers(config) - 1}.",
+        )
+
+
+def check_reference(config: ReferenceConfig) -> None:
+    """Reject settings that contradict each other.
+
+    Raises:
+        UserError: naming the settings and the fix.
+    """
+    check_data(config)
+    if config.num_train_speakers < 2:
+        raise UserError(
+            "study.num_train_speakers=1 gives two recordings of a vowel, of which no covariance "
+            "can be told.",
+            "Take at least study.num_train_speakers=2.",
+        )
+    num_cases = 2 * len(config.vowels) * config.num_train_speakers
+    if config.num_neighbours > num_cases:
+        raise UserError(
+            f"study.num_neighbours={config.num_neighbours} is more than the {num_cases} recordings "
+            f"of study.num_train_speakers={config.num_train_speakers}.",
+            f"Take at most study.num_neighbours={num_cases}, or more speakers.",
+        )
 
 
 def check(config: VowelConfig) -> None:
@@ -186,15 +239,60 @@ def check(config: VowelConfig) -> None:
         UserError: naming the settings and the fix.
     """
     check_data(config)
-    if not config.step_grid and config.step_size is None:
-        raise UserError("study.step_grid is empty.", "Name steps to try, or give study.step_size.")
-    if config.unit is Unit.softmax and config.coding in (Coding.bit_1001, Coding.bit_1010):
+    if config.unit is Unit.softmax and config.coding in ONE_BIT:
         raise UserError(
             "study.unit=softmax needs two outputs or more; a single bit has one.",
             "Add study.coding=one_hot, or take study.unit=logistic.",
         )
     if config.first_seed + config.num_seeds > EXPLORATION_FIRST_SEED:
         raise UserError(
-            f"Seeds from {EXPLORATION_FIRST_SEED:,} on are kept for choosing step sizes.",
-            "Take a smaller study.first_seed or study.num_seeds.",
+            f"study.first_seed={config.first_seed} with study.num_seeds={config.num_seeds} takes "
+            f"seeds from {EXPLORATION_FIRST_SEED:,} on, which are kept for choosing step sizes.",
+            f"Take at most study.first_seed={EXPLORATION_FIRST_SEED - config.num_seeds}.",
         )
+
+
+def idle(config: VowelConfig) -> dict[str, str]:
+    """Settings that have no effect beside the others, and why."""
+    is_backprop = config.system is System.backprop
+    return without_effect(
+        (
+            config.split is Split.as_published,
+            "study.split=as_published draws none",
+            ("split_seed",),
+        ),
+        (
+            is_backprop,
+            "study.system=backprop has no experts and no gate",
+            (
+                "num_experts",
+                "cost",
+                "gate_init_range",
+                "gate_step",
+                "gate_temperature",
+                "stop_measure",
+            ),
+        ),
+        (not is_backprop, "study.system=mixture has no hidden units", ("num_hidden",)),
+        (
+            is_backprop or config.cost is not Cost.mixture_likelihood,
+            "only study.cost=mixture_likelihood of a mixture has one",
+            ("variance",),
+        ),
+        (
+            config.step_size is not None,
+            "study.step_size is given",
+            ("step_grid", "num_exploration_seeds", "exploration_epochs", "exploration_patience"),
+        ),
+        (
+            config.snapshot_every > config.max_epochs,
+            "it is past the last epoch",
+            ("snapshot_every",),
+        ),
+    )
+
+
+def idle_reference(config: VowelDataConfig) -> dict[str, str]:
+    """See `idle`: targets and precision are not those of the classifiers."""
+    why = "the classifiers take the vowels themselves"
+    return without_effect((True, why, ("coding", "precision")))

@@ -1,0 +1,309 @@
+"""What a run takes of the machine, estimated from its settings before it starts.
+
+A study says what its memory and its time are made of; here that is set against what is there, and
+what does not fit is refused with the arithmetic and with values that do fit.
+"""
+
+import logging
+import os
+import resource
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from experiments.errors import UserError
+
+_LOGGER = logging.getLogger(__name__)
+_GIB = 2**30
+_HOUR, _DAY = 3600.0, 86400.0
+# A run of more than a month is taken for a slip, one of more than an hour is told.
+_TOLD, _REFUSED = _HOUR, 31 * _DAY
+# Of a run that takes next to nothing: tables, buffers, libraries that are imported late.
+_LEAST_BYTES = 50e6
+_NUM_SHOWN = 3
+# So many threads any machine has.
+_FEW_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that takes memory or time, as a product whose factors people can check.
+
+    Attributes:
+        what: takes it.
+        each: bytes, or seconds, of one.
+        factors: how many there are; a factor that is a setting goes by its name.
+    """
+
+    what: str
+    each: float
+    factors: Mapping[str, float]
+
+    @property
+    def total(self) -> float:
+        """Bytes or seconds."""
+        return self.each * prod(self.factors.values())
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run takes.
+
+    Attributes:
+        memory: bytes that are held at once, beside those of a run that does next to nothing.
+        time: seconds on one core; where a training may stop early, of the longest.
+        levers: settings that make it smaller, the first to try first: a number is halved, a list
+            loses its largest value, and a name with a plus is doubled.
+    """
+
+    memory: Sequence[Part]
+    time: Sequence[Part]
+    levers: Sequence[str]
+
+    @property
+    def num_bytes(self) -> float:
+        """In all."""
+        return _LEAST_BYTES + sum(part.total for part in self.memory)
+
+    @property
+    def seconds(self) -> float:
+        """In all."""
+        return sum(part.total for part in self.time)
+
+
+Estimator = Callable[[Any], Estimate]
+
+
+def refuse_what_cannot_run(
+    study: Any,
+    estimate: Estimator,
+    check: Callable[[Any], None],
+    any_size: bool = False,
+) -> None:
+    """Tell of a long run, and refuse one that this machine cannot do.
+
+    Args:
+        study: a checked study config.
+        estimate: of its study.
+        check: of its study; what is advised passes it.
+        any_size: tell what would be refused.
+
+    Raises:
+        UserError: there is no GPU, too little memory, more than a month to compute, or more threads
+            than cores.
+    """
+    _refuse_threads(getattr(study, "num_threads", 0))
+    is_on_gpu = _is_on_gpu(study)
+    if is_on_gpu and not torch.cuda.is_available():
+        raise UserError(
+            "study.device=cuda, but torch finds no GPU.",
+            "Leave it out to train on the CPU, or install a torch build with CUDA.",
+        )
+    found = estimate(study)
+    present = _present_on_gpu() if is_on_gpu else present_memory()
+
+    def fits(other: Any) -> bool:
+        taken = estimate(other)
+        return taken.num_bytes <= present and taken.seconds <= _REFUSED
+
+    told = []
+    if found.num_bytes > present:
+        told.append(
+            f"This run needs about {_size(found.num_bytes)} of memory, and this machine has "
+            f"{_size(present)} free: {_shown(found.memory, study, _size)}."
+        )
+    if found.seconds > _TOLD:
+        told.append(
+            f"This run may take about {_duration(found.seconds)}: "
+            f"{_shown(found.time, study, _duration)}."
+        )
+    if fits(study) or any_size:
+        for sentence in told:
+            _LOGGER.warning("%s", sentence)
+        return
+    advice = [_advised(study, values) for values in _changes(study, found.levers, fits, check)]
+    way_out = f"Take {', or '.join(advice)}" if advice else "Take a larger machine"
+    raise UserError(
+        " ".join(told), f"{way_out}; any_size=true starts it as it is, at your own risk."
+    )
+
+
+def _refuse_threads(wanted: int) -> None:
+    num_cores = os.cpu_count() or 1
+    if wanted > max(_FEW_THREADS, 2 * num_cores):
+        raise UserError(
+            f"study.num_threads={wanted} is far more than this machine's {num_cores} cores, and "
+            "where so many threads cannot be made the process ends without a word.",
+            f"Take at most study.num_threads={num_cores}, or study.num_threads=0, one per core.",
+        )
+
+
+def num_at_once(wanted: int, estimates: Sequence[Estimate]) -> int:
+    """How many of these runs, at most `wanted`, fit into memory side by side; at least 1."""
+    largest = max((found.num_bytes for found in estimates), default=1.0)
+    return max(1, min(wanted, int(present_memory() / largest)))
+
+
+def _is_on_gpu(study: Any) -> bool:
+    device = getattr(study, "device", None)
+    return device is not None and device.value == "cuda"
+
+
+def _present_on_gpu() -> float:
+    return float(torch.cuda.mem_get_info()[0])
+
+
+def present_memory() -> float:
+    """Bytes that this process can still take: of the machine, its control group and its limit."""
+    return min([_of_machine(), *_of_control_groups(), *_of_limit()])
+
+
+def _of_machine() -> float:
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            return 1024.0 * int(line.split()[1])
+    return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+
+
+def _of_control_groups() -> Iterator[float]:
+    """What is left in the groups of this process and in those above them, by either version."""
+    for line in _lines("/proc/self/cgroup"):
+        _, controllers, own = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup") / ("memory" if controllers else "")
+        names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        limit, usage = names if controllers else ("memory.max", "memory.current")
+        # In a container the group may be mounted as the root, under whatever name it has outside.
+        below = root / own.strip("/")
+        for group in {root, below, *(each for each in below.parents if root in each.parents)}:
+            most, now = (_number(group / name) for name in (limit, usage))
+            if most is not None and now is not None:
+                # Cached files make room when memory is asked for.
+                cached = [
+                    int(each.split()[1])
+                    for each in _lines(str(group / "memory.stat"))
+                    if each.startswith(("total_inactive_file ", "inactive_file "))
+                ]
+                yield most - now + max(cached, default=0)
+
+
+def _of_limit() -> Iterator[float]:
+    most, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if most != resource.RLIM_INFINITY:
+        pages = next(iter(_lines("/proc/self/statm")), "0").split()[0]
+        yield most - float(int(pages) * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _number(path: Path) -> float | None:
+    word = next(iter(_lines(str(path))), "")
+    return float(word) if word.isdigit() else None
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def _changes(
+    study: Any,
+    levers: Sequence[str],
+    fits: Callable[[Any], bool],
+    check: Callable[[Any], None],
+) -> list[dict[str, Any]]:
+    """Changes of settings by which a study fits: of one of them, else of several together."""
+    single = [change for lever in levers if (change := _change(study, [lever], fits, check))]
+    return single[:_NUM_SHOWN] or [
+        change for change in [_change(study, levers, fits, check)] if change
+    ]
+
+
+def _change(
+    study: Any,
+    levers: Sequence[str],
+    fits: Callable[[Any], bool],
+    check: Callable[[Any], None],
+) -> dict[str, Any]:
+    allowed = {item.name: item.metadata.get("allowed") for item in fields(study)}
+    changed: dict[str, Any] = {}
+    going = list(levers)
+    while going:
+        for lever in list(going):
+            name = lever.lstrip("+")
+            now = getattr(study, name)
+            value = _less(now, lever.startswith("+"))
+            if value in (None, now) or not _is_allowed(value, allowed[name]):
+                going.remove(lever)
+                continue
+            study, changed[name] = replace(study, **{name: value}), value
+            if fits(study) and _passes(study, check):
+                return changed
+    return {}
+
+
+def _less(value: Any, doubled: bool) -> Any:
+    if isinstance(value, list):
+        return [each for each in value if each < max(value)] if len(value) > 1 else None
+    if value is None:
+        return None
+    return value * 2 if doubled else value // 2 if isinstance(value, int) else value / 2
+
+
+def _is_allowed(value: Any, allowed: Any) -> bool:
+    numbers = value if isinstance(value, list) else [value]
+    return allowed is None or all(allowed.allows(number) for number in numbers)
+
+
+def _passes(study: Any, check: Callable[[Any], None]) -> bool:
+    try:
+        check(study)
+    except UserError:
+        return False
+    return True
+
+
+def _advised(study: Any, values: Mapping[str, Any]) -> str:
+    return " with ".join(f"study.{name}={_plain(value)}" for name, value in values.items())
+
+
+def _plain(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else f"{value}"
+
+
+def _shown(parts: Sequence[Part], study: Any, unit: Callable[[float], str]) -> str:
+    """The largest parts with their arithmetic."""
+    known = {item.name for item in fields(study)}
+    largest = sorted(parts, key=lambda part: -part.total)[:_NUM_SHOWN]
+    return ", ".join(
+        f"{part.what} {unit(part.total)} ("
+        + " x ".join([*(_factor(*each, known) for each in part.factors.items()), unit(part.each)])
+        + ")"
+        for part in largest
+        if part.total > 0
+    )
+
+
+def _factor(name: str, number: float, known: set[str]) -> str:
+    return f"study.{name}={number:.10g}" if name in known else f"{number:,.10g} {name}"
+
+
+def _size(num_bytes: float) -> str:
+    if num_bytes < 1024:
+        return f"{num_bytes:.0f} bytes"
+    for unit, name in ((2**40, "TiB"), (_GIB, "GiB"), (2**20, "MiB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / unit:,.1f} {name}"
+    return f"{num_bytes / 1024:.1f} KiB"
+
+
+def _duration(seconds: float) -> str:
+    for unit, name in ((365 * _DAY, "years"), (_DAY, "days"), (_HOUR, "hours"), (60, "minutes")):
+        if seconds >= 2 * unit:
+            return f"{seconds / unit:,.0f} {name}"
+    return f"{seconds:,.0f} seconds" if seconds >= 10 else f"{seconds:.2g} seconds"

@@ -1,0 +1,175 @@
+"""What runs of the vowel studies take, by their settings.
+
+The constants were measured on one core of an AMD EPYC: see tests/test_resources.py, which holds the
+estimates against runs.
+"""
+
+import os
+from math import ceil, prod
+
+from experiments.resources import Estimate, Part
+from experiments.vowel.settings import (
+    Coding,
+    MultiverseConfig,
+    Precision,
+    ReferenceConfig,
+    System,
+    VowelConfig,
+    num_speakers,
+)
+from experiments.vowel.training import TILE_ELEMENTS
+
+_NUM_TOKENS = 2  # of each vowel by each speaker
+# A step's calls of operators on a tile, and its work per case and unit.
+_SECONDS_PER_TILE, _SECONDS_PER_ELEMENT = 2.5e-4, 8e-9
+# Copies at the end: as trained, stacked, and two as they are written.
+_COPIES_OF_SNAPSHOTS = 4
+# Tensors of a prediction and of its measures that are there at once.
+_COPIES_OF_PREDICTION = 8
+_BYTES_PER_ROW = 500  # of a table, and of its text
+_LEVERS = ("num_seeds", "+snapshot_every", "max_epochs", "num_experts", "num_hidden")
+_EXPLORATION = ("num_exploration_seeds", "exploration_epochs")
+
+
+def estimate_reference(config: ReferenceConfig) -> Estimate:
+    """Four classifiers of a few hundred cases: nothing to speak of."""
+    return Estimate([], [Part("classifiers", 1.0, {"classifiers": 4})], [])
+
+
+def estimate(config: VowelConfig) -> Estimate:
+    """See the module; the time is that of seeds that train to the last epoch."""
+    itemsize = _itemsize(config)
+    num_snapshots = ceil(config.max_epochs / config.snapshot_every) + 1
+    weights = _num_weights(config)
+    seeds = {"num_seeds": config.num_seeds}
+    memory = [
+        Part(
+            "snapshots take",
+            itemsize * _COPIES_OF_SNAPSHOTS,
+            {**seeds, "snapshots": num_snapshots, "weights": weights},
+        ),
+        Part("curves take", _BYTES_PER_ROW, {**seeds, "snapshots": num_snapshots}),
+        Part(
+            "predictions take",
+            itemsize * _COPIES_OF_PREDICTION,
+            {**seeds, "numbers each": _num_predicted(config)},
+        ),
+        Part(
+            "the step exploration takes",
+            itemsize * _COPIES_OF_SNAPSHOTS,
+            {"runs": _num_explored(config), "weights": weights},
+        ),
+    ]
+    time = [
+        _training("training takes", config, config.num_seeds, config.max_epochs, "max_epochs"),
+        Part(
+            "measuring takes",
+            4 * _SECONDS_PER_ELEMENT,
+            {**seeds, "snapshots": num_snapshots, "numbers each": _num_predicted(config)},
+        ),
+        _training(
+            "the step exploration takes",
+            config,
+            _num_explored(config),
+            config.exploration_epochs,
+            "exploration_epochs",
+        ),
+    ]
+    return Estimate(memory, time, (*_LEVERS, *_EXPLORATION))
+
+
+def estimate_multiverse(config: MultiverseConfig) -> Estimate:
+    """See the module; every setting is taken to be trained twice, at its own and a common step."""
+    axes: tuple[Sized, ...] = (config.codings, config.units, config.init_ranges)
+    of_mixtures: tuple[Sized, ...] = (
+        config.costs,
+        config.variances,
+        config.gate_steps,
+        config.num_experts,
+    )
+    num_mixtures = prod(map(len, (*axes, *of_mixtures)))
+    num_settings = num_mixtures + prod(map(len, (*axes, config.num_hidden)))
+    num_cores = os.cpu_count() or 1
+    largest = VowelConfig(
+        coding=max(config.codings, key=lambda coding: _num_outputs(VowelConfig(coding=coding))),
+        num_experts=max(config.num_experts),
+        num_hidden=max(config.num_hidden),
+        num_seeds=config.num_seeds,
+        step_grid=config.step_grid,
+        num_exploration_seeds=config.num_exploration_seeds,
+    )
+    seeds = {"num_seeds": config.num_seeds}
+    itemsize = _itemsize(largest)
+    memory = [
+        Part(
+            "predictions take",
+            itemsize * _COPIES_OF_PREDICTION,
+            {**seeds, "numbers each": _num_predicted(largest), "processes": num_cores},
+        ),
+        Part(
+            "tables take",
+            _BYTES_PER_ROW,
+            {**seeds, "settings": num_settings, "trainings of each": 2}
+            | {"readings": len(config.stop_rules)},
+        ),
+    ]
+    of_all = {"settings": num_settings}
+    trained = _training("", largest, 2 * config.num_seeds, config.max_epochs, "max_epochs")
+    explored = _training(
+        "", largest, _num_explored(largest), config.exploration_epochs, "exploration_epochs"
+    )
+    time = [
+        Part("training takes", trained.each / num_cores, {**of_all, **trained.factors}),
+        Part(
+            "the step exploration takes", explored.each / num_cores, {**of_all, **explored.factors}
+        ),
+    ]
+    return Estimate(memory, time, ("num_seeds", "max_epochs", "num_experts", *_EXPLORATION))
+
+
+def _training(what: str, config: VowelConfig, runs: int, epochs: int, name: str) -> Part:
+    elements = _num_elements(config)
+    num_tiles = ceil(runs / max(1, TILE_ELEMENTS // elements))
+    seconds = (num_tiles * _SECONDS_PER_TILE + runs * elements * _SECONDS_PER_ELEMENT) / max(
+        1, runs
+    )
+    return Part(what, seconds, {"trainings": runs, name: epochs})
+
+
+def _num_explored(config: VowelConfig) -> int:
+    return len(config.step_grid) * config.num_exploration_seeds if config.step_size is None else 0
+
+
+def _itemsize(config: VowelConfig) -> int:
+    return 8 if config.precision is Precision.float64 else 4
+
+
+def _num_outputs(config: VowelConfig) -> int:
+    return {Coding.one_hot: len(config.vowels), Coding.two_bits: 2}.get(config.coding, 1)
+
+
+def _num_weights(config: VowelConfig) -> int:
+    outputs = _num_outputs(config)
+    if config.system is System.backprop:
+        return 3 * config.num_hidden + outputs * (config.num_hidden + 1)
+    return 3 * config.num_experts * (outputs + 1)
+
+
+def _num_cases(config: VowelConfig) -> int:
+    return _NUM_TOKENS * len(config.vowels) * config.num_train_speakers
+
+
+def _num_elements(config: VowelConfig) -> int:
+    """Of the largest activation of one run."""
+    if config.system is System.backprop:
+        return config.num_hidden * _num_cases(config)
+    return config.num_experts * _num_outputs(config) * _num_cases(config)
+
+
+def _num_predicted(config: VowelConfig) -> int:
+    """Numbers of a prediction on all cases: of units, proportions, and distances to the codes."""
+    outputs = _num_outputs(config)
+    num_all = _NUM_TOKENS * len(config.vowels) * num_speakers(config)
+    if config.system is System.backprop:
+        return num_all * (config.num_hidden + outputs * len(config.vowels)) // 2
+    return num_all * outputs * (config.num_experts + len(config.vowels) // 4)
