@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 
 from reproductions.clusters import measures
-from reproductions.clusters.departures import why_not_comparable
 from reproductions.clusters.rows import ACTIVATION_RUNS, BALANCED, KINDS, SETTINGS, TUNED_BOUND
 from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, why_not_comparable
 
 Runs = Mapping[str, NamedRun]
 _Names = tuple[str, ...]
@@ -22,6 +21,16 @@ FLAT_AT, FLAT_ENTROPY = 25, 1.25
 FALLEN_AT, FALLEN_ENTROPY = 100, 0.5
 CLIMB = 0.02
 BOUND = 0.875
+_FREE = {
+    "num_seeds",
+    "first_seed",
+    "data_seed",
+    "fresh_data",
+    "curve_every",
+    "snapshot_every",
+    "keep_picture",
+    "decompose",
+}
 
 
 def evidence(runs: Runs) -> dict[str, Evidence | None]:
@@ -38,7 +47,7 @@ def evidence(runs: Runs) -> dict[str, Evidence | None]:
 
 
 def _marked(item: Evidence, runs: Runs) -> Evidence:
-    reason = item.not_comparable or why_not_comparable(runs[name] for name in item.runs)
+    reason = item.not_comparable or why_not_comparable((runs[name] for name in item.runs), _FREE)
     return replace(item, not_comparable=reason)
 
 
