@@ -105,7 +105,7 @@ def record_of(report: StudyReport, runs: Mapping[str, NamedRun]) -> Record:
     return Record(
         study=report.study,
         title=report.title,
-        summary=tuple(report.summary.split("\n\n")),
+        summary=tuple(map(_line_of, report.summary.split("\n\n"))),
         rows=tuple(
             Row(
                 claim.id,
@@ -119,12 +119,15 @@ def record_of(report: StudyReport, runs: Mapping[str, NamedRun]) -> Record:
             )
             for claim, _, verdict in report.judged
         ),
-        tables=tuple(Table(caption, view.columns, len(view.rows)) for caption, view in tables),
-        figures=tuple(
-            Picture(figure.id, figure.title, figure.caption, figure.alt)
-            for figure in report.figures
+        tables=tuple(
+            Table(_line_of(caption), tuple(map(_line_of, view.columns)), len(view.rows))
+            for caption, view in tables
         ),
-        notes=tuple(note.silence for note in report.notes),
+        figures=tuple(
+            Picture(each.id, *map(_line_of, (each.title, each.caption, each.alt)))
+            for each in report.figures
+        ),
+        notes=tuple(_line_of(note.silence) for note in report.notes),
         num_runs=len(manifests),
         seconds=sum(float(manifest["wall_seconds"]) for manifest in manifests),
         hardware=tuple(sorted({_hardware(manifest) for manifest in manifests})),
@@ -132,6 +135,11 @@ def record_of(report: StudyReport, runs: Mapping[str, NamedRun]) -> Record:
             sorted({f"torch {manifest['versions']['torch']}" for manifest in manifests})
         ),
     )
+
+
+def _line_of(text: str) -> str:
+    """The text on one line with single spaces, as RESULTS.md has it."""
+    return " ".join(text.split())
 
 
 def _hardware(manifest: Mapping[str, Any]) -> str:

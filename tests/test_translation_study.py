@@ -50,7 +50,7 @@ def found(runs_dir: Path) -> Found:
     config, studies = suite_runs(["suite=translation_smoke", f"runs_dir={runs_dir}", *settings])
     outcomes: list[tuple[str, Outcome]] = list(run_suite(config, studies))
     assert len(outcomes) == 2
-    return find_runs(studies, str(runs_dir))
+    return find_runs(studies, str(runs_dir), "translation_smoke")
 
 
 def test_a_run_says_what_it_measured(found: Found) -> None:

@@ -28,7 +28,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, str]:
     _, studies = suite_runs(["suite=vowel_smoke", f"runs_dir={runs_dir}", *TOY])
     for study in studies.values():
         execute(study, runs_dir)
-    return find_runs(studies, runs_dir), runs_dir
+    return find_runs(studies, runs_dir, "vowel_smoke"), runs_dir
 
 
 def test_every_run_of_the_suite_is_found(found: tuple[Found, str]) -> None:
