@@ -1,5 +1,6 @@
 """What every command shares: its console, its progress bar, and errors written for people."""
 
+import io
 import logging
 import math
 import shutil
@@ -127,6 +128,10 @@ def _after_pauses(pause: float) -> Callable[[logging.LogRecord], bool]:
 @contextmanager
 def errors_for_people() -> Iterator[None]:
     """Print a UserError as problem and fix and leave with code 1; Ctrl-C leaves with 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a character shows another instead of ending the command.
+            stream.reconfigure(errors="replace")
     log_to_console()
     try:
         yield
