@@ -1,7 +1,6 @@
 """What every study's report does with its claims, pictures and tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -10,11 +9,29 @@ from reproductions.evidence import Evidence
 from reproductions.pictures import Picture
 from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
-from reproductions.verdicts import Verdict, judge
+from reproductions.verdicts import CONFIDENCE, Verdict, judge
+
+Found = Evidence | tuple[str, ...] | None
+"""Evidence on a claim; the names of its runs where they are not what they say; or nothing."""
+
+
+def evidence_of(
+    make: Callable[[], Evidence | None], names: tuple[str, ...], runs: Mapping[str, NamedRun]
+) -> Found:
+    """What runs say of a claim, as far as they are there and are those that it speaks of.
+
+    Args:
+        make: gives the evidence.
+        names: of the runs that it needs.
+        runs: that are finished.
+    """
+    if not set(names) <= set(runs):
+        return None
+    return make() if all(runs[name].is_as_named for name in names) else names
 
 
 def judge_all(
-    claims: Sequence[Claim], evidence: Mapping[str, Evidence | None], runs: Mapping[str, NamedRun]
+    claims: Sequence[Claim], evidence: Mapping[str, Found], runs: Mapping[str, NamedRun]
 ) -> tuple[Judged, ...]:
     """Every claim with its evidence and verdict, or None for both where no run speaks about it.
 
@@ -23,7 +40,7 @@ def judge_all(
 
     Args:
         claims: a study's claims.
-        evidence: by claim id.
+        evidence: by claim id; the names of the runs alone where they are others.
         runs: by the names that the evidence has.
 
     Raises:
@@ -32,19 +49,15 @@ def judge_all(
     return tuple(_judged(claim, evidence[claim.id], runs) for claim in claims)
 
 
-def _judged(claim: Claim, item: Evidence | None, runs: Mapping[str, NamedRun]) -> Judged:
+def _judged(claim: Claim, item: Found, runs: Mapping[str, NamedRun]) -> Judged:
     if item is None:
         return claim, None, None
-    verdict = judge(claim, item)
-    others = [text for name in item.runs for text in runs[name].departures(runs[name].own)]
-    return claim, item, _unsaid(verdict, others) if others else verdict
-
-
-def _unsaid(verdict: Verdict, departures: Sequence[str]) -> Verdict:
-    reason = f"These are not the runs that it speaks of: {'; '.join(dict.fromkeys(departures))}."
-    return replace(
-        verdict, word="not comparable", estimate=None, interval=None, n=0, explanation=reason
-    )
+    names = item if isinstance(item, tuple) else item.runs
+    others = [text for name in names for text in runs[name].departures(runs[name].own)]
+    if isinstance(item, tuple) or others:
+        reason = f"These are not the runs that it speaks of: {'; '.join(dict.fromkeys(others))}."
+        return claim, None, Verdict("not comparable", None, None, CONFIDENCE, 0, reason)
+    return claim, item, judge(claim, item)
 
 
 def drawn(pictures: Iterable[Picture | None]) -> list[Picture]:

@@ -89,7 +89,7 @@ class NamedRun:
 
 def _in_words(key: str, value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    known = key in _WORDS and value is not None
+    known = key in _WORDS and isinstance(value, int | str)
     return _WORDS[key].format(value) if known else f"{key.replace('_', ' ')} {text}"
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from reproductions.clusters import measures
 from reproductions.clusters.rows import ACTIVATION_RUNS, BALANCED, KINDS, SETTINGS, TUNED_BOUND
 from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.judging import Found, evidence_of
 from reproductions.runs import NamedRun, why_not_comparable
 
 Runs = Mapping[str, NamedRun]
@@ -33,20 +35,22 @@ _FREE = {
 }
 
 
-def evidence(runs: Runs) -> dict[str, Evidence | None]:
+def evidence(runs: Runs) -> dict[str, Found]:
     """Evidence by claim id; None where a run that the claim needs is not finished.
 
     Accuracies are percentages, entropies nats. Runs that depart from the published settings give
     evidence that is marked as not comparable.
     """
-    found = {}
-    for claim, make, names in _recipes():
-        item = make(runs, names) if set(names) <= set(runs) else None
-        found[claim] = item and _marked(item, runs)
-    return found
+    return {
+        claim: evidence_of(partial(_marked, make, runs, names), names, runs)
+        for claim, make, names in _recipes()
+    }
 
 
-def _marked(item: Evidence, runs: Runs) -> Evidence:
+def _marked(make: _Maker, runs: Runs, names: _Names) -> Evidence | None:
+    item = make(runs, names)
+    if item is None:
+        return None
     reason = item.not_comparable or why_not_comparable((runs[name] for name in item.runs), _FREE)
     return replace(item, not_comparable=reason)
 

@@ -80,6 +80,10 @@ def settings_in_words(names: Iterable[str], runs: Mapping[str, NamedRun]) -> str
 
 
 def labelled(labels: Mapping[str, str], runs: Mapping[str, NamedRun]) -> list[tuple[str, NamedRun]]:
-    """The runs that are there, each once, with the labels of their names where these are true."""
+    """The runs that are there, each once, with the labels of their names where these are true.
+
+    A label such as "as coded" speaks of every setting in which the others differ from its run.
+    """
     found = distinct(runs.get(name) for name in labels)
-    return [(run.called(labels[run.name]), run) for run in found]
+    about = frozenset[str]().union(*(run.own for run in found))
+    return [(run.called(labels[run.name], about), run) for run in found]

@@ -1,6 +1,7 @@
 """What the runs of other starts say about each claim of the five questions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from reproductions.clusters.measures import agreement_of_maps, metric
 from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.judging import Found, evidence_of
 from reproductions.questions.measures import (
     SETTLED,
     at_end,
@@ -37,10 +39,10 @@ DOMAINS = {
 _FREE = {"num_seeds", "first_seed", "seed", "data_seed", "num_threads", "references"}
 
 
-def evidence(runs: Runs) -> dict[str, Evidence | None]:
+def evidence(runs: Runs) -> dict[str, Found]:
     """Evidence by claim id; None where a run that the claim needs is not finished."""
     return {
-        claim: make(runs, names) if set(names) <= set(runs) else None
+        claim: evidence_of(partial(make, runs, names), names, runs)
         for claim, make, names in _recipes()
     }
 

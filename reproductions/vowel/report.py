@@ -92,7 +92,12 @@ def _figure3(runs: Mapping[str, NamedRun]) -> Picture | None:
 
 
 def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
-    if not any(verdict and claim.kind == "value" for claim, _, verdict in judged):
+    shown = [
+        claim
+        for claim, _, verdict in judged
+        if verdict and verdict.estimate is not None and claim.kind == "value"
+    ]
+    if not any(claim.published and claim.published.value for claim in shown):
         return None
     return still(
         interval_overview(judged),
@@ -101,7 +106,7 @@ def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
         caption="Every claim about a number, divided by the published value: the band is the "
         "margin, the mark our mean with its 95 % interval.",
         alt="Our means and 95 % intervals over the published values, with the margins.",
-        claim_ids=[claim.id for claim, _, verdict in judged if verdict and claim.kind == "value"],
+        claim_ids=[claim.id for claim in shown],
         runs=found.runs.values(),
     )
 

@@ -65,7 +65,8 @@ def cost_of(run: NamedRun) -> str:
 def cost_runs(runs: Mapping[str, NamedRun]) -> list[NamedRun]:
     """The mixtures by cost, each run once."""
     names = [f"{cost}_{size}" for cost in ("experts", *list(_COSTS)[1:]) for size in (4, 8)]
-    return distinct(runs.get(name) for name in names)
+    found = distinct(runs.get(name) for name in names)
+    return [run for run in found if run.study.system.name == "mixture"]
 
 
 def costs_in_words(runs: Sequence[NamedRun]) -> str:
