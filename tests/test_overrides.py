@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.clusters.settings import Loss
 from experiments.suite import suite_runs
+from experiments.vowel.settings import System
 from reproductions.claims import Claim
 from reproductions.clusters import table as clusters_table
 from reproductions.clusters.rows import SWEEP, labelled, ladder_labels, setting_of
@@ -26,13 +29,19 @@ WORDS = ["study.num_experts=8", "study.num_seeds=100", "study.cost=expected_erro
 
 
 @cache
-def runs_of(suite: str, *overrides: str) -> dict[str, NamedRun]:
+def studies_of(suite: str) -> dict[str, Any]:
+    return suite_runs([f"suite={suite}"])[1]
+
+
+def runs_of(suite: str, **overrides: Any) -> dict[str, NamedRun]:
     """The suite's runs as if they were finished; equal settings share a folder."""
-    _, studies = suite_runs([f"suite={suite}", *overrides])
-    return {
-        name: named_run(name, study, SimpleNamespace(path=Path(str(study))), suite)  # type: ignore[arg-type]
-        for name, study in studies.items()
-    }
+    runs = {}
+    for name, study in studies_of(suite).items():
+        known = {item.name for item in fields(study)}
+        mine = replace(study, **{key: overrides[key] for key in overrides if key in known})
+        finished: Any = SimpleNamespace(path=Path(str(mine)))
+        runs[name] = named_run(name, mine, finished, suite)
+    return runs
 
 
 # Folders
@@ -87,8 +96,8 @@ def test_in_the_suite_as_it_is_every_run_is_what_its_name_says(suite: str) -> No
 
 
 def test_a_run_is_called_by_its_settings_where_its_name_is_untrue() -> None:
-    runs = runs_of("vowel", "study.num_experts=8", "study.num_seeds=3")
-    assert runs["experts_4"].called("4 experts") == "8 experts"
+    runs = runs_of("vowel", num_experts=8, num_seeds=3)
+    assert runs["experts_4"].called("4 experts") == "mixture, 8 experts, cost mixture_likelihood"
     assert runs["experts_8"].called("8 experts") == "8 experts"
     assert runs["backprop_6"].is_as_named
     # How many seeds there are is no part of any name.
@@ -96,19 +105,19 @@ def test_a_run_is_called_by_its_settings_where_its_name_is_untrue() -> None:
     assert runs["experts_8"].is_as_named
 
 
-def labels_of_table_1(*overrides: str) -> list[str]:
-    return [row.label for row, _ in table_1_rows(runs_of("vowel", *overrides))]
+def labels_of_table_1(**overrides: Any) -> list[str]:
+    return [row.label for row, _ in table_1_rows(runs_of("vowel", **overrides))]
 
 
 def test_each_run_stands_once_under_a_name_that_is_true() -> None:
     nets = ["BP, 6 hidden units", "BP, 12 hidden units"]
     assert labels_of_table_1() == ["4 experts", "8 experts", *nets]
-    assert labels_of_table_1("study.num_experts=8") == ["8 experts", *nets]
-    assert labels_of_table_1("study.num_experts=16") == ["16 experts", *nets]
-    assert labels_of_table_1("study.system=backprop") == [nets[0], nets[0], *nets]
-    assert not runs_of("vowel", "study.system=backprop")["experts_4"].is_as_named
-    assert not cost_runs(runs_of("vowel", "study.system=backprop"))
-    eight = runs_of("vowel", "study.num_experts=8")
+    assert labels_of_table_1(num_experts=8) == ["8 experts", *nets]
+    assert labels_of_table_1(num_experts=16) == ["16 experts", *nets]
+    assert labels_of_table_1(system=System.backprop) == [nets[0], *nets]
+    assert not runs_of("vowel", system=System.backprop)["experts_4"].is_as_named
+    assert not cost_runs(runs_of("vowel", system=System.backprop))
+    eight = runs_of("vowel", num_experts=8)
     assert [run.name for run in distinct([eight["experts_4"], None, eight["experts_8"]])] == [
         "experts_8"
     ]
@@ -118,11 +127,11 @@ def test_each_run_stands_once_under_a_name_that_is_true() -> None:
 def test_one_setting_at_a_time_is_named_by_what_it_is() -> None:
     plain = labelled(SWEEP, runs_of("clusters_all"))
     assert [name for name, _ in plain] == list(SWEEP.values())
-    changed = runs_of("clusters_all", "study.gate_step=0.5", "study.num_seeds=6")
+    changed = runs_of("clusters_all", gate_step=0.5, num_seeds=6)
     shown = labelled(SWEEP, changed)
     assert not [name for name, _ in shown if name.startswith("gate step")]
     assert len({run.finished.path for _, run in shown}) == len(shown)
-    ladder = labelled(ladder_labels(["cubic"]), runs_of("clusters_all", "study.loss=logistic"))
+    ladder = labelled(ladder_labels(["cubic"]), runs_of("clusters_all", loss=Loss.logistic))
     names = [name for name, _ in ladder]
     assert names[0] == "cubic, loss logistic"
     assert not {"0: as coded", "2: logistic loss"} & set(names)
@@ -136,14 +145,14 @@ def test_the_setting_of_clusters_is_that_of_its_data() -> None:
         "3",
         "4",
     ]
-    other = runs_of("clusters_all", "study.gamma=[0,1]", "study.num_filters=8")
+    other = runs_of("clusters_all", gamma=[0.0, 1.0], num_filters=8)
     assert setting_of(other["coded_2_cubic"].study) == "of gamma 0 to 1, patch noise 2"
     assert clusters_table.filters_in_words(other) == "8 filters"
     assert clusters_table.filters_in_words(runs) == "80 filters"
 
 
-def labels_of_translation(*overrides: str) -> dict[str, str]:
-    runs = runs_of("translation_all", *overrides)
+def labels_of_translation(**overrides: Any) -> dict[str, str]:
+    runs = runs_of("translation_all", **overrides)
     return {name: label(runs[name], runs) for name in ("wide", "experts_2048", "experts_0")}
 
 
@@ -153,7 +162,7 @@ def test_translation_models_are_called_by_their_numbers_of_experts() -> None:
         "experts_2048": "2,048 experts",
         "experts_0": "0 experts",
     }
-    changed = labels_of_translation("study.num_experts=64", "study.num_groups=8")
+    changed = labels_of_translation(num_experts=64, num_groups=8)
     assert changed["experts_2048"].startswith("64 experts, 8 groups")
     assert changed["wide"].startswith("64 experts, expert units 256, k 1")
     assert len(set(changed.values())) == 3
@@ -170,14 +179,14 @@ def verdict_of(run: NamedRun) -> Any:
 
 def test_a_claim_is_not_judged_by_a_run_that_it_does_not_speak_of() -> None:
     assert verdict_of(runs_of("vowel")["experts_4"]).word == "matches"
-    assert verdict_of(runs_of("vowel", "study.num_seeds=9")["experts_4"]).word == "matches"
-    verdict = verdict_of(runs_of("vowel", "study.num_experts=8")["experts_4"])
+    assert verdict_of(runs_of("vowel", num_seeds=9)["experts_4"]).word == "matches"
+    verdict = verdict_of(runs_of("vowel", num_experts=8)["experts_4"])
     assert (verdict.word, verdict.estimate, verdict.interval) == ("not comparable", None, None)
     assert "num_experts is 8 instead of 4" in verdict.explanation
 
 
 def test_departures_are_named_but_for_the_free_ones() -> None:
-    runs = runs_of("scaling", "study.k=2", "study.num_rounds=1")
+    runs = runs_of("scaling", k=2, num_rounds=1)
     assert why_not_comparable(runs.values(), {"num_rounds"}) == (
         "These runs depart from the published ones: k is 2 instead of 4."
     )
