@@ -133,12 +133,21 @@ reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 65 |
 	@$(MAKE) --no-print-directory front
 
 ##@ Results
-.PHONY: report report-clusters benchmark benchmark-clusters benchmark-core benchmark-translation
+.PHONY: report report-clusters report-translation report-scaling report-questions publish
+.PHONY: benchmark benchmark-clusters benchmark-core benchmark-translation
 .PHONY: benchmark-gpu
 report: $(READY) ## Write the vowel report of finished runs, no training | 1 | finished runs
 	$(REPORT) suite=vowel $(ARGS)
 report-clusters: $(READY) ## Write the clusters report of finished runs | 1 | finished runs
 	$(REPORT) suite=clusters $(ARGS)
+report-translation: $(READY) ## Write the translation report of finished runs | 1 | finished runs
+	$(REPORT) suite=translation $(ARGS)
+report-scaling: $(READY) ## Write the scaling report of finished runs | 1 | finished runs
+	$(REPORT) suite=scaling $(ARGS)
+report-questions: $(READY) ## Write the report of the five questions | 1 | finished runs
+	$(REPORT) suite=questions $(ARGS)
+publish: $(READY) ## For maintainers: RESULTS.md and README from finished runs | 2 | finished runs
+	$(RUN) -m reproductions.publish $(ARGS)
 benchmark: $(READY) ## Time the vowel study's training | 5 | an otherwise idle machine
 	$(RUN) -m experiments.vowel.benchmark $(ARGS)
 benchmark-clusters: $(READY) ## Time a step against the paper written plainly | 1 | an idle machine

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
+from experiments.atomic import write_atomically
 from reproductions.svg import tidy_svg
 
 INK = "#1b1e23"
@@ -131,6 +132,10 @@ def to_svg(figure: Figure, *, label: str) -> str:
 
 def to_png(figure: Figure, path: Path) -> None:
     """Writes the figure on white at 144 dots per inch; the same figure gives the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    buffer = io.BytesIO()
     with figure_style():
-        figure.savefig(path, format="png", dpi=144, facecolor="white", metadata={"Software": None})
+        figure.savefig(
+            buffer, format="png", dpi=144, facecolor="white", metadata={"Software": None}
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())

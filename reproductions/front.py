@@ -1,12 +1,15 @@
 """Write the front page of all studies from finished runs: `python -m reproductions.front`.
 
-One screen per question, one table of all claims, times and machines: reports/index.html. Trains
-nothing. The only setting is runs_dir=PATH.
+One screen per question, one table of all claims, times and machines: reports/index.html. What was
+not run here stands there as it is published, and is marked so. Trains nothing. The only setting is
+runs_dir=PATH; with it the page has a folder of its own.
 """
 
+import base64
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from os.path import relpath
 from pathlib import Path
 
 import yaml
@@ -15,13 +18,12 @@ from markupsafe import Markup
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
 from reproductions.html import render, write
-from reproductions.published import Record, Row, filled_in, read, record_of
-from reproductions.report import BUILDERS, Built, built
+from reproductions.published import FOLDER, Record, Row, filled_in, read, record_of
+from reproductions.report import BUILDERS, Built, built, page_of
 from reproductions.report_types import Figure
 from reproductions.svg import rename_ids
-from reproductions.wording import SYMBOLS
+from reproductions.wording import NOT_RUN, SYMBOLS
 
-PAGE = Path("reports", "index.html")
 _ANSWERS = Path(__file__).with_name("answers.yaml")
 
 
@@ -37,12 +39,24 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class _Shown:
+    """A figure of our runs, or of the published ones."""
+
+    id: str
+    caption: str
+    alt: str
+    picture: Markup
+    is_published: bool
+
+
+@dataclass(frozen=True)
 class _Screen:
     answer: Answer
+    is_answered: bool
     word: str
     counts: str
-    figure: Figure | None
-    picture: Markup | None
+    num_published: int
+    figure: _Shown | None
     rows: tuple[tuple[str, Row], ...]
 
 
@@ -66,50 +80,85 @@ def standing(words: Iterable[str]) -> str:
     return "holds in part" if counts["matches"] >= decided / 2 else "does not hold"
 
 
-def render_front(every: Sequence[Built], earlier: Sequence[Record] = ()) -> str:
+def render_front(
+    every: Sequence[Built], earlier: Sequence[Record] = (), links: Mapping[str, str] | None = None
+) -> str:
     """The page's HTML.
 
     Args:
         every: the reports that there are.
-        earlier: what is published; it speaks for claims that were not run here, marked so.
+        earlier: what is published; it speaks for what was not run here, marked so.
+        links: addresses of the studies' own pages, where there are any.
     """
-    filled = {
-        each.report.study: filled_in(record_of(each.report, each.found.runs), earlier)
-        for each in every
-    }
-    records = {study: record for study, (record, _) in filled.items()}
+    here = {each.report.study: record_of(each.report, each.found.runs) for each in every}
+    records, elsewhere = [], {}
+    for study in BUILDERS:
+        known = here.get(study) or next((old for old in earlier if old.study == study), None)
+        if known is not None:
+            record, taken = filled_in(known, earlier)
+            if study not in here:
+                taken = frozenset(row.id for row in record.rows if row.word != NOT_RUN)
+            records.append(record)
+            elsewhere[study] = taken
     figures = {
         (each.report.study, figure.id): figure for each in every for figure in each.report.figures
     }
     return render(
         "front.html",
         "front.js",
-        screens=[_screen(answer, records, figures) for answer in answers()],
-        records=list(records.values()),
-        elsewhere={study: taken for study, (_, taken) in filled.items() if taken},
-        missing=[study for study in BUILDERS if study not in records],
+        screens=[
+            _screen(answer, records, elsewhere, _shown(answer, figures, earlier))
+            for answer in answers()
+        ],
+        records=records,
+        elsewhere=elsewhere,
+        links=links or {},
+        missing=[study for study in BUILDERS if study not in here],
         symbols=SYMBOLS,
-        costs=[_cost(record) for record in records.values()],
+        costs=[(*_cost(record), record.study not in here) for record in records],
     )
 
 
 def _screen(
-    answer: Answer, records: dict[str, Record], figures: dict[tuple[str, str], Figure]
+    answer: Answer,
+    records: Sequence[Record],
+    elsewhere: Mapping[str, Collection[str]],
+    figure: _Shown | None,
 ) -> _Screen:
     rows = tuple(
-        (study, row)
-        for study, record in records.items()
+        (record.study, row)
+        for record in records
         for row in record.rows
         if row.question == answer.question
     )
     counted = Counter(row.word for _, row in rows)
-    counts = ", ".join(f"{counted[word]} {word}" for word in SYMBOLS if counted[word])
+    return _Screen(
+        answer,
+        is_answered=any(row.word != NOT_RUN for _, row in rows),
+        word=standing(row.word for _, row in rows),
+        counts=", ".join(f"{counted[word]} {word}" for word in SYMBOLS if counted[word]),
+        num_published=sum(row.id in elsewhere[study] for study, row in rows),
+        figure=figure,
+        rows=rows,
+    )
+
+
+def _shown(
+    answer: Answer, figures: Mapping[tuple[str, str], Figure], earlier: Sequence[Record]
+) -> _Shown | None:
+    """The answer's figure from our runs, else the published one; None without either."""
     figure = figures.get((answer.study, answer.figure))
-    picture = None
     if figure is not None and figure.base_svg is not None:
-        picture = Markup(rename_ids(figure.base_svg, f"q{answer.question}-"))
-    word = standing(row.word for _, row in rows)
-    return _Screen(answer, word, counts or "no claims", figure, picture, rows)
+        svg = Markup(rename_ids(figure.base_svg, f"q{answer.question}-"))
+        return _Shown(figure.id, figure.caption, figure.alt, svg, is_published=False)
+    png = FOLDER.parent / "figures" / answer.study / f"{answer.figure}.png"
+    for record in earlier:
+        for old in record.figures:
+            if (record.study, old.id) == (answer.study, answer.figure) and png.exists():
+                data = base64.b64encode(png.read_bytes()).decode()
+                image = Markup('<img alt="" src="data:image/png;base64,{}">').format(data)
+                return _Shown(old.id, old.caption, old.alt, image, is_published=True)
+    return None
 
 
 def _cost(record: Record) -> tuple[str, str, str, str]:
@@ -123,19 +172,23 @@ def _cost(record: Record) -> tuple[str, str, str, str]:
 
 
 def write_front(overrides: Sequence[str] = ()) -> Path:
-    """Write the page from every study that has finished runs.
+    """Write the page from every study that has finished runs, and from what is published.
 
     Raises:
-        UserError: no study has, or a run is damaged.
+        UserError: there is neither, a run is damaged, or a published record is.
     """
     unknown = [item for item in overrides if not item.startswith("runs_dir=")]
     if unknown:
         raise UserError(f"There is no setting {unknown[0]} here.", "Allowed: runs_dir=PATH.")
     every = [each for study in BUILDERS if (each := built([f"suite={study}", *overrides]))]
-    if not every:
+    earlier = read(list(BUILDERS))
+    if not every and not earlier:
         raise UserError("No study has a finished run.", "Train first: make reproduce")
-    write(render_front(every, read(list(BUILDERS))), PAGE)
-    return PAGE
+    page = page_of("", overrides)
+    pages = {study: page_of(study, overrides) for study in BUILDERS}
+    links = {study: relpath(own, page.parent) for study, own in pages.items() if own.exists()}
+    write(render_front(every, earlier, links), page)
+    return page
 
 
 def main() -> None:

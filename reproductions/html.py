@@ -7,6 +7,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from experiments.atomic import storage_errors, write_atomically
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -38,9 +40,14 @@ def render(template: str, script: str, **values: object) -> str:
 
 
 def write(page: str, path: Path) -> None:
-    """Write a page, and the folder above it if need be."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8", newline="\n")
+    """Write a page whole or not at all, and the folder above it if need be.
+
+    Raises:
+        UserError: there is no room, or the folder cannot be written.
+    """
+    with storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, page.encode())
 
 
 def content_policy(script: str) -> str:

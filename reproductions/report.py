@@ -1,24 +1,25 @@
 """Write a study's report from finished runs: `python -m reproductions.report suite=vowel`.
 
-Prints the paper's table beside ours, writes reports/<suite>/index.html, and, for the published
-configuration, RESULTS.md, its pictures, and the README's table. Trains nothing.
+Prints the paper's table beside ours and writes reports/<suite>/index.html. With other settings, or
+runs from another runs_dir, the folder is named after them too (reports/vowel-num_experts-8-...), so
+that such a report takes no other's place. Trains nothing, and leaves what is published alone.
 """
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from experiments.atomic import sha256
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
+from experiments.schema import Config
 from experiments.suite import suite_runs
-from reproductions import published
 from reproductions.clusters.report import build as build_clusters
-from reproductions.drawing import to_png
 from reproductions.page import write_page
 from reproductions.pictures import Picture
 from reproductions.questions.report import build as build_questions
 from reproductions.report_types import StudyReport
-from reproductions.results_md import study_section, write_section
 from reproductions.runs import Found, NamedRun, find_runs, none_finished
 from reproductions.scaling.report import build as build_scaling
 from reproductions.terminal import print_report
@@ -66,7 +67,10 @@ _NEXT = {
     ),
     "scaling": ("make benchmark-core   the same sizes and a whole training step, as plain tables",),
 }
-ROOT = Path(__file__).resolve().parents[1]
+REPORTS = Path("reports")
+# Settings that no result and no report depends on.
+_WITHOUT_EFFECT = ("suite", "force", "num_workers")
+_LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,13 @@ def built(overrides: Sequence[str]) -> Built | None:
             f"There is no report for suite={suite}.",
             f"Choose a suite whose name begins with {' or '.join(BUILDERS)}.",
         )
-    found = find_runs(studies, config.runs_dir)
+    found = find_runs(studies, config.runs_dir, _SHOWN.get(suite, suite))
     if not found.runs:
         return None
     command = " ".join(["python -m reproductions.report", *overrides])
     report, pictures = BUILDERS[study](found, config.runs_dir, command)
-    return Built(report, pictures, found)
+    settings = tuple(item for item in changes(overrides) if not item.startswith("runs_dir="))
+    return Built(replace(report, overrides=settings), pictures, found)
 
 
 def write_report(overrides: Sequence[str]) -> Path:
@@ -124,14 +129,38 @@ def write_report(overrides: Sequence[str]) -> Path:
     if whole.found.missing:
         console.print(f"not finished, so left out: {', '.join(whole.found.missing)}")
     print_report(whole.report)
-    page = Path("reports", suite, "index.html")
+    page = page_of(suite, overrides)
     write_page(whole.report, page)
     for run, name, write_beside in BESIDE.get(study, ()):
         if run in whole.found.runs:
             write_beside(whole.found.runs[run], page.with_name(name))
-    if list(overrides) == [f"suite={study}"]:
-        _publish(whole)
     return page
+
+
+def changes(overrides: Sequence[str]) -> list[str]:
+    """The overrides that make a report another than the suite's own, each once, in order of name.
+
+    The last one of a setting counts, as in the runs. A runs_dir is one where it is another folder.
+    """
+    last = {item.lstrip("+").partition("=")[0]: item.lstrip("+") for item in overrides}
+    if "runs_dir" in last:
+        folder = Path(last["runs_dir"].partition("=")[2]).resolve()
+        last["runs_dir"] = f"runs_dir={folder}"
+        if folder == Path(Config.runs_dir).resolve():
+            del last["runs_dir"]
+    return [last[key] for key in sorted(last) if key not in _WITHOUT_EFFECT]
+
+
+def page_of(suite: str, overrides: Sequence[str]) -> Path:
+    """Where a suite's report with these overrides lies; of no suite, the front page.
+
+    The name tells the overrides as far as there is room, and ends with a digest of all of them.
+    """
+    made = changes(overrides)
+    words = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(item.removeprefix("study.") for item in made))
+    digest = sha256("\n".join(made).encode())[:8]
+    name = [words[:_LONGEST_NAME].strip("-."), digest] if made else []
+    return REPORTS / "-".join(filter(None, [suite, *name])) / "index.html"
 
 
 def _names(override: str) -> bool:
@@ -146,24 +175,6 @@ def suite_of(overrides: Sequence[str]) -> str:
 def study_of(suite: str) -> str:
     """The study that a suite belongs to."""
     return suite.partition("_")[0]
-
-
-def _publish(whole: Built) -> None:
-    report, pictures = whole.report, whole.pictures
-    record = published.record_of(report, whole.found.runs)
-    if published.takes_away(record):
-        # A report of fewer runs must not take away what others published.
-        console.print("RESULTS.md stays as it is: some of the runs that it shows are not here")
-        return
-    folder = ROOT / "reproductions" / "figures" / report.study
-    folder.mkdir(parents=True, exist_ok=True)
-    for figure, drawing in pictures:
-        to_png(drawing, folder / f"{figure.id}.png")
-    write_section(report.study, study_section(report), list(BUILDERS), ROOT / "RESULTS.md")
-    published.write(record)
-    readme = ROOT / "README.md"
-    table = published.readme_table(published.read(list(BUILDERS)))
-    readme.write_text(published.with_table(readme.read_text("utf-8"), table), "utf-8")
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ class StudyReport:
     ``study`` is the study's id, ``summary`` has an empty line between paragraphs, ``command`` is
     the line that makes the page again, ``num_printed`` says how many of the tables the terminal
     shows. ``made_utc`` is printed if given; left out, the same inputs give the same bytes on any
-    day.
+    day. ``overrides`` are the settings in which its runs differ from the suite's.
     """
 
     study: str
@@ -72,3 +72,4 @@ class StudyReport:
     citation_url: str | None = None
     made_utc: str | None = None
     num_printed: int = 1
+    overrides: tuple[str, ...] = ()

@@ -1,9 +1,15 @@
 """Writes RESULTS.md: the reports again as plain GitHub markdown with pictures beside it."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock
+
+from experiments.atomic import TEMPORARY_PREFIX, sha256, storage_errors, write_atomically
+from experiments.errors import UserError
+from reproductions import published
 from reproductions.report_types import Figure, Judged, Silence, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.wording import (
@@ -23,7 +29,7 @@ _MARK = "<!-- study: {} -->"
 _ANY_MARK = re.compile(r"^<!-- study: (\w+) -->$", re.MULTILINE)
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
 _HEADER = """\
-<!-- Written from finished runs by the report commands below; edits here are lost. -->
+<!-- Written from finished runs by python -m reproductions.publish; edits here are lost. -->
 
 # Results
 
@@ -62,19 +68,79 @@ def study_section(report: StudyReport) -> str:
 
 
 def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:
-    """Writes one study's section below the common heading and keeps those of the others.
+    """Write one study's section; see `write_sections`."""
+    write_sections({study: section}, order, path)
+
+
+def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> None:
+    """Write sections of studies below the common heading and keep those of the others.
+
+    Whoever else writes waits meanwhile, and a reader sees the old file or the new one.
 
     Args:
-        study: the study's id, which marks its section in the file.
-        section: its text.
+        new: sections by the study's id, which marks its section in the file.
         order: ids of all studies, in the order of the file.
         path: RESULTS.md.
+
+    Raises:
+        UserError: another study's section is not the one that was published, or the file cannot
+            be written.
     """
-    sections = _sections(path.read_text(encoding="utf-8")) if path.exists() else {}
-    sections[study] = section
-    known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([_HEADER, *known]), encoding="utf-8", newline="\n")
+    with publishing(path.parent):
+        text = text_of(path) if path.exists() else ""
+        sections = _sections(text)
+        _check(text, set(order) - set(new), order, path)
+        sections |= new
+        known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
+        write_atomically(path, "\n".join([_HEADER, *known]).encode())
+
+
+def text_of(path: Path) -> str:
+    """A published page as text.
+
+    Raises:
+        UserError: it cannot be read, or is no text.
+    """
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path} cannot be read as UTF-8: {error}.", f"Restore it: git checkout -- {path.name}"
+        ) from error
+
+
+@contextmanager
+def publishing(root: Path) -> Iterator[None]:
+    """Hold alone what is published in a checkout, waiting for any other process that does.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    with storage_errors(root):
+        root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(root / ".publish.lock", is_singleton=True).acquire()
+    with lock:
+        for leftover in root.glob(f"{TEMPORARY_PREFIX}*.md"):
+            leftover.unlink()
+        yield
+
+
+def _check(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
+    """Raise UserError where sections that are to be kept are not those that were published."""
+    marks = _ANY_MARK.findall(text)
+    wrong = {f"{name} (there is no such study)" for name in set(marks) - set(order)}
+    wrong |= {f"{name} (it is there twice)" for name in marks if marks.count(name) > 1}
+    sections = _sections(text)
+    for record in published.read(order, path.parent / "reproductions" / "published"):
+        if record.study in kept and record.study not in sections:
+            wrong.add(f"{record.study} (it is missing)")
+        elif record.study in kept and sha256(sections[record.study].encode()) != record.section:
+            wrong.add(f"{record.study} (it is not what was published)")
+    if wrong:
+        raise UserError(
+            f"{path} is damaged, so nothing was written: {'; '.join(sorted(wrong))}.",
+            f"Restore it (git checkout -- {path.name}), or publish the studies that it names too.",
+        )
 
 
 def _sections(text: str) -> dict[str, str]:

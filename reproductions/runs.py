@@ -1,26 +1,107 @@
 """The finished runs of a suite by name, which is all that a report is made from."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from experiments.errors import UserError
 from experiments.execute import folder_of
 from experiments.run_folder import FinishedRun, RunFolder, read_finished
+from experiments.schema import plain
+from experiments.suite import suite_runs
+
+# Settings that have words of their own; the others go by name and value.
+_WORDS = {
+    "activation": "{}",
+    "system": "{}",
+    "num_experts": "{:,} experts",
+    "num_filters": "{:,} filters",
+    "num_groups": "{:,} groups",
+    "num_hidden": "{:,} hidden units",
+    "num_tokens": "{:,} tokens",
+}
+# What a suite gives its runs for time and space; no run is named after it.
+_UNNAMED = {
+    "study",
+    "curve_every",
+    "keep_picture",
+    "max_epochs",
+    "max_steps",
+    "max_train_pairs",
+    "num_rounds",
+    "num_seeds",
+    "num_translated",
+    "references",
+    "snapshot_every",
+}
 
 
 @dataclass(frozen=True)
 class NamedRun:
-    """A finished run, its name in the suite, and its study config as a dataclass."""
+    """A finished run, its name in the suite, and its study config as a dataclass.
+
+    Attributes:
+        name: in the suite.
+        study: its settings.
+        finished: its folder.
+        changed: the suite's values of the settings that this run has otherwise.
+        own: settings that the suite gives this run by itself, and from which its name comes.
+    """
 
     name: str
     study: Any
     finished: FinishedRun
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+
+    @property
+    def is_as_named(self) -> bool:
+        """Whether it has all settings that its name stands for."""
+        return not self.own & self.changed.keys()
+
+    def called(self, words: str, about: Collection[str] = ()) -> str:
+        """What readers call it: these words, or its settings where the words would be untrue.
+
+        Args:
+            words: what the run of this name is in the suite as it is.
+            about: settings that the words speak of, beside those that are the run's own.
+        """
+        untrue = self.changed.keys() & {*self.own, *about}
+        settings = plain(self.study)
+        told = [_in_words(key, settings[key]) for key in settings if key in self.own | untrue]
+        return ", ".join(told) if untrue else words
+
+    def departures(self, keys: Collection[str]) -> list[str]:
+        """In words, which of these settings the suite as it is has otherwise."""
+        settings = plain(self.study)
+        return [
+            f"{key} is {settings.get(key)} instead of {value}"
+            for key, value in self.changed.items()
+            if key in keys
+        ]
 
     def provenance(self) -> dict[str, object]:
         """The manifest, the resolved config and the name, for the picture's provenance."""
         return {"run": self.name, **self.finished.manifest, "config": self.finished.config}
+
+
+def _in_words(key: str, value: Any) -> str:
+    text = f"{value:g}" if isinstance(value, float) else str(value)
+    known = key in _WORDS and isinstance(value, int | str)
+    return _WORDS[key].format(value) if known else f"{key.replace('_', ' ')} {text}"
+
+
+def distinct(runs: Iterable[NamedRun | None]) -> list[NamedRun]:
+    """Each run once, where settings made several names the same: by the name that is true."""
+    kept: dict[Path, NamedRun] = {}
+    for run in runs:
+        if run is not None:
+            first = kept.setdefault(run.finished.path, run)
+            if run.is_as_named and not first.is_as_named:
+                kept[run.finished.path] = run
+    return list(kept.values())
 
 
 @dataclass(frozen=True)
@@ -31,12 +112,29 @@ class Found:
     missing: tuple[str, ...]
 
 
-def find_runs(studies: Mapping[str, Any], runs_dir: str) -> Found:
+@cache
+def suite_settings(suite: str) -> dict[str, tuple[dict[str, Any], frozenset[str]]]:
+    """Of every run of a suite as it is: all its settings, and the keys of its own ones."""
+    config, studies = suite_runs([f"suite={suite}"])
+    own = {name: frozenset(config.suite.runs[name]) - _UNNAMED for name in studies}
+    return {name: (plain(study), own[name]) for name, study in studies.items()}
+
+
+def named_run(name: str, study: Any, finished: FinishedRun, suite: str) -> NamedRun:
+    """A finished run as a run of this suite, with what overrides made different in it."""
+    settings, own = suite_settings(suite)[name]
+    now = plain(study)
+    changed = {key: value for key, value in settings.items() if now.get(key) != value}
+    return NamedRun(name, study, finished, changed, own)
+
+
+def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> Found:
     """Reads every finished run of a suite.
 
     Args:
-        studies: study config of each run by name.
+        studies: study config of each run by name, with the user's overrides.
         runs_dir: folder of all runs.
+        suite: its name.
 
     Raises:
         UserError: a finished run is damaged.
@@ -45,7 +143,7 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str) -> Found:
     for name, study in studies.items():
         path = _folder(study, runs_dir)
         if path is not None and RunFolder(path).is_finished():
-            runs[name] = NamedRun(name, study, read_finished(path))
+            runs[name] = named_run(name, study, read_finished(path), suite)
         else:
             missing.append(name)
     return Found(runs, tuple(missing))
@@ -57,6 +155,20 @@ def _folder(study: Any, runs_dir: str) -> Path | None:
         return folder_of(study, runs_dir)
     except UserError:
         return None
+
+
+def why_not_comparable(runs: Iterable[NamedRun], free: Collection[str]) -> str | None:
+    """One sentence that names every departure from the suite as it is; None where none is.
+
+    Args:
+        runs: of the suite.
+        free: settings that change how much is seen of a result, or which of equally good draws it
+            is.
+    """
+    found = [text for run in runs for text in run.departures(run.changed.keys() - set(free))]
+    if not found:
+        return None
+    return f"These runs depart from the published ones: {'; '.join(dict.fromkeys(found))}."
 
 
 def none_finished(overrides: Sequence[str], make_target: str) -> UserError:

@@ -19,6 +19,8 @@ _MANY_COLUMNS = 4
 
 def print_report(report: StudyReport) -> None:
     """Print the report's first tables, a block for each system, and the count of verdicts."""
+    if report.overrides:
+        console.print(f"with other settings than the published runs: {' '.join(report.overrides)}")
     for caption, frame in report.tables[: report.num_printed]:
         console.print(f"\n{caption}", style="bold")
         if "system" in frame:

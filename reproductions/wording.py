@@ -72,7 +72,7 @@ def interval_text(claim: Claim, verdict: Verdict | None) -> str:
     if verdict is None:
         return ""
     if verdict.interval is None:
-        return f"n = {verdict.n}"
+        return f"n = {verdict.n}" if verdict.n else ""
     confidence = f"{100 * verdict.confidence:.0f} % interval"
     return f"{confidence} {span(claim, *verdict.interval)}; n = {verdict.n}"
 

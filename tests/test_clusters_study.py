@@ -168,7 +168,9 @@ def test_the_whole_path_ends_in_a_page_that_calls_a_toy_not_comparable(tmp_path:
     words = ["suite=clusters", *SMALL, "study.num_seeds=3", f"runs_dir={tmp_path / 'runs'}"]
     config, studies = suite_runs(words)
     assert len(list(run_suite(config, studies))) == len(studies) == 12
-    report, pictures = build(find_runs(studies, config.runs_dir), config.runs_dir, "command")
+    report, pictures = build(
+        find_runs(studies, config.runs_dir, "clusters"), config.runs_dir, "command"
+    )
     by_id = {claim.id: verdict for claim, _, verdict in report.judged}
     accuracy = by_id["accuracy-1-cubic"]
     assert accuracy is not None

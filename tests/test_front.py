@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from experiments.errors import UserError
 from reproductions.claims import load_claims
 from reproductions.front import answers, render_front, standing
 from reproductions.published import (
+    BEGIN,
     END,
     filled_in,
     readme_table,
     record_of,
-    takes_away,
     with_table,
 )
 from reproductions.published import read as read_records
@@ -85,26 +86,48 @@ def test_a_record_counts_every_claim() -> None:
     assert table.splitlines()[-1].startswith(f"| all | {len(record.rows)} |")
 
 
-def test_fewer_runs_do_not_take_away_what_is_published() -> None:
-    (kept,) = (record for record in RECORDS if record.study == "vowel")
-    assert not takes_away(kept)
-    assert takes_away(record_of(built().report, {}))
-
-
 def test_the_page_takes_what_was_not_run_from_what_is_published_and_says_so() -> None:
     (kept,) = (record for record in RECORDS if record.study == "vowel")
     record, taken = filled_in(record_of(built().report, {}), RECORDS)
     assert record.rows == kept.rows
     judged = {row.id for row in kept.rows if row.word != "not run"}
     assert taken == judged
-    page = render_front([built("vowel")], RECORDS)
-    assert page.count('<span class="place">published run</span>') == len(judged)
+    page = render_front([built("vowel")], [kept])
+    table = page.partition('<table class="all">')[2]
+    assert table.count('<span class="place">published run</span>') == len(judged)
     assert filled_in(kept, RECORDS) == (kept, frozenset())
 
 
+def test_without_runs_the_page_shows_what_is_published_and_says_so() -> None:
+    page = render_front([], RECORDS)
+    rows = [row for record in RECORDS for row in record.rows]
+    assert page.count("<tr data-study=") == len(rows)
+    assert page.count("All as published: none was run here.") == 5
+    assert page.count("<strong>Of the published runs.</strong>") == 5
+    assert page.count('src="data:image/png;base64,') == 5
+    assert page.count("(published runs)") == len(RECORDS)
+    # There is no report of these studies to lead to.
+    assert "index.html" not in page
+
+
+def test_no_answer_stands_beside_no_claims() -> None:
+    page = render_front([built("vowel")])
+    assert "of 0 claims" not in page
+    assert 'class="answer"' not in page
+    assert page.count("Nothing was run yet that answers this") == 5
+
+
+def test_only_pages_that_exist_are_linked() -> None:
+    page = render_front([built("vowel")], RECORDS, {"vowel": "vowel/index.html"})
+    assert 'href="vowel/index.html#claim-' in page
+    assert 'href="clusters/' not in page
+    assert 'href="questions/' not in page
+
+
 def test_a_readme_without_a_place_for_the_table_is_refused() -> None:
-    with pytest.raises(ValueError, match="lacks"):
-        with_table("# Title", "| table |")
+    for readme in ("# Title", f"{END}\n{BEGIN}", f"{BEGIN}\n{END}\n{BEGIN}\n{END}"):
+        with pytest.raises(UserError, match="no place"):
+            with_table(readme, "| table |")
 
 
 def test_the_readmes_table_is_what_is_published() -> None:
@@ -117,7 +140,7 @@ def test_the_readmes_table_is_what_is_published() -> None:
 def test_a_record_has_the_claims_as_they_stand(record: object) -> None:
     (own,) = [each for each in RECORDS if each is record]
     claims = load_claims(ROOT / "reproductions" / own.study / "claims.yaml")
-    # Stale: run the study's report again (python -m reproductions.report suite=...).
+    # Stale: publish the study again (python -m reproductions.publish study=...).
     assert [(row.id, row.sentence, row.question) for row in own.rows] == [
         (claim.id, claim.sentence, claim.question) for claim in claims
     ]

@@ -95,6 +95,7 @@ def test_every_command_but_the_help_is_documented() -> None:
         ("reproduce-translation", "translation", "translation"),
         ("reproduce-translation-gpu", "translation_gpu", "translation_gpu"),
         ("questions", "questions", "questions"),
+        ("scaling", "scaling", "scaling"),
         ("smoke", "clusters_smoke", "clusters_smoke"),
     ],
 )
@@ -116,6 +117,21 @@ def test_settings_of_the_multiverse_do_not_reach_the_report_of_the_study(project
     run, report = calls(project).splitlines()[-2:]
     assert run == "-m experiments.suite suite=vowel_multiverse study.variances=[0.5]"
     assert report == "-m reproductions.report suite=vowel"
+
+
+@pytest.mark.parametrize("study", ["clusters", "translation", "scaling", "questions"])
+def test_every_study_has_a_target_that_only_reports(project: Path, study: str) -> None:
+    assert make(project, f"report-{study}", "ARGS=study.num_seeds=3").returncode == 0
+    (line,) = (line for line in calls(project).splitlines() if "suite=" in line)
+    assert line == f"-m reproductions.report suite={study} study.num_seeds=3"
+
+
+def test_only_make_publish_publishes(project: Path) -> None:
+    targets = documented_targets() - {"publish", "clean-env"}
+    assert make(project, *sorted(targets)).returncode == 0
+    assert "publish" not in calls(project)
+    assert make(project, "publish", "ARGS=study=vowel").returncode == 0
+    assert calls(project).splitlines()[-1] == "-m reproductions.publish study=vowel"
 
 
 def test_reproduce_runs_and_reports_every_study_and_ends_with_the_front_page(project: Path) -> None:

@@ -37,7 +37,7 @@ from reproductions.evidence import OrderEvidence, RateEvidence
 from reproductions.questions import report as questions_report
 from reproductions.questions.evidence import evidence
 from reproductions.questions.summary import GROUPS
-from reproductions.runs import Found, NamedRun
+from reproductions.runs import Found, named_run
 
 VOWEL = VowelStartConfig(num_seeds=3, max_epochs=60, snapshot_every=20, step_size=16.0)
 CLUSTERS = ClustersStartConfig(
@@ -232,7 +232,7 @@ def test_a_toy_run_is_reported_and_marked_as_not_comparable(tmp_path: Path) -> N
     for name in ("vowel_published", "vowel_collapsed", "vowel_identical"):
         study = replace(SUITE[name], num_seeds=3, max_epochs=40, step_size=16.0)
         outcome = execute(study, str(tmp_path))
-        runs[name] = NamedRun(name, study, read_finished(outcome.path))
+        runs[name] = named_run(name, study, read_finished(outcome.path), "questions")
     report, pictures = questions_report.build(Found(runs, ()), str(tmp_path), "command")
     verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
     assert verdicts["leaves-vowel"] is not None
@@ -248,7 +248,8 @@ def test_gains_are_compared_over_the_seeds_that_both_have(tmp_path: Path) -> Non
         for each in (name, f"{name}_single"):
             toy = {"num_train": 200, "num_test": 200, "num_filters": 4, "max_steps": 2}
             study = replace(SUITE[each], num_seeds=2 + place, **toy)
-            runs[each] = NamedRun(each, study, read_finished(execute(study, str(tmp_path)).path))
+            done = read_finished(execute(study, str(tmp_path)).path)
+            runs[each] = named_run(each, study, done, "questions")
     found = evidence(runs)
     signal, number = found["help-clusters-signal"], found["help-more-clusters"]
     assert isinstance(signal, RateEvidence)

@@ -65,7 +65,7 @@ def test_every_claim_has_evidence_and_one_group_of_the_summary() -> None:
 def test_the_whole_path_ends_in_a_page(tmp_path: Path) -> None:
     config, studies = suite_runs(["suite=scaling", *TOY, f"runs_dir={tmp_path / 'runs'}"])
     list(run_suite(config, studies))
-    found = find_runs(studies, config.runs_dir)
+    found = find_runs(studies, config.runs_dir, "scaling")
     report, pictures = scaling_report.build(found, config.runs_dir, "command")
     assert {figure.id for figure, _ in pictures} == {"cost-per-token", "skew-and-gates"}
     assert all(verdict is None for _, _, verdict in report.judged)

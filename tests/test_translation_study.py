@@ -21,6 +21,7 @@ from experiments.translation.translate import answer, load, newest
 from reproductions.claims import load_claims
 from reproductions.page import write_page
 from reproductions.runs import Found, find_runs
+from reproductions.terminal import print_report
 from reproductions.translation import report as translation_report
 from reproductions.translation.balance import chance
 from reproductions.translation.browser import expert_page, write_expert_page
@@ -51,7 +52,25 @@ def found(runs_dir: Path) -> Found:
     config, studies = suite_runs(["suite=translation_smoke", f"runs_dir={runs_dir}", *settings])
     outcomes: list[tuple[str, Outcome]] = list(run_suite(config, studies))
     assert len(outcomes) == 2
-    return find_runs(studies, str(runs_dir))
+    return find_runs(studies, str(runs_dir), "translation_smoke")
+
+
+def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
+    found: Found, runs_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report, _ = translation_report.build(found, str(runs_dir), "command")
+    print_report(report)
+    said = [
+        capsys.readouterr().out,
+        *(text for caption, frame in report.tables for text in (caption, frame.to_string())),
+        *(text for each in report.figures for text in (each.title, each.caption, each.alt)),
+        *(each.base_svg or "" for each in report.figures),
+    ]
+    assert not [text for text in said if "2,048" in text or "as wide" in text]
+    assert any("16 experts, 4 groups" in text for text in said)
+    # The two models have one number of experts here, and still names of their own.
+    model = report.tables[0][1]["model"]
+    assert model.nunique() == len(model) == 2
 
 
 def test_a_run_says_what_it_measured(found: Found) -> None:

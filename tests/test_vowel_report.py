@@ -1,5 +1,7 @@
 """The whole way from toy runs to the printed table, the page and RESULTS.md's section."""
 
+import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,11 @@ from experiments.errors import UserError
 from experiments.execute import execute
 from experiments.suite import suite_runs
 from reproductions.page import render_page
-from reproductions.report import print_report, write_report
+from reproductions.report import main, page_of, print_report, write_report
 from reproductions.results_md import study_section
-from reproductions.runs import Found, find_runs
+from reproductions.runs import Found, find_runs, named_run
 from reproductions.vowel.report import build
+from reproductions.vowel.rows import LINES
 
 TOY = [
     "study.num_seeds=3",
@@ -28,7 +31,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, str]:
     _, studies = suite_runs(["suite=vowel_smoke", f"runs_dir={runs_dir}", *TOY])
     for study in studies.values():
         execute(study, runs_dir)
-    return find_runs(studies, runs_dir), runs_dir
+    return find_runs(studies, runs_dir, "vowel_smoke"), runs_dir
 
 
 def test_every_run_of_the_suite_is_found(found: tuple[Found, str]) -> None:
@@ -56,6 +59,56 @@ def test_the_printed_table_has_every_row(
     printed = capsys.readouterr().out
     for published in ("1,124", "1,083", "2,209", "2,435"):
         assert published in printed
+
+
+def test_a_report_writes_its_own_folder_and_nothing_that_is_published(
+    found: tuple[Found, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = Path(__file__).resolve().parents[1]
+    kept = [root / "RESULTS.md", root / "README.md", *(root / "reproductions").rglob("*.*")]
+    before = {file: file.stat().st_mtime_ns for file in kept if file.suffix != ".pyc"}
+    monkeypatch.chdir(tmp_path)
+    words = ["suite=vowel_smoke", f"runs_dir={found[1]}", *TOY]
+    page = write_report(words)
+    assert page == page_of("vowel_smoke", words) != page_of("vowel_smoke", [])
+    assert [file.name for file in tmp_path.rglob("*") if file.is_file()] == ["index.html"]
+    assert "study.num_seeds=3" in page.read_text("utf-8")
+    assert {file: file.stat().st_mtime_ns for file in before} == before
+
+
+def test_a_terminal_that_lacks_characters_shows_others(
+    found: tuple[Found, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding="ascii"))
+    monkeypatch.setattr("sys.argv", ["report", "suite=vowel_smoke", f"runs_dir={found[1]}", *TOY])
+    monkeypatch.setattr("experiments.command_line.console.file", sys.stdout)
+    monkeypatch.chdir(tmp_path)
+    main()
+    sys.stdout.flush()
+    assert b"? not comparable" in printed.getvalue()
+    assert list(tmp_path.rglob("index.html"))
+
+
+def test_eight_experts_in_the_place_of_four_are_called_eight(found: tuple[Found, str]) -> None:
+    runs = dict(found[0].runs)
+    twins = {name: f"{name[:-1]}8" for name in runs if name.endswith("_4")}
+    for name, twin in {**twins, **dict.fromkeys(LINES, "experts_8")}.items():
+        runs[name] = named_run(name, runs[twin].study, runs[twin].finished, "vowel_smoke")
+        assert not runs[name].is_as_named
+    report, _ = build(Found(runs, ()), found[1], command="x")
+    said = [
+        *(text for caption, frame in report.tables for text in (caption, frame.to_string())),
+        *(text for each in report.figures for text in (each.title, each.caption, each.alt)),
+        *(each.base_svg or "" for each in report.figures if each.id != "overview"),
+    ]
+    assert not [text for text in said if "4 experts" in text]
+    assert "figure3" not in {figure.id for figure in report.figures}
+    verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
+    four = verdicts["epochs-4-experts"]
+    assert four is not None
+    assert (four.estimate, four.interval) == (None, None)
+    assert "num_experts is 8 instead of 4" in four.explanation
 
 
 def test_a_report_without_runs_names_the_command_that_trains(tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from reproductions.clusters import measures
-from reproductions.clusters.departures import why_not_comparable
 from reproductions.clusters.rows import ACTIVATION_RUNS, BALANCED, KINDS, SETTINGS, TUNED_BOUND
 from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.runs import NamedRun
+from reproductions.judging import Found, evidence_of
+from reproductions.runs import NamedRun, why_not_comparable
 
 Runs = Mapping[str, NamedRun]
 _Names = tuple[str, ...]
@@ -22,23 +23,35 @@ FLAT_AT, FLAT_ENTROPY = 25, 1.25
 FALLEN_AT, FALLEN_ENTROPY = 100, 0.5
 CLIMB = 0.02
 BOUND = 0.875
+_FREE = {
+    "num_seeds",
+    "first_seed",
+    "data_seed",
+    "fresh_data",
+    "curve_every",
+    "snapshot_every",
+    "keep_picture",
+    "decompose",
+}
 
 
-def evidence(runs: Runs) -> dict[str, Evidence | None]:
+def evidence(runs: Runs) -> dict[str, Found]:
     """Evidence by claim id; None where a run that the claim needs is not finished.
 
     Accuracies are percentages, entropies nats. Runs that depart from the published settings give
     evidence that is marked as not comparable.
     """
-    found = {}
-    for claim, make, names in _recipes():
-        item = make(runs, names) if set(names) <= set(runs) else None
-        found[claim] = item and _marked(item, runs)
-    return found
+    return {
+        claim: evidence_of(partial(_marked, make, runs, names), names, runs)
+        for claim, make, names in _recipes()
+    }
 
 
-def _marked(item: Evidence, runs: Runs) -> Evidence:
-    reason = item.not_comparable or why_not_comparable(runs[name] for name in item.runs)
+def _marked(make: _Maker, runs: Runs, names: _Names) -> Evidence | None:
+    item = make(runs, names)
+    if item is None:
+        return None
+    reason = item.not_comparable or why_not_comparable((runs[name] for name in item.runs), _FREE)
     return replace(item, not_comparable=reason)
 
 

@@ -12,6 +12,7 @@ from reproductions.clusters.figures.curves import curves
 from reproductions.clusters.figures.figure1 import figure1
 from reproductions.clusters.figures.matrices import matrices
 from reproductions.clusters.figures.published import ladder, published, sweep
+from reproductions.clusters.rows import KINDS, SWEEP, ladder_labels, settings_in_words
 from reproductions.clusters.summary import GROUPS
 from reproductions.judging import drawn, filled, judge_all
 from reproductions.notes import load_notes
@@ -35,7 +36,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         runs_dir: folder of all runs.
         command: the line that makes the report again.
     """
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs))
+    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs), found.runs)
     pictures = _pictures(found, judged)
     paragraphs = summary(judged, found.runs, GROUPS)
     if found.missing:
@@ -65,8 +66,8 @@ def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
             published(runs, claims),
             curves(runs),
             alignment(runs),
-            matrices(runs, "four", 4),
-            matrices(runs, "coded_1", 8),
+            matrices(runs, "four"),
+            matrices(runs, "coded_1"),
             ladder(runs),
             sweep(runs),
         ]
@@ -79,17 +80,24 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
     tables = [
         (
             "Table 1 of the paper and its extensions beside ours: means over seeds, by the "
-            "authors' recipe; single networks of 80 filters.",
+            f"authors' recipe; single networks of {table.filters_in_words(runs)}.",
             table.table_1(runs, judged),
         ),
         ("As written in the paper.", table.written_table(runs)),
         (
-            "From the code to the text, one difference at a time, setting 1.",
+            "From the code to the text, one difference at a time, setting "
+            f"{settings_in_words(ladder_labels(KINDS), runs)}.",
             table.ladder_table(runs),
         ),
-        ("Which expert gets which cluster: four cubic experts as written.", table.map_table(runs)),
+        (
+            f"Which expert gets which cluster: {table.map_experts(runs)} as written.",
+            table.map_table(runs),
+        ),
         ("Single networks by width, and tuned with ten times the data.", table.single_table(runs)),
         ("Single networks with other activations, test %.", table.activation_table(runs)),
-        ("Cubic experts with one setting changed, setting 1.", table.sweep_table(runs)),
+        (
+            f"Cubic experts with one setting changed, setting {settings_in_words(SWEEP, runs)}.",
+            table.sweep_table(runs),
+        ),
     ]
     return filled(tables)

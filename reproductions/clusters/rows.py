@@ -1,6 +1,15 @@
 """The runs of the study by what they are for, and their labels."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from reproductions.runs import NamedRun, distinct
+
 SETTINGS = (1, 2, 3, 4)
+# What makes the settings: ranges of the four signals, and the noise of the patches.
+_SIGNALS = {"alpha": [0.5, 2.0], "beta": [1.0, 2.0]}
+_GAMMA = {1: [0.5, 3.0], 2: [0.5, 3.0], 3: [0.5, 2.0], 4: [0.5, 2.0]}
+_PATCH_NOISE = {1: 1.0, 2: 2.0, 3: 1.0, 4: 2.0}
 KINDS = ("cubic", "linear")
 KIND_COLOURS = {"cubic": "blue", "linear": "vermillion"}
 BALANCED = ("balanced_cubic", "balanced_linear")
@@ -43,3 +52,38 @@ SWEEP = {
     "sweep_balance_001": "balance weight 0.01 (0)",
 }
 """One setting at a time, cubic experts; in brackets the usual value."""
+
+
+def setting_of(study: Any) -> str:
+    """The number of the setting that a run's data has, or what its data is instead."""
+    for setting in SETTINGS:
+        wanted = {**_SIGNALS, "gamma": _GAMMA[setting], "patch_noise": _PATCH_NOISE[setting]}
+        if all(getattr(study, key) == value for key, value in wanted.items()):
+            return str(setting)
+    gamma = " to ".join(f"{bound:g}" for bound in study.gamma)
+    return f"of gamma {gamma}, patch noise {study.patch_noise:g}"
+
+
+def ladder_labels(kinds: Iterable[str]) -> dict[str, str]:
+    """Labels of the runs from the code to the text, by name."""
+    return {
+        f"ladder_{step}_{kind}": f"{step}: {label}"
+        for kind in kinds
+        for step, label in enumerate(LADDER)
+    }
+
+
+def settings_in_words(names: Iterable[str], runs: Mapping[str, NamedRun]) -> str:
+    """The settings of these runs' data; 1 where there is none of them."""
+    found = dict.fromkeys(setting_of(runs[name].study) for name in names if name in runs)
+    return " and ".join(found) or "1"
+
+
+def labelled(labels: Mapping[str, str], runs: Mapping[str, NamedRun]) -> list[tuple[str, NamedRun]]:
+    """The runs that are there, each once, with the labels of their names where these are true.
+
+    A label such as "as coded" speaks of every setting in which the others differ from its run.
+    """
+    found = distinct(runs.get(name) for name in labels)
+    about = frozenset[str]().union(*(run.own for run in found))
+    return [(run.called(labels[run.name], about), run) for run in found]

@@ -1,6 +1,8 @@
 """The groups of claims that the summary of the clusters report speaks of."""
 
 from reproductions.clusters.measures import metric
+from reproductions.clusters.rows import setting_of
+from reproductions.clusters.table import filters_in_words
 from reproductions.summary import Group, Runs
 
 
@@ -11,18 +13,28 @@ def _written(runs: Runs) -> str:
         metric(runs[name], "test_accuracy", 100).mean()
         for name in ("coded_1_linear", "written_1_linear")
     )
-    return f"linear experts reach {coded:.1f} % as coded and {text:.1f} % as written in setting 1"
+    return (
+        f"linear experts reach {coded:.1f} % as coded and {text:.1f} % as written in setting "
+        f"{setting_of(runs['coded_1_linear'].study)}"
+    )
 
 
 def _single(runs: Runs) -> str:
-    return "the paper does not say how wide its single networks are; ours have 80 filters"
+    return (
+        "the paper does not say how wide its single networks are; ours have "
+        f"{filters_in_words(runs)}"
+    )
 
 
 def _init(runs: Runs) -> str:
     if "four_cubic" not in runs:
         return ""
-    mean = metric(runs["four_cubic"], "init_predicts").mean()
-    return f"on average it holds for {mean:.1f} of 4 clusters, where chance gives 1"
+    study, mean = runs["four_cubic"].study, metric(runs["four_cubic"], "init_predicts").mean()
+    chance = study.num_clusters / study.num_experts
+    return (
+        f"on average it holds for {mean:.1f} of {study.num_clusters} clusters, where chance gives "
+        f"{chance:g}"
+    )
 
 
 GROUPS = (

@@ -10,14 +10,16 @@ from reproductions.clusters.rows import (
     ACTIVATION_DATA,
     ACTIVATIONS,
     KINDS,
-    LADDER,
     SETTINGS,
     SWEEP,
     WIDTHS,
+    labelled,
+    ladder_labels,
+    setting_of,
 )
 from reproductions.intervals import mean_estimate
 from reproductions.report_types import Judged
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 from reproductions.wording import SYMBOLS, verdict_word
 
 Runs = Mapping[str, NamedRun]
@@ -29,24 +31,30 @@ _ACCURACY = "accuracy\u00a0%"
 def table_1(runs: Runs, judged: tuple[Judged, ...]) -> pd.DataFrame:
     """Accuracy and entropy of every published system: the paper's, ours and the verdict."""
     by_id = {claim.id: (claim, verdict) for claim, _, verdict in judged}
+    systems = [item for setting in SETTINGS for item in _systems(setting)]
+    kept = {run.name for run in distinct(runs.get(name) for *_, name in systems)}
     rows = []
-    for setting in SETTINGS:
-        for label, measure, claim_id, name in _systems(setting):
-            claim, verdict = by_id[claim_id]
-            column, factor, decimals = _column(measure)
-            word = verdict_word(verdict)
-            rows.append(
-                {
-                    "system": f"setting {setting}: {label}",
-                    "measure": measure,
-                    "published": _published(claim, decimals),
-                    "ours": mean_text(runs.get(name), column, factor, decimals),
-                    "median": median_text(runs.get(name), column, factor, decimals),
-                    "95 % interval": interval_text(runs.get(name), column, factor, decimals),
-                    "verdict": f"{SYMBOLS[word]} {word}",
-                    "seeds": _num_seeds(runs.get(name)),
-                }
-            )
+    for label, measure, claim_id, name in systems:
+        run = runs.get(name)
+        if run is not None and name not in kept:
+            continue
+        claim, verdict = by_id[claim_id]
+        column, factor, decimals = _column(measure)
+        word = verdict_word(verdict)
+        rows.append(
+            {
+                "system": label if run is None else _system(run),
+                "measure": measure,
+                "published": _published(claim, decimals)
+                if run is None or run.is_as_named
+                else _DASH,
+                "ours": mean_text(run, column, factor, decimals),
+                "median": median_text(run, column, factor, decimals),
+                "95 % interval": interval_text(run, column, factor, decimals),
+                "verdict": f"{SYMBOLS[word]} {word}",
+                "seeds": _num_seeds(run),
+            }
+        )
     return pd.DataFrame(rows)
 
 
@@ -54,18 +62,32 @@ def _systems(setting: int) -> list[tuple[str, str, str, str]]:
     """Label, measure, claim and run of each number of one setting."""
     rows = [
         (
-            f"single {kind}",
-            "accuracy\u00a0%",
+            f"setting {setting}: single {kind}",
+            _ACCURACY,
             f"single-{setting}-{kind}",
             f"single_{setting}_{kind}_80",
         )
         for kind in reversed(KINDS)
     ]
     for kind in reversed(KINDS):
-        run = f"coded_{setting}_{kind}"
-        rows.append((f"MoE {kind}", _ACCURACY, f"accuracy-{setting}-{kind}", run))
-        rows.append((f"MoE {kind}", "entropy", f"entropy-{setting}-{kind}", run))
+        run, label = f"coded_{setting}_{kind}", f"setting {setting}: MoE {kind}"
+        rows.append((label, _ACCURACY, f"accuracy-{setting}-{kind}", run))
+        rows.append((label, "entropy", f"entropy-{setting}-{kind}", run))
     return rows
+
+
+def _system(run: NamedRun) -> str:
+    """A model of Table 1 by its settings."""
+    study = run.study
+    kind = "single" if study.model.name == "single" else "MoE"
+    return f"setting {setting_of(study)}: {kind} {study.activation.name}"
+
+
+def filters_in_words(runs: Runs) -> str:
+    """How wide the single networks of Table 1 are."""
+    names = [f"single_{setting}_{kind}_80" for setting in SETTINGS for kind in KINDS]
+    widths = {f"{runs[name].study.num_filters:,}" for name in names if name in runs}
+    return f"{' and '.join(sorted(widths)) or '80'} filters"
 
 
 def _column(measure: str) -> tuple[str, float, int]:
@@ -120,29 +142,30 @@ def _measures(run: NamedRun) -> dict[str, str]:
 
 def ladder_table(runs: Runs) -> pd.DataFrame:
     """From the code to the text: every row adds one difference."""
+    labels = ladder_labels(reversed(KINDS))
     return pd.DataFrame(
         [
-            {"change": f"{step}: {label}", "experts": kind, **_measures(run)}
-            for kind in reversed(KINDS)
-            for step, label in enumerate(LADDER)
-            if (run := runs.get(f"ladder_{step}_{kind}")) is not None
+            {"change": label, "experts": run.study.activation.name, **_measures(run)}
+            for label, run in labelled(labels, runs)
         ]
     )
 
 
 def written_table(runs: Runs) -> pd.DataFrame:
     """The text in all settings, with 8 experts, and with 4 in setting 1."""
-    names = {
-        **{f"written_{s}_{kind}": f"setting {s}, 8 {kind}" for s in SETTINGS for kind in KINDS},
-        **{f"four_{kind}": f"setting 1, 4 {kind}" for kind in KINDS},
-    }
+    names = [f"written_{setting}_{kind}" for setting in SETTINGS for kind in KINDS]
+    names += [f"four_{kind}" for kind in KINDS]
     return pd.DataFrame(
         [
-            {"experts": label, **_measures(run), "one to one": _share(run, "one_to_one")}
-            for name, label in names.items()
-            if (run := runs.get(name)) is not None
+            {"experts": _experts(run), **_measures(run), "one to one": _share(run, "one_to_one")}
+            for run in distinct(runs.get(name) for name in names)
         ]
     )
+
+
+def _experts(run: NamedRun) -> str:
+    study = run.study
+    return f"setting {setting_of(study)}, {study.num_experts} {study.activation.name}"
 
 
 def _share(run: NamedRun, column: str) -> str:
@@ -152,14 +175,14 @@ def _share(run: NamedRun, column: str) -> str:
 
 def single_table(runs: Runs) -> pd.DataFrame:
     """Single networks by width, and tuned ones with ten times the data."""
-    names = {
-        f"single_{setting}_{kind}_{width}": (setting, f"{kind}, {width} filters")
+    labels = {
+        f"single_{setting}_{kind}_{width}": f"{kind}, {width} filters"
         for setting in SETTINGS
         for kind in KINDS
         for width in WIDTHS
     }
-    names |= {
-        f"tuned_{setting}_{kind}": (setting, f"{kind}, tuned")
+    labels |= {
+        f"tuned_{setting}_{kind}": f"{kind}, tuned"
         for setting in SETTINGS
         for kind in ("cubic", "gelu")
     }
@@ -167,23 +190,24 @@ def single_table(runs: Runs) -> pd.DataFrame:
         [
             {
                 "network": label,
-                "setting": str(setting),
+                "setting": setting_of(run.study),
                 "test %": mean_text(run, "test_accuracy", 100, 2),
                 "training %": mean_text(run, "train_accuracy", 100, 2),
                 "seeds": _num_seeds(run),
             }
-            for name, (setting, label) in names.items()
-            if (run := runs.get(name)) is not None
+            for label, run in labelled(labels, runs)
         ]
     )
 
 
 def activation_table(runs: Runs) -> pd.DataFrame:
-    """Test accuracy of single networks with other activations."""
+    """Test accuracy of single networks with other activations, of runs that are as named."""
+    signals = {"alpha", "beta", "gamma", "patch_noise", "activation"}
+    named = {name: run for name, run in runs.items() if not signals & run.changed.keys()}
     rows = []
     for activation in ACTIVATIONS:
         found = {
-            label: mean_text(runs.get(f"activations_{data}_{activation}"), "test_accuracy", 100, 2)
+            label: mean_text(named.get(f"activations_{data}_{activation}"), "test_accuracy", 100, 2)
             for data, label in ACTIVATION_DATA.items()
         }
         if any(text != _DASH for text in found.values()):
@@ -196,8 +220,7 @@ def sweep_table(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {"change": label, **_measures(run), "live experts": _live(run)}
-            for name, label in SWEEP.items()
-            if (run := runs.get(name)) is not None
+            for label, run in labelled(SWEEP, runs)
         ]
     )
 
@@ -213,11 +236,19 @@ MAP_RUNS = {
 }
 
 
+def map_experts(runs: Runs) -> str:
+    """What experts these runs have."""
+    for name in MAP_RUNS:
+        if name in runs and not runs[name].is_as_named:
+            return f"{runs[name].study.num_experts} {runs[name].study.activation.name} experts"
+    return "four cubic experts"
+
+
 def map_table(runs: Runs) -> pd.DataFrame:
     """How much two seeds agree on which expert gets which cluster; uniform maps: 25 %."""
     rows = []
-    for name, label in MAP_RUNS.items():
-        if name not in runs or len(agreement := 100 * agreement_of_maps(runs[name])) < 2:
+    for label, run in labelled(MAP_RUNS, runs):
+        if len(agreement := 100 * agreement_of_maps(run)) < 2:
             continue
         low, high = mean_estimate(agreement.tolist()).interval(0.95)
         rows.append(
@@ -226,9 +257,9 @@ def map_table(runs: Runs) -> pd.DataFrame:
                 "same expert %": f"{agreement.mean():.0f}",
                 "95 % interval": f"{low:.0f} to {high:.0f}",
                 "clusters whose expert saw them best at first": mean_text(
-                    runs[name], "init_predicts", 1, 1
+                    run, "init_predicts", 1, 1
                 ),
-                "seeds": _num_seeds(runs[name]),
+                "seeds": _num_seeds(run),
             }
         )
     return pd.DataFrame(rows)

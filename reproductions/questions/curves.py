@@ -1,7 +1,7 @@
 """Figures of questions 2, 3 and 5: a measure over training, one panel per study."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,8 +9,8 @@ from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, figure_style
 from reproductions.pictures import Picture, still
-from reproductions.questions.measures import curve
-from reproductions.runs import NamedRun
+from reproductions.questions.measures import STARTS, curve
+from reproductions.runs import NamedRun, distinct
 
 Runs = Mapping[str, NamedRun]
 
@@ -177,7 +177,15 @@ def groups(runs: Runs) -> Picture | None:
 
 
 def _present(panels: Mapping[str, Sequence[Line]], runs: Runs) -> dict[str, list[Line]]:
-    found = {study: [line for line in lines if line.run in runs] for study, lines in panels.items()}
+    """The runs that are there, each once, with labels that are true of them."""
+    found = {}
+    for study, lines in panels.items():
+        kept = {run.name for run in distinct(runs.get(line.run) for line in lines)}
+        found[study] = [
+            replace(line, label=runs[line.run].called(line.label, STARTS))
+            for line in lines
+            if line.run in kept
+        ]
     return {study: lines for study, lines in found.items() if lines}
 
 

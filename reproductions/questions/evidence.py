@@ -1,6 +1,7 @@
 """What the runs of other starts say about each claim of the five questions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,14 +9,14 @@ from numpy.typing import NDArray
 
 from reproductions.clusters.measures import agreement_of_maps, metric
 from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.questions.departures import why_not_comparable
+from reproductions.judging import Found, evidence_of
 from reproductions.questions.measures import (
     SETTLED,
     at_end,
     best_reference,
     grouping_with_first,
 )
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, why_not_comparable
 
 Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
@@ -35,12 +36,13 @@ DOMAINS = {
     "domains_manuals": "manuals",
 }
 """Runs on one kind of text, and their names for readers."""
+_FREE = {"num_seeds", "first_seed", "seed", "data_seed", "num_threads", "references"}
 
 
-def evidence(runs: Runs) -> dict[str, Evidence | None]:
+def evidence(runs: Runs) -> dict[str, Found]:
     """Evidence by claim id; None where a run that the claim needs is not finished."""
     return {
-        claim: make(runs, names) if set(names) <= set(runs) else None
+        claim: evidence_of(partial(make, runs, names), names, runs)
         for claim, make, names in _recipes()
     }
 
@@ -95,7 +97,7 @@ _NUMBERS = tuple(f"num_clusters_{num}{model}" for num in (8, 2) for model in (""
 
 
 def _marks(runs: Runs, names: _Names) -> str | None:
-    return why_not_comparable(runs[name] for name in names)
+    return why_not_comparable((runs[name] for name in names), _FREE)
 
 
 def _order(pair: Sequence[Array], runs: Runs, names: _Names) -> OrderEvidence:
@@ -198,9 +200,7 @@ def _maps_of_own(runs: Runs, names: _Names) -> Evidence | None:
     shares = agreement_of_maps(runs[names[0]])
     if not len(shares):
         return None
-    return ValueEvidence(
-        tuple(shares.tolist()), names, not_comparable=why_not_comparable([runs[names[0]]])
-    )
+    return ValueEvidence(tuple(shares.tolist()), names, not_comparable=_marks(runs, names))
 
 
 def _maps_order(runs: Runs, names: _Names) -> Evidence | None:

@@ -1,6 +1,6 @@
 """Figures of questions 1 and 4: what a mixture gains, and how far seeds agree."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +12,7 @@ from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.intervals import mean_estimate
 from reproductions.pictures import Picture, still
 from reproductions.questions.evidence import DOMAINS, FOUR, gain, text_gain
-from reproductions.questions.measures import grouping_with_first
+from reproductions.questions.measures import STARTS, grouping_with_first
 from reproductions.runs import NamedRun
 
 Runs = Mapping[str, NamedRun]
@@ -27,6 +27,7 @@ _MAPS = {
     "clusters_same_filters": "filters",
 }
 Samples = dict[str, Array]
+_TOLD = STARTS | {"num_experts", "k", "expert_units", "init_seed", "noise_seed"}
 _MOST_POINTS = 100
 
 
@@ -77,13 +78,18 @@ def gains(runs: Runs) -> Picture | None:
 
 
 def _accuracy_gains(names: Mapping[str, str], runs: Runs) -> Samples:
-    if not {each for name in names for each in (name, f"{name}_single")} <= set(runs):
+    if not _are_as_named(runs, [each for name in names for each in (name, f"{name}_single")]):
         return {}
     return {label: gain(runs, name) for name, label in names.items()}
 
 
+def _are_as_named(runs: Runs, names: Iterable[str]) -> bool:
+    """Whether the runs are there and what their labels in these pictures say."""
+    return all(name in runs and not _TOLD & runs[name].changed.keys() for name in names)
+
+
 def _text_gains(runs: Runs) -> Samples:
-    if not {each for name in _TEXTS for each in (name, f"{name}_wide")} <= set(runs):
+    if not _are_as_named(runs, [each for name in _TEXTS for each in (name, f"{name}_wide")]):
         return {}
     found = {}
     for name, label in _TEXTS.items():
@@ -92,7 +98,7 @@ def _text_gains(runs: Runs) -> Samples:
             for each in (name, f"{name}_wide")
         )
         found[label] = (wide - many).dropna().to_numpy(float)
-    if {each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")} <= set(runs):
+    if _are_as_named(runs, [each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")]):
         found["one\nkind\nof text"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
         found["four\nkinds\nof text"] = text_gain(runs, FOUR)
     return found
@@ -100,7 +106,7 @@ def _text_gains(runs: Runs) -> Samples:
 
 def agreement(runs: Runs) -> Picture | None:
     """Question 4: do seeds end with the same map, and with the same groups?"""
-    if not {*_MAPS, "text_published"} <= set(runs):
+    if not _are_as_named(runs, (*_MAPS, "text_published")):
         return None
     maps = {label: agreement_of_maps(runs[name]) for name, label in _MAPS.items()}
     words = {"translation": grouping_with_first(runs["text_published"])}

@@ -14,6 +14,26 @@ Array = NDArray[np.float64]
 SETTLED = 1.5
 """Effective experts at which a collapsed gate counts as left."""
 
+STARTS = frozenset(
+    {
+        "balance_weight",
+        "beta",
+        "corpus",
+        "cost",
+        "expert_noise",
+        "expert_start",
+        "gate_noise",
+        "gate_start",
+        "importance_weight",
+        "kinds",
+        "load_weight",
+        "model",
+        "num_clusters",
+        "vowels",
+    }
+)
+"""Settings that the names of these runs speak of, where they have them."""
+
 
 def curve(run: NamedRun) -> pd.DataFrame:
     """start.csv of a run: a row per step and seed."""

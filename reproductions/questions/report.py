@@ -27,7 +27,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         command: the line that makes the report again.
     """
     runs = found.runs
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(runs))
+    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(runs), runs)
     pictures = drawn([gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)])
     report = StudyReport(
         study="questions",

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reproductions.formatting import number
-from reproductions.questions.measures import SETTLED, at_end, steps_to_leave
+from reproductions.questions.measures import SETTLED, STARTS, at_end, steps_to_leave
 from reproductions.runs import NamedRun
 
 _COLUMNS = {
@@ -26,11 +26,13 @@ def starts_table(runs: Mapping[str, NamedRun]) -> pd.DataFrame:
 
 
 def _row(name: str, run: NamedRun) -> dict[str, str]:
-    cells = {"run": name.replace("_", " "), "seeds": str(len(at_end(run, "loss")))}
+    label = run.called(name.replace("_", " "), STARTS)
+    cells = {"run": label, "seeds": str(len(at_end(run, "loss")))}
     for column, words in _COLUMNS.items():
         values = at_end(run, column)
         cells[words] = _mean(values) if len(values) > 1 else "–"
-    cells["steps to leave"] = _left(run) if "collapsed" in name else "–"
+    is_collapsed = run.study.gate_start.name == "collapsed"
+    cells["steps to leave"] = _left(run) if is_collapsed else "–"
     return cells
 
 
@@ -58,7 +60,8 @@ def references_table(runs: Mapping[str, NamedRun]) -> pd.DataFrame:
         for of, own in table.groupby("of"):
             means = own.groupby("method")["agreement"].mean()
             gate = at_end(runs[name], f"agreement_{of}")
-            cells = {"run": name.replace("_", " "), "groups": str(of)}
+            label = runs[name].called(name.replace("_", " "), STARTS)
+            cells = {"run": label, "groups": str(of)}
             rows.append(
                 cells
                 | {"gate": f"{gate.mean():.3f}"}

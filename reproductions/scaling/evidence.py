@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from reproductions.evidence import Evidence, OrderEvidence, RateEvidence
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, why_not_comparable
 from reproductions.scaling.measures import Array, at, ours, over_limit
 
 Runs = Mapping[str, NamedRun]
-_TOY = "These runs have another size of layer than the claims speak of."
-_SIZE = {"num_features": 128, "num_hidden": 256, "k": 4}
+# Which numbers of experts were timed, and how often; claims look for those that they speak of.
+_FREE = {"num_experts", "num_rounds", "num_threads"}
 
 
 def evidence(runs: Runs) -> dict[str, Evidence | None]:
@@ -32,9 +32,7 @@ def _kept(share: Array, most: float, runs: Runs, *names: str) -> RateEvidence:
 
 
 def _not_comparable(runs: Runs, names: tuple[str, ...]) -> str | None:
-    sizes = ({key: getattr(runs[name].study, key) for key in _SIZE} for name in names)
-    tokens = all(runs[name].study.num_tokens == int(name.split("_")[1]) for name in names)
-    return None if tokens and all(size == _SIZE for size in sizes) else _TOY
+    return why_not_comparable((runs[name] for name in names), _FREE)
 
 
 def _flat(runs: Runs, num_experts: int) -> RateEvidence | None:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 from reproductions.scaling.measures import limit, ours, seconds
 
 Runs = Mapping[str, NamedRun]
@@ -23,16 +23,17 @@ _GATES = {"gate, flat": ("vermillion", "s"), "gate, two levels": ("green", "^")}
 
 def cost_per_token(runs: Runs) -> Picture | None:
     """Microseconds per token against experts, one panel per number of tokens."""
-    found = {name: runs[name] for name in ("tokens_4096", "tokens_16384") if name in runs}
+    found = distinct(runs.get(name) for name in ("tokens_4096", "tokens_16384"))
     if not found:
         return None
     with figure_style():
         figure = Drawing(figsize=(6.4, 4.4))
         panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
-        for axes, run in zip(panels, found.values(), strict=True):
+        for axes, run in zip(panels, found, strict=True):
             _draw_cost(axes, run)
         panels[0].set_ylabel("microseconds per token")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    sizes = sorted({size for run in found for size in run.study.num_experts})
     return still(
         figure,
         id="cost-per-token",
@@ -41,9 +42,10 @@ def cost_per_token(runs: Runs) -> Picture | None:
         "highest as bars. Dense is the same arithmetic in one expert; traffic, added to it, moves "
         "each used expert's weights and gradients once: with few tokens per expert this is what "
         "cannot be avoided.",
-        alt="Microseconds per token over 4 to 2,048 experts for our layer, limits and peers.",
+        alt=f"Microseconds per token over {sizes[0]:,} to {sizes[-1]:,} experts for our layer, "
+        "limits and peers.",
         claim_ids=("flat-cost", "flat-cost-2048", "near-limit-4096", "near-limit-16384"),
-        runs=found.values(),
+        runs=found,
     )
 
 
@@ -80,15 +82,13 @@ def skew_and_gates(runs: Runs) -> Picture | None:
     """Our time over the limit with and without skew, and the gates' share of the experts' time."""
     if "tokens_4096" not in runs:
         return None
-    found = [runs[name] for name in ("tokens_4096", "tokens_4096_zipf") if name in runs]
+    found = distinct(runs.get(name) for name in ("tokens_4096", "tokens_4096_zipf"))
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.6))
         left, right = figure.subplots(1, 2)
-        for run, (label, colour, marker) in zip(
-            found, (("balanced", "blue", "o"), ("Zipf's law", "orange", "s")), strict=False
-        ):
+        for run, (colour, marker) in zip(found, (("blue", "o"), ("orange", "s")), strict=False):
             times = seconds(run)
-            _line(left, times[ours(times)] / limit(times), colour, marker, label)
+            _line(left, times[ours(times)] / limit(times), colour, marker, _routing(run))
         left.axhline(1.0, color=INK, linestyle="--", linewidth=1)
         left.set(xscale="log", xlabel="experts", ylabel="ours over dense + traffic")
         left.legend()
@@ -104,10 +104,19 @@ def skew_and_gates(runs: Runs) -> Picture | None:
         figure,
         id="skew-and-gates",
         title="Skewed routing, and the gate's share",
-        caption="4,096 tokens. Left: our layer over its limit, routed evenly and by Zipf's law. "
+        caption=f"{found[0].study.num_tokens:,} tokens. Left: our layer over its limit, routed "
+        "evenly and by Zipf's law. "
         "Right: forward and backward of the gate over that of the experts; dotted is this "
         "project's goal of 0.3.",
         alt="Ratios to the limit with balanced and skewed routing; gates' time over experts' time.",
         claim_ids=("skew", "two-level-gate", "two-level-cheaper"),
         runs=found,
     )
+
+
+def _routing(run: NamedRun) -> str:
+    """How a run's tokens chose their experts."""
+    skew = run.study.skew
+    if skew in (0, 1):
+        return "Zipf's law" if skew else "balanced"
+    return f"Zipf's law, exponent {skew:g}"

@@ -10,7 +10,7 @@ from reproductions.judging import drawn, filled, judge_all
 from reproductions.notes import load_notes
 from reproductions.pictures import Picture
 from reproductions.report_types import StudyReport
-from reproductions.runs import Found
+from reproductions.runs import Found, distinct
 from reproductions.scaling import table
 from reproductions.scaling.evidence import evidence
 from reproductions.scaling.figures import cost_per_token, skew_and_gates
@@ -28,7 +28,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         runs_dir: folder of all runs.
         command: the line that makes the report again.
     """
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs))
+    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs), found.runs)
     pictures = drawn([cost_per_token(found.runs), skew_and_gates(found.runs)])
     report = StudyReport(
         study="scaling",
@@ -52,7 +52,7 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
             "rounds, with lowest and highest.",
             table.times_table(run),
         )
-        for run in found.runs.values()
+        for run in distinct(found.runs.values())
     ]
     tables.append(("Memory, float32.", table.memory_table(found.runs)))
     return filled(tables)

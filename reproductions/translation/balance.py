@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 from reproductions.translation.perplexity import perplexity_text
-from reproductions.translation.table import label
 
 Runs = Mapping[str, NamedRun]
 _NUM_DRAWS = 1000
@@ -31,22 +30,30 @@ _COLUMNS = {
 
 def balance_table(runs: Runs) -> pd.DataFrame:
     """Table 6 of the paper beside ours, medians and ranges; last what equal chances would give."""
-    found = {name: runs[name] for name in _PUBLISHED if name in runs}
-    rows = [_row(name, run) for name, run in found.items()]
+    found = distinct(runs.get(name) for name in _PUBLISHED)
+    rows = [_row(run) for run in found]
     if found:
-        rows.append(_chance_row(next(iter(found.values())).study))
+        rows.append(_chance_row(found[0].study))
     return pd.DataFrame(rows).fillna("")
 
 
-def _row(name: str, run: NamedRun) -> dict[str, str]:
+def _row(run: NamedRun) -> dict[str, str]:
     curves = run.finished.table("curves")
     half = curves[curves["step"] > curves["step"].max() / 2]
-    row = {"model": label(name), "test perplexity": perplexity_text(run)}
-    for (column, words), published in zip(_COLUMNS.items(), _PUBLISHED[name], strict=True):
+    row = {"model": _model(run), "test perplexity": perplexity_text(run)}
+    for (column, words), published in zip(_COLUMNS.items(), _PUBLISHED[run.name], strict=True):
         found = half[f"encoder_{column}"]
-        row[f"{words}, published"] = f"{published:.2f}"
+        row[f"{words}, published"] = f"{published:.2f}" if run.is_as_named else ""
         row[f"{words}, ours"] = _text(found.median(), found.min(), found.max())
     return row
+
+
+def _model(run: NamedRun) -> str:
+    study = run.study
+    return (
+        f"{study.num_experts:,} experts, w_importance {study.importance_weight:g}, "
+        f"w_load {study.load_weight:g}"
+    )
 
 
 def _text(median: float, low: float, high: float) -> str:

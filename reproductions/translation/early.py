@@ -11,7 +11,7 @@ import pandas as pd
 
 from reproductions.runs import NamedRun
 from reproductions.translation.perplexity import perplexity
-from reproductions.translation.seeds import MANY, SEED_RUNS, WIDE
+from reproductions.translation.seeds import MANY, SEED_RUNS, WIDE, as_named
 
 Runs = Mapping[str, NamedRun]
 _BY_NUMBER = ("experts_32", "experts_512", "experts_2048")
@@ -48,7 +48,7 @@ def gaps(runs: Runs, before: str = "") -> list[Gap]:
         before: how the names of both runs begin.
     """
     names = (before + WIDE, before + MANY)
-    if not set(names) <= set(runs):
+    if not as_named(runs, *names):
         return []
     wide, many = (runs[name].finished.table("evaluations") for name in names)
     both = wide.merge(many, on="step", suffixes=("", "_many"))
@@ -124,7 +124,7 @@ def _ratios(runs: Runs, step: int) -> str:
 
 def why_more_lose(runs: Runs) -> str:
     """Perplexity beside the words that an expert sees per step; empty for fewer than two runs."""
-    names = [name for name in _BY_NUMBER if name in runs]
+    names = [name for name in _BY_NUMBER if as_named(runs, name)]
     if len(names) < 2:
         return ""
     numbers = ", ".join(f"{runs[name].study.num_experts:,}" for name in names)

@@ -36,18 +36,7 @@ def evidence(runs: Runs) -> dict[str, Evidence | None]:
 
 
 def _toy(runs: Runs, *names: str) -> str | None:
-    """Why these runs cannot be held against a claim about runs of their names, or None."""
-    sizes = {name: runs[name].study.num_experts for name in names}
-    meant = {
-        name: int(name.split("_")[1])
-        if name.startswith("experts_")
-        else 1
-        if name == "wide"
-        else 256
-        for name in names
-    }
-    if sizes != meant:
-        return "These runs have other numbers of experts than the claim speaks of."
+    """Why these runs cannot be held against a claim, or None."""
     if any(runs[name].study.max_steps < _FEWEST_STEPS for name in names):
         return "These runs are too short to have learnt."
     return None

@@ -8,9 +8,9 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 from reproductions.translation.evidence import judged_experts
-from reproductions.translation.table import label
+from reproductions.translation.seeds import label
 
 Runs = Mapping[str, NamedRun]
 _LOOKS = {
@@ -25,18 +25,26 @@ _KEYS = {"piece": "subword", "word_class": "word class", "domain": "kind of book
 
 def perplexity_curves(runs: Runs) -> Picture | None:
     """Held-out perplexity against steps (Figure 4)."""
-    found = {name: runs[name] for name in _LOOKS if name in runs}
+    found = distinct(runs.get(name) for name in _LOOKS)
     if not found:
         return None
+    costs_as_much = not any(
+        {"num_experts", "k", "expert_units"} & run.changed.keys() for run in found
+    )
+    cost = (
+        "; all models but the one without experts cost the same operations per word"
+        if costs_as_much
+        else ""
+    )
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.8))
         axes = figure.subplots()
-        for name, run in found.items():
-            colour, marker, line = _LOOKS[name]
+        for run in found:
+            colour, marker, line = _LOOKS[run.name]
             table = run.finished.table("evaluations")
             axes.plot(
                 table["step"], table["perplexity"], line, color=COLOURS[colour], marker=marker,
-                label=label(name),
+                label=label(run, runs),
             )  # fmt: skip
         axes.set(xlabel="step", ylabel="held-out perplexity", yscale="log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -47,9 +55,8 @@ def perplexity_curves(runs: Runs) -> Picture | None:
         figure,
         id="perplexity",
         title="Perplexity during training",
-        caption="Perplexity per subword of the validation chapters, one training each; all models "
-        "but the one without experts cost the same operations per word. Figure 4 of the paper "
-        "shows the same with WMT'14.",
+        caption=f"Perplexity per subword of the validation chapters, one training each{cost}. "
+        "Figure 4 of the paper shows the same with WMT'14.",
         alt="Held-out perplexity falling over training steps, one line per number of experts.",
         claim_ids=(
             "equal-cost-perplexity",
@@ -57,7 +64,7 @@ def perplexity_curves(runs: Runs) -> Picture | None:
             "perplexity-order-512",
             "perplexity-order-2048",
         ),
-        runs=found.values(),
+        runs=found,
     )
 
 

@@ -18,7 +18,7 @@ from reproductions.translation.early import early_table
 from reproductions.translation.evidence import evidence
 from reproductions.translation.figures import loads, perplexity_curves, variety
 from reproductions.translation.kinds import cosine_table, kinds_table
-from reproductions.translation.seeds import seeds_table
+from reproductions.translation.seeds import label, seeds_table
 from reproductions.translation.summary import GROUPS
 
 _HERE = Path(__file__).parent
@@ -32,7 +32,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         runs_dir: folder of all runs.
         command: the line that makes the report again.
     """
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs))
+    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs), found.runs)
     pictures = drawn([perplexity_curves(found.runs), variety(found.runs), loads(found.runs)])
     report = StudyReport(
         study="translation",
@@ -63,7 +63,10 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
     if "experts_2048" in runs:
         run = runs["experts_2048"]
         printed += [
-            ("What an assignment's expert tells, 2,048 experts.", table.specialisation_table(run)),
+            (
+                f"What an assignment's expert tells, {label(run, runs)}.",
+                table.specialisation_table(run),
+            ),
             (
                 "Distance in embedding space: words of an expert's largest gates, two and two.",
                 cosine_table(run),

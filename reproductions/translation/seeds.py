@@ -17,10 +17,24 @@ SEED_RUNS = ("seed_1_", "seed_2_")
 """How the names of these runs begin."""
 
 
+def label(run: NamedRun, runs: Runs) -> str:
+    """A model by its settings, for readers; the wide one beside the many of equal cost."""
+    study, many = run.study, runs.get(MANY)
+    if study.num_experts != 1:
+        return run.called(f"{study.num_experts:,} experts")
+    times = study.expert_units / many.study.expert_units if many is not None else 1.0
+    return run.called(f"1 expert, {times:g} times as wide" if times != 1 else "1 expert")
+
+
+def as_named(runs: Runs, *names: str) -> bool:
+    """Whether runs of these names are there and have the settings that the names stand for."""
+    return all(name in runs and runs[name].is_as_named for name in names)
+
+
 def _pairs(runs: Runs) -> list[tuple[NamedRun, NamedRun]]:
     """The wide model and 2,048 experts of each seed of which both are there."""
     names = [(before + WIDE, before + MANY) for before in ("", *SEED_RUNS)]
-    return [(runs[wide], runs[many]) for wide, many in names if {wide, many} <= set(runs)]
+    return [(runs[wide], runs[many]) for wide, many in names if as_named(runs, wide, many)]
 
 
 def _gap(pairs: list[tuple[NamedRun, NamedRun]]) -> Estimate:

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 from reproductions.translation.early import SHORT_RUNS
 from reproductions.translation.perplexity import perplexity_text
-from reproductions.translation.seeds import SEED_RUNS
+from reproductions.translation.seeds import MANY, SEED_RUNS, WIDE, label
 
 Runs = Mapping[str, NamedRun]
 _PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("≈ 3.0 (Figure 4)", None)}
@@ -20,16 +20,15 @@ _ELSEWHERE = ("importance_", *SHORT_RUNS, *SEED_RUNS)
 
 def results_table(runs: Runs) -> pd.DataFrame:
     """A row per model: size, cost, test perplexity and BLEU with 95 % intervals, speed."""
-    return pd.DataFrame(
-        [_row(name, run) for name, run in runs.items() if not name.startswith(_ELSEWHERE)]
-    )
+    return pd.DataFrame([_row(run, runs) for run in shown(runs)])
 
 
-def _row(name: str, run: NamedRun) -> dict[str, str | None]:
+def _row(run: NamedRun, runs: Runs) -> dict[str, str | None]:
     facts = run.finished.manifest
-    perplexity, bleu = _PUBLISHED.get(name, (None, None))
+    nothing = (None, None)
+    perplexity, bleu = _PUBLISHED.get(run.name, nothing) if run.is_as_named else nothing
     return {
-        "model": label(name),
+        "model": label(run, runs),
         "parameters": f"{facts['num_parameters'] / 1e6:,.1f} M",
         "operations per timestep": f"{facts['num_operations_per_timestep'] / 1e6:.2f} M",
         "published perplexity (WMT'14)": perplexity,
@@ -41,18 +40,9 @@ def _row(name: str, run: NamedRun) -> dict[str, str | None]:
     }
 
 
-def label(name: str) -> str:
-    """A run's name for readers."""
-    if name == "wide":
-        return "1 expert, 4 times as wide"
-    words = name.split("_")
-    if words[0] == "experts":
-        return f"{int(words[1]):,} experts"
-    return f"256 experts, w_importance {_weight(words[1])}, w_load {_weight(words[3])}"
-
-
-def _weight(digits: str) -> str:
-    return digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
+def shown(runs: Runs) -> list[NamedRun]:
+    """The runs of the main tables, each once."""
+    return distinct(run for name, run in runs.items() if not name.startswith(_ELSEWHERE))
 
 
 def _bleu(run: NamedRun, metric: str) -> str:
@@ -68,16 +58,16 @@ def _speed(run: NamedRun) -> float:
 def domains_table(runs: Runs) -> pd.DataFrame:
     """A row per kind of book: test perplexity and sacreBLEU of the models of equal cost."""
     columns: dict[str, pd.Series[str]] = {}
-    for name in (name for name in ("wide", "experts_2048") if name in runs):
-        sentences = runs[name].finished.table("sentences")
+    for run in distinct(runs.get(name) for name in (WIDE, MANY)):
+        sentences = run.finished.table("sentences")
         perplexities = {
             str(kind): f"{np.exp(np.average(own['loss'], weights=own['num_tokens'])):.2f}"
             for kind, own in sentences.groupby("domain")
         }
-        columns[f"perplexity, {label(name)}"] = pd.Series(perplexities)
-        scores = runs[name].finished.table("bleu")
+        columns[f"perplexity, {label(run, runs)}"] = pd.Series(perplexities)
+        scores = run.finished.table("bleu")
         scores = scores[(scores["metric"] == "sacrebleu") & (scores["domain"] != "all")]
-        columns[f"sacreBLEU, {label(name)}"] = pd.Series(
+        columns[f"sacreBLEU, {label(run, runs)}"] = pd.Series(
             {
                 row.domain: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
                 for row in scores.itertuples()
@@ -106,14 +96,14 @@ def specialisation_table(run: NamedRun) -> pd.DataFrame:
 def use_table(runs: Runs) -> pd.DataFrame:
     """How many experts are used on held-out text, and how evenly."""
     rows = []
-    for name, run in runs.items():
-        if run.study.num_experts < 2 or name.startswith(_ELSEWHERE):
+    for run in shown(runs):
+        if run.study.num_experts < 2:
             continue
         count = run.finished.table("experts")["num_assignments"]
         share = count[count > 0] / count.sum()
         rows.append(
             {
-                "model": label(name),
+                "model": label(run, runs),
                 "experts used": f"{(count > 0).sum():,} of {len(count):,}",
                 "effective number (exp entropy)": f"{np.exp(-(share * np.log(share)).sum()):,.0f}",
                 "largest over mean load": f"{count.max() / count.mean():.2f}",
@@ -127,9 +117,9 @@ def examples_table(runs: Runs) -> pd.DataFrame:
     first = next(iter(runs.values())).finished.table("answers")
     places = np.linspace(0, len(first) - 1, min(_NUM_EXAMPLES, len(first))).astype(int)
     table = first.loc[places, ["source", "reference"]].reset_index(drop=True)
-    for name in ("wide", "experts_2048"):
-        if name in runs:
-            # A column in which all are empty reads as one of numbers.
-            answers = runs[name].finished.table("answers")["answer"].astype(object)
-            table[label(name)] = answers.loc[places].fillna("").to_numpy()
+    for run in distinct(runs.get(name) for name in (WIDE, MANY)):
+        # A column in which all are empty reads as one of numbers.
+        answers = run.finished.table("answers")["answer"].astype(object)
+        if len(answers) == len(first):
+            table[label(run, runs)] = answers.loc[places].fillna("").to_numpy()
     return table

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.judging import Found, evidence_of
 from reproductions.runs import NamedRun
 from reproductions.vowel import lines
 from reproductions.vowel.departures import why_not_comparable
@@ -19,22 +21,30 @@ _Names = tuple[str, ...]
 _Maker = Callable[[Tables, _Names], Evidence | None]
 
 
-def evidence(runs: Mapping[str, NamedRun]) -> dict[str, Evidence | None]:
+def evidence(runs: Mapping[str, NamedRun]) -> dict[str, Found]:
     """Evidence by claim id; None where a run that the claim needs is not finished.
 
     Runs that depart from what the paper states give evidence that is marked as not comparable.
     """
     tables = {name: run.finished.table("metrics") for name, run in runs.items() if _is_system(run)}
-    found = {claim: measured(claim, tables) for claim, _, _ in _recipes()}
-    found["first-together-then-apart"] = _together_then_apart(runs)
-    return {claim: item and _marked(item, runs) for claim, item in found.items()}
+    found = {
+        claim: evidence_of(partial(make, tables, names), names, runs)
+        for claim, make, names in _recipes()
+    }
+    story = ("experts_8", "line_X")
+    found["first-together-then-apart"] = evidence_of(
+        partial(_together_then_apart, runs, story), story, runs
+    )
+    return {claim: _marked(item, runs) for claim, item in found.items()}
 
 
 def _is_system(run: NamedRun) -> bool:
     return str(run.study.name) == "vowel"
 
 
-def _marked(item: Evidence, runs: Mapping[str, NamedRun]) -> Evidence:
+def _marked(item: Found, runs: Mapping[str, NamedRun]) -> Found:
+    if item is None or isinstance(item, tuple):
+        return item
     reason = item.not_comparable or why_not_comparable(runs[name] for name in item.runs)
     return replace(item, not_comparable=reason)
 
@@ -139,10 +149,7 @@ def _two_experts_on_a(tables: Tables, names: _Names) -> RateEvidence | None:
     return RateEvidence(int(shown.sum()), len(shown), names)
 
 
-def _together_then_apart(runs: Mapping[str, NamedRun]) -> RateEvidence | None:
-    names = ("experts_8", "line_X")
-    if not set(names) <= set(runs):
-        return None
+def _together_then_apart(runs: Mapping[str, NamedRun], names: _Names) -> RateEvidence:
     experts, lone = (runs[name] for name in names)
     num_seeds = len(experts.finished.table("metrics"))
     if not (has_lines(experts) and has_lines(lone)):

@@ -11,7 +11,7 @@ from reproductions.notes import load_notes
 from reproductions.overview import interval_overview
 from reproductions.pictures import Picture, still
 from reproductions.report_types import Judged, StudyReport
-from reproductions.runs import Found, NamedRun
+from reproductions.runs import Found, NamedRun, distinct
 from reproductions.summary import summary
 from reproductions.vowel import table
 from reproductions.vowel.evidence import evidence
@@ -21,7 +21,7 @@ from reproductions.vowel.figures.seeds import costs, seeds
 from reproductions.vowel.figures.steps import steps
 from reproductions.vowel.figures.training import training
 from reproductions.vowel.multiverse import COMMAND, MultiversePart, multiverse_part
-from reproductions.vowel.rows import LINES
+from reproductions.vowel.rows import LINES, cost_runs, costs_in_words, table_1_rows
 from reproductions.vowel.summary import GROUPS
 from reproductions.vowel.trajectories import has_lines
 
@@ -43,7 +43,7 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         command: the line that makes the report again.
     """
     claims = load_claims(_CLAIMS)
-    judged = judge_all(claims, evidence(found.runs))
+    judged = judge_all(claims, evidence(found.runs), found.runs)
     multiverse = multiverse_part(runs_dir, claims)
     pictures = [*_pictures(found, judged), *(multiverse.figures if multiverse else ())]
     report = StudyReport(
@@ -68,9 +68,9 @@ def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
         [
             _overview(found, judged),
             *(
-                figure2(runs[name], id=id)
-                for name, id in (("experts_4", "figure2"), ("experts_8", "figure2-8-experts"))
-                if name in runs and has_lines(runs[name])
+                figure2(run, id="figure2" if run.name == "experts_4" else "figure2-8-experts")
+                for run in distinct(runs.get(name) for name in ("experts_4", "experts_8"))
+                if has_lines(run)
             ),
             _figure3(runs),
             training(runs),
@@ -85,11 +85,19 @@ def _figure3(runs: Mapping[str, NamedRun]) -> Picture | None:
     needed = {"experts_8", *LINES}
     if not needed <= set(runs) or not all(has_lines(runs[name]) for name in needed):
         return None
+    # The lines are those of single experts, of all vowels and of two pairs.
+    if any({"num_experts", "vowels"} & runs[name].changed.keys() for name in LINES):
+        return None
     return figure3(runs["experts_8"], {name: runs[name] for name in LINES})
 
 
 def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
-    if not any(verdict and claim.kind == "value" for claim, _, verdict in judged):
+    shown = [
+        claim
+        for claim, _, verdict in judged
+        if verdict and verdict.estimate is not None and claim.kind == "value"
+    ]
+    if not any(claim.published and claim.published.value for claim in shown):
         return None
     return still(
         interval_overview(judged),
@@ -98,7 +106,7 @@ def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
         caption="Every claim about a number, divided by the published value: the band is the "
         "margin, the mark our mean with its 95 % interval.",
         alt="Our means and 95 % intervals over the published values, with the margins.",
-        claim_ids=[claim.id for claim, _, verdict in judged if verdict and claim.kind == "value"],
+        claim_ids=[claim.id for claim in shown],
         runs=found.runs.values(),
     )
 
@@ -106,10 +114,12 @@ def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
 def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.DataFrame]]:
     """Captions and tables; Table 1 always comes first, the others where there are runs."""
     runs = found.runs
+    is_given = any(run.study.step_size is not None for _, run in table_1_rows(runs))
+    step = "was given" if is_given else "the rule of the exploration takes"
     tables = [
         (
-            "Table 1 of the paper beside ours: means over seeds, each system at the step that the "
-            "rule of the exploration takes.",
+            "Table 1 of the paper beside ours: means over seeds, each system at the step that "
+            f"{step}.",
             table.table_1(runs, judged),
         ),
         (
@@ -117,7 +127,7 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
             "those epochs can be looked for, and no evidence.",
             table.tuned_table(runs),
         ),
-        ("The three costs, each at its own best step.", table.cost_table(runs)),
+        (f"{costs_in_words(cost_runs(runs))}.", table.cost_table(runs)),
     ]
     if "references" in runs:
         caption = "Standard classifiers on the same recordings and split, not in the paper."

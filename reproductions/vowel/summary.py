@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from reproductions.formatting import number
+from reproductions.runs import distinct
 from reproductions.summary import Group, Runs
 from reproductions.vowel import lines
 
@@ -22,7 +23,8 @@ def _reference_scores(column: str) -> Callable[[Runs], str]:
 
 
 def _one_for_each_pair(runs: Runs) -> str:
-    tables = [runs[name].finished.table("metrics") for name in _MIXTURES if name in runs]
+    mixtures = distinct(runs.get(name) for name in _MIXTURES)
+    tables = [run.finished.table("metrics") for run in mixtures]
     pairs = ["experts_on_iy_ih", "experts_on_aa_ah"]
     seeds = [bool(all_one) for table in tables for all_one in (table[pairs] == 1).all(axis=1)]
     if not seeds:

@@ -8,7 +8,7 @@ from reproductions.claims import Claim
 from reproductions.intervals import Interval, mean_estimate
 from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
-from reproductions.vowel.rows import COSTS, TABLE_1
+from reproductions.vowel.rows import TABLE_1, Row, cost_of, cost_runs, table_1_rows
 from reproductions.wording import SYMBOLS, verdict_word
 
 # Title, column of metrics.csv, beginning of the claim's id, factor, decimals.
@@ -18,14 +18,21 @@ _MEASURES = (
     ("epochs", "epochs", "epochs", 1.0, 0),
 )
 _DASH = "–"
+_PLACES = {row.run: place for place, row in enumerate(TABLE_1)}
 
 
 def table_1(runs: Mapping[str, NamedRun], judged: tuple[Judged, ...]) -> pd.DataFrame:
-    """Table 1 number by number: published, ours, and the verdict; a row for each of twelve."""
+    """Table 1 number by number: published, ours, and the verdict; a row for each of twelve.
+
+    A system that was given another size, say, stands for itself and beside no published number.
+    """
     by_id = {claim.id: (claim, verdict) for claim, _, verdict in judged}
+    shown: list[tuple[Row, NamedRun | None]] = [
+        *table_1_rows(runs),
+        *((row, None) for row in TABLE_1 if row.run not in runs),
+    ]
     rows = []
-    for row in TABLE_1:
-        run = runs.get(row.run)
+    for row, run in sorted(shown, key=lambda item: _PLACES[item[0].run]):
         for title, column, prefix, factor, decimals in _MEASURES:
             claim, verdict = by_id[f"{prefix}-{row.suffix}"]
             word = verdict_word(verdict)
@@ -33,7 +40,7 @@ def table_1(runs: Mapping[str, NamedRun], judged: tuple[Judged, ...]) -> pd.Data
                 {
                     "system": row.label,
                     "measure": title,
-                    "published": _published(claim),
+                    "published": _published(claim) if run is None or run.is_as_named else _DASH,
                     "ours": mean_text(run, column, factor, decimals),
                     "95 % interval": interval_text(run, column, factor, decimals),
                     "verdict": f"{SYMBOLS[word]} {word}",
@@ -44,24 +51,28 @@ def table_1(runs: Mapping[str, NamedRun], judged: tuple[Judged, ...]) -> pd.Data
 
 
 def tuned_table(runs: Mapping[str, NamedRun]) -> pd.DataFrame:
-    """The same systems with steps tuned towards the published epochs."""
+    """The same systems with steps tuned towards the published epochs, where they are those."""
     tuned = [(row.label, runs[row.tuned_run]) for row in TABLE_1 if row.tuned_run in runs]
-    return pd.DataFrame([{"system": label, **_measures(run), **_size(run)} for label, run in tuned])
+    return pd.DataFrame(
+        [
+            {"system": label, **_measures(run), **_size(run)}
+            for label, run in tuned
+            if run.is_as_named
+        ]
+    )
 
 
 def cost_table(runs: Mapping[str, NamedRun]) -> pd.DataFrame:
-    """The three costs, each at its own best step, and how many experts stay in use."""
+    """The costs, and how many experts stay in use."""
     rows = [
         {
-            "cost": label,
-            "experts": size,
+            "cost": cost_of(run),
+            "experts": run.study.num_experts,
             **_measures(run),
             "live experts": mean_text(run, "live_experts", 1.0, 1),
             **_size(run),
         }
-        for prefix, label in COSTS
-        for size in (4, 8)
-        if (run := runs.get(f"{prefix}_{size}")) is not None
+        for run in cost_runs(runs)
     ]
     return pd.DataFrame(rows)
 

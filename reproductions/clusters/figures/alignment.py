@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 
-from reproductions.clusters.rows import KIND_COLOURS, KINDS
+from reproductions.clusters.rows import KIND_COLOURS, KINDS, setting_of
 from reproductions.drawing import COLOURS, figure_style
 from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 
 _PANELS = {
     "expert_feature": "experts and features",
@@ -20,9 +20,11 @@ _PANELS = {
 
 def alignment(runs: Mapping[str, NamedRun]) -> Picture | None:
     """The largest inner product of every kind over training; None without the runs."""
-    found = {kind: run for kind in KINDS if (run := runs.get(f"coded_1_{kind}")) is not None}
-    if not found:
+    every = distinct(runs.get(f"coded_1_{kind}") for kind in KINDS)
+    if not every:
         return None
+    found = {run.study.activation.name: run for run in every}
+    setting = setting_of(every[0].study)
     with figure_style():
         figure = Drawing(figsize=(6.4, 4.4))
         grid = figure.subplots(2, 2, sharex=True, sharey="row")
@@ -30,7 +32,7 @@ def alignment(runs: Mapping[str, NamedRun]) -> Picture | None:
             for kind, run in found.items():
                 arrays = run.finished.arrays("snapshots")
                 largest_SR = np.abs(arrays[name]).max(axis=(2, 3))
-                colour = COLOURS[KIND_COLOURS[kind]]
+                colour = COLOURS[KIND_COLOURS[run.name.rpartition("_")[2]]]
                 axes.plot(arrays["steps"], largest_SR, color=colour, linewidth=0.6, alpha=0.4)
                 style = "-" if kind == "cubic" else "--"
                 mean = largest_SR.mean(axis=1)
@@ -46,8 +48,8 @@ def alignment(runs: Mapping[str, NamedRun]) -> Picture | None:
         id="alignment",
         title="The gate learns centres, the experts learn features",
         caption="Largest absolute inner product over experts, filters and clusters, by the "
-        "authors' recipe in setting 1; thin lines are seeds (one that stopped keeps its last "
-        "value), heavy ones their means.",
+        f"authors' recipe in setting {setting}; thin lines are seeds (one that stopped keeps its "
+        "last value), heavy ones their means.",
         alt="Largest inner products of experts and gate with features and centres over training.",
         claim_ids=("gate-learns-centres", "experts-learn-features"),
         runs=found.values(),

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.clusters.measures import entropy_curves
-from reproductions.clusters.rows import KIND_COLOURS, KINDS
+from reproductions.clusters.rows import KIND_COLOURS, KINDS, setting_of
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.pictures import Picture, still
 from reproductions.runs import NamedRun
@@ -33,9 +33,13 @@ def curves(runs: Mapping[str, NamedRun]) -> Picture | None:
         for (setting, kind), name in names.items():
             axes = grid[KINDS.index(kind), setting - 1]
             _draw(axes, runs[name], COLOURS[KIND_COLOURS[kind]])
-            axes.plot(_STEPS, _PUBLISHED[setting, kind], "D", color=INK, ms=4, label="published")
-            axes.set_title(f"setting {setting}, {kind} experts")
-        grid[0, 0].legend(loc="upper right")
+            study = runs[name].study
+            if runs[name].is_as_named:
+                published = _PUBLISHED[setting, kind]
+                axes.plot(_STEPS, published, "D", color=INK, ms=4, label="published")
+            axes.set_title(f"setting {setting_of(study)}, {study.activation.name} experts")
+        if grid[0, 0].get_legend_handles_labels()[0]:
+            grid[0, 0].legend(loc="upper right")
         for axes in grid[:, 0]:
             axes.set_ylabel("dispatch entropy (nats)")
         for axes in grid[1]:
@@ -50,9 +54,10 @@ def curves(runs: Mapping[str, NamedRun]) -> Picture | None:
         id="entropy-curves",
         title="Figure 3 again: the dispatch entropy over training",
         caption="A thin line is one seed, the heavy one their mean; diamonds are the published "
-        "means of ten runs. 0: every expert sees one cluster. log 4, dotted: no expert "
-        "distinguishes clusters.",
-        alt="Dispatch entropy over 500 steps in settings 1 and 2, cubic and linear experts.",
+        f"means of ten runs. 0: every expert sees one cluster. log {study.num_clusters}, dotted: "
+        "no expert distinguishes clusters.",
+        alt=f"Dispatch entropy over {study.max_steps - 1} steps, one panel per setting and kind of "
+        "expert.",
         claim_ids=claim_ids,
         runs=[runs[name] for name in names.values()],
     )

@@ -14,27 +14,27 @@ from reproductions.clusters.rows import KINDS
 from reproductions.drawing import COLOURS, INK, figure_style, overlay_of, to_svg
 from reproductions.pictures import Picture
 from reproductions.report_types import Figure, Frame
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
 _EXPERT_COLOURS = ("blue", "vermillion", "green", "purple", "orange", "sky", "yellow")
-_MARKERS = ("o", "^", "s", "D")
+_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")
 _GRID = 100
 _NUM_FRAMES = 13
 
 
 def figure1(runs: Mapping[str, NamedRun]) -> Picture | None:
     """Cubic experts above linear ones, first seed, with a slider over training."""
-    found = {kind: run for kind in KINDS if (run := runs.get(f"picture_{kind}")) is not None}
+    found = distinct(runs.get(f"picture_{kind}") for kind in KINDS)
     if len(found) < len(KINDS):
         return None
-    pictures = [run.finished.arrays("picture") for run in found.values()]
+    pictures = [run.finished.arrays("picture") for run in found]
     shares = np.linspace(0, 1, _NUM_FRAMES)
     with figure_style():
-        base = _empty(pictures)
-        frames = [_frame(base, pictures, share) for share in shares]
-        still = _three_moments(pictures)
+        base = _empty(pictures, _kinds(found))
+        frames = [_frame(base, pictures, _kinds(found), share) for share in shares]
+        still = _three_moments(pictures, _kinds(found))
     figure = Figure(
         id="figure1",
         title="Figure 1 again: experts settle on clusters",
@@ -42,23 +42,31 @@ def figure1(runs: Mapping[str, NamedRun]) -> Picture | None:
         "mean nothing). A colour is the expert that the gate chooses, a marker the true cluster, "
         "a line the border between predicted classes (nearest neighbour). Move the slider to "
         "follow the training from start to end. The first seed; it was not chosen.",
-        alt="Examples of four clusters coloured by expert: cubic experts end with one cluster "
-        "each, linear ones share all clusters.",
+        alt=f"Examples of {_num_clusters(pictures)} clusters coloured by the expert that gets "
+        f"them, for {' and '.join(_kinds(found))} experts.",
         base_svg=to_svg(base, label="The plane of the examples"),
         frames=tuple(frames),
         claim_ids=("one-to-one",),
-        provenance=tuple(run.provenance() for run in found.values()),
+        provenance=tuple(run.provenance() for run in found),
     )
     return figure, still
 
 
-def _empty(pictures: Sequence[Arrays]) -> Drawing:
+def _kinds(found: Sequence[NamedRun]) -> list[str]:
+    return [run.study.activation.name for run in found]
+
+
+def _num_clusters(pictures: Sequence[Arrays]) -> int:
+    return int(pictures[0]["clusters"].max()) + 1
+
+
+def _empty(pictures: Sequence[Arrays], kinds: Sequence[str]) -> Drawing:
     figure = Drawing(figsize=(6.4, 7.6))
     grid = figure.subplots(2, 1)
-    for axes, picture, kind in zip(grid, pictures, KINDS, strict=True):
+    for axes, picture, kind in zip(grid, pictures, kinds, strict=True):
         _bare(axes, picture)
         axes.set_title(f"{kind} experts")
-    _legend(figure)
+    _legend(figure, _num_clusters(pictures))
     return figure
 
 
@@ -72,23 +80,24 @@ def _bare(axes: Axes, picture: Arrays) -> None:
     axes.grid(visible=False)
 
 
-def _legend(figure: Drawing) -> None:
+def _legend(figure: Drawing, num_clusters: int) -> None:
+    markers = [_MARKERS[place % len(_MARKERS)] for place in range(num_clusters)]
     handles = [
         Line2D([], [], marker=marker, linestyle="", color=INK, label=f"cluster {place + 1}")
-        for place, marker in enumerate(_MARKERS)
+        for place, marker in enumerate(markers)
     ]
     handles.append(Line2D([], [], color=INK, linewidth=1.2, label="class border"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.2)
 
 
-def _frame(base: Drawing, pictures: Sequence[Arrays], share: float) -> Frame:
+def _frame(base: Drawing, pictures: Sequence[Arrays], kinds: Sequence[str], share: float) -> Frame:
     overlay, layers = overlay_of(base)
     steps = []
     for axes, picture in zip(layers, pictures, strict=True):
         place = round(share * (len(picture["steps"]) - 1))
         steps.append(int(picture["steps"][place]))
         _scatter(axes, picture, place)
-    label = f"step {steps[0]} (cubic), {steps[1]} (linear)"
+    label = f"step {steps[0]} ({kinds[0]}), {steps[1]} ({kinds[1]})"
     return Frame(label, to_svg(overlay, label=f"Experts' examples at {label}"))
 
 
@@ -96,8 +105,8 @@ def _scatter(axes: Axes, picture: Arrays, place: int) -> None:
     positions, clusters = picture["positions"], picture["clusters"]
     colours = np.array([COLOURS[name] for name in _EXPERT_COLOURS])
     # Thousands of points as one image: as shapes they would be megabytes per frame.
-    for cluster, marker in enumerate(_MARKERS):
-        chosen = clusters == cluster
+    for cluster in np.unique(clusters).tolist():
+        chosen, marker = clusters == cluster, _MARKERS[cluster % len(_MARKERS)]
         axes.scatter(
             positions[chosen, 0],
             positions[chosen, 1],
@@ -121,11 +130,11 @@ def _border(axes: Axes, positions: Array, predictions: Array) -> None:
     axes.contour(across, up, field, levels=[0.0], colors=[INK], linewidths=0.9)
 
 
-def _three_moments(pictures: Sequence[Arrays]) -> Drawing:
+def _three_moments(pictures: Sequence[Arrays], kinds: Sequence[str]) -> Drawing:
     """Start, middle and end side by side, as the paper prints them."""
     figure = Drawing(figsize=(9.6, 6.6))
     grid = figure.subplots(2, 3)
-    for row, picture, kind in zip(grid, pictures, KINDS, strict=True):
+    for row, picture, kind in zip(grid, pictures, kinds, strict=True):
         last = len(picture["steps"]) - 1
         # The paper's middle: steps 61 (cubic) and 31 (linear).
         middle = int(np.searchsorted(picture["steps"], 61 if kind == "cubic" else 31))
@@ -133,5 +142,5 @@ def _three_moments(pictures: Sequence[Arrays]) -> Drawing:
             _bare(axes, picture)
             _scatter(axes, picture, place)
             axes.set_title(f"{kind}, step {int(picture['steps'][place])}")
-    _legend(figure)
+    _legend(figure, _num_clusters(pictures))
     return figure

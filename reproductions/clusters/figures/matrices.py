@@ -8,18 +8,20 @@ from matplotlib.figure import Figure as Drawing
 from reproductions.clusters.rows import KINDS
 from reproductions.drawing import figure_style
 from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, distinct
 
 _PER_ROW = 9
 _MOST = 27
 
 
-def matrices(runs: Mapping[str, NamedRun], prefix: str, num_experts: int) -> Picture | None:
+def matrices(runs: Mapping[str, NamedRun], prefix: str) -> Picture | None:
     """Shares of clusters at experts over seeds, cubic above linear; None without the runs."""
-    found = {kind: run for kind in KINDS if (run := runs.get(f"{prefix}_{kind}")) is not None}
+    found = distinct(runs.get(f"{prefix}_{kind}") for kind in KINDS)
     if not found:
         return None
-    blocks = {kind: _shares(run) for kind, run in found.items()}
+    study = found[0].study
+    num_experts, num_clusters = study.num_experts, study.num_clusters
+    blocks = {run.study.activation.name: _shares(run) for run in found}
     num_rows = {kind: -(-len(block) // _PER_ROW) for kind, block in blocks.items()}
     with figure_style():
         figure = Drawing(figsize=(6.4, 0.5 + sum(0.75 * n + 0.4 for n in num_rows.values())))
@@ -37,12 +39,13 @@ def matrices(runs: Mapping[str, NamedRun], prefix: str, num_experts: int) -> Pic
         figure,
         id=f"dispatch-{prefix.replace('_', '-')}",
         title=f"Who gets what: clusters at {num_experts} experts",
-        caption="One matrix per seed at the end of training: rows are the 4 clusters, columns the "
+        caption="One matrix per seed at the end of training: rows are the "
+        f"{num_clusters} clusters, columns the "
         f"{num_experts} experts; the lighter, the larger the share of the cluster that the expert "
         "gets. One light cell per row: the cluster is at one expert.",
         alt=f"Matrices of clusters by {num_experts} experts for every seed.",
         claim_ids=("one-to-one",) if prefix == "four" else (),
-        runs=found.values(),
+        runs=found,
     )
 
 

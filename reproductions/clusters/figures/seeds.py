@@ -11,7 +11,6 @@ from reproductions.clusters.measures import metric
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.runs import NamedRun
 
-_LARGEST_ENTROPY = np.log(4)
 _MARKERS = {"blue": "o", "vermillion": "^", "green": "s"}
 
 
@@ -38,9 +37,10 @@ def draw_rows(rows: Sequence[Row], lowest_accuracy: float | None = None) -> Draw
         left.set(ylim=(len(rows) - 0.4, -0.7), xlabel="accuracy (%)")
         if lowest_accuracy is not None:
             left.set(xlim=(lowest_accuracy, 100.6))
-        right.set(xlim=(-0.05, 1.45), xlabel="entropy (nats)")
+        largest = np.log(rows[0].run.study.num_clusters)
+        right.set(xlim=(-0.05, largest + 0.06), xlabel="entropy (nats)")
         left.locator_params(axis="x", nbins=4)
-        right.axvline(_LARGEST_ENTROPY, color=INK, linewidth=1, linestyle=":")
+        right.axvline(largest, color=INK, linewidth=1, linestyle=":")
         for axes in (left, right):
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)

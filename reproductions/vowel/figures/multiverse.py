@@ -164,6 +164,6 @@ def picture_map(worlds: pd.DataFrame) -> Figure:
             axes.set_xlabel("variance of equation 1.3 (paper: 1)")
             axes.set_title(f"{size} experts")
         panels[0].set_ylim(-0.02, 1)
-        panels[0].set_ylabel("share of 25 seeds that show\nthe picture of Figure 2")
+        panels[0].set_ylabel("share of seeds that show\nthe picture of Figure 2")
         panels[1].legend(frameon=False, title="output coding")
     return figure

@@ -13,14 +13,18 @@ from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.intervals import mean_estimate
 from reproductions.pictures import Picture, still
 from reproductions.runs import NamedRun
-from reproductions.vowel.rows import COSTS, TABLE_1
+from reproductions.vowel.rows import cost_of, cost_runs, costs_in_words, table_1_rows
 
 _ROW_INCHES = 0.47
 _KINDS = {
     "epochs": ("epochs", 1.0, "epochs to the stop"),
     "test-accuracy": ("test_accuracy", 100.0, "test cases answered correctly (%)"),
 }
-_COST_LOOKS = (("blue", "o"), ("vermillion", "s"), ("green", "D"))
+_COST_LOOKS = {
+    "mixture_likelihood": ("blue", "o"),
+    "expected_error": ("vermillion", "s"),
+    "blend_error": ("green", "D"),
+}
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class _Strip:
 
 def seeds(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | None:
     """Epochs and test accuracy of every seed of Table 1's systems; None where there is none."""
-    rows = [row for row in TABLE_1 if row.run in runs]
+    rows = table_1_rows(runs)
     if not rows:
         return None
     published = {claim.id: claim.published for claim in claims}
@@ -46,13 +50,13 @@ def seeds(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | No
             label,
             [
                 _strip(
-                    runs[row.run],
+                    run,
                     (row.label, row.colour, row.marker),
                     column,
                     factor,
-                    published.get(f"{kind}-{row.suffix}"),
+                    published.get(f"{kind}-{row.suffix}") if run.is_as_named else None,
                 )
-                for row in rows
+                for row, run in rows
             ],
         )
         for kind, (column, factor, label) in _KINDS.items()
@@ -67,35 +71,35 @@ def seeds(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | No
         "the paper prints for the epochs only.",
         alt="Epochs and test accuracy of every seed of the systems of Table 1 beside the published "
         "means.",
-        claim_ids=[f"{kind}-{row.suffix}" for kind in _KINDS for row in rows],
-        runs=[runs[row.run] for row in rows],
+        claim_ids=[f"{kind}-{row.suffix}" for kind in _KINDS for row, _ in rows],
+        runs=[run for _, run in rows],
     )
 
 
 def costs(runs: Mapping[str, NamedRun]) -> Picture | None:
-    """Epochs of every seed under the three costs, 4 and 8 experts; None without rivals of 1.3."""
-    panels, used = [], []
-    for size in (4, 8):
-        found = [
-            (runs[f"{name}_{size}"], (label, *look))
-            for (name, label), look in zip(COSTS, _COST_LOOKS, strict=True)
-            if f"{name}_{size}" in runs
-        ]
+    """Epochs of every seed under the costs, by number of experts; None without rivals."""
+    panels, used, every = [], [], cost_runs(runs)
+    for size in dict.fromkeys(run.study.num_experts for run in every):
+        found = [run for run in every if run.study.num_experts == size]
         if len(found) > 1:
-            strips = [_strip(run, look, "epochs", 1.0) for run, look in found]
+            looks = [(cost_of(run), *_COST_LOOKS[run.study.cost.name]) for run in found]
+            strips = [
+                _strip(run, look, "epochs", 1.0) for run, look in zip(found, looks, strict=True)
+            ]
             panels.append((f"epochs to the stop, {size} experts", strips))
-            used += [run for run, _ in found]
+            used += found
     if not panels:
         return None
+    names = dict.fromkeys(cost_of(run) for run in used)
     return still(
         _draw(panels, is_shared=True),
         id="costs",
-        title="The three costs, each at its own best step",
+        title=costs_in_words(used),
         caption="Each sign is one seed (hollow at the epoch limit: it never reached the stop); the "
         "tick is the mean, the bar its 95 % interval. The paper argues for equation 1.3 over 1.2. "
         "Equation 1.1 is there for comparison: it trains the very error that the stop watches, "
         "and lets experts share cases.",
-        alt="Epochs to the stop of every seed under equations 1.1, 1.2 and 1.3.",
+        alt=f"Epochs to the stop of every seed under {' and '.join(names)}.",
         claim_ids=[f"likelihood-beats-expected-error-{size}" for size in (4, 8)],
         runs=used,
     )

@@ -10,7 +10,7 @@ from reproductions.claims import Claim
 from reproductions.drawing import COLOURS, INK, PAPER, figure_style
 from reproductions.pictures import Picture, still
 from reproductions.runs import NamedRun
-from reproductions.vowel.rows import TABLE_1, Row
+from reproductions.vowel.rows import Row, table_1_rows
 
 _TICKS = (2, 4, 8, 16, 32, 64)
 _EPOCH_TICKS = (250, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000)
@@ -18,7 +18,7 @@ _EPOCH_TICKS = (250, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000)
 
 def explored_rows(runs: Mapping[str, NamedRun]) -> list[Row]:
     """The rows of Table 1 whose runs chose their step by exploration."""
-    return [row for row in TABLE_1 if row.run in runs and _is_explored(runs[row.run])]
+    return [row for row, run in table_1_rows(runs) if _is_explored(run)]
 
 
 def _is_explored(run: NamedRun) -> bool:
@@ -32,7 +32,11 @@ def steps(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | No
         return None
     limit = max(int(runs[row.run].study.exploration_epochs) for row in rows)
     num_seeds = max(int(runs[row.run].study.num_exploration_seeds) for row in rows)
-    used = [runs[name] for row in rows for name in (row.run, row.tuned_run) if name in runs]
+    tuned = [runs[row.tuned_run] for row in rows if _is_tuned(row, runs)]
+    about_tuned = (
+        "The hollow sign is the step tuned towards the published epochs, which are dashed; its "
+        "height is the mean of the reported seeds."
+    )
     published = {claim.id: claim.published.value for claim in claims if claim.published}
     return still(
         _draw(rows, runs, published, limit),
@@ -43,13 +47,11 @@ def steps(runs: Mapping[str, NamedRun], claims: Sequence[Claim]) -> Picture | No
         f"Crosses, with their number, are seeds that had not arrived after {limit:,} epochs "
         "(dotted) or had diverged; the line stops where there are any. The filled sign is the step "
         "that the rule takes (named at the foot): the fewest mean epochs among the steps at which "
-        "most seeds arrive. "
-        "The hollow sign is the step tuned towards the published epochs, which are dashed; its "
-        "height is the mean of the reported seeds.",
+        f"most seeds arrive. {about_tuned if tuned else ''}".strip(),
         alt="Epochs to the stop against the step size for the systems of Table 1, with the step "
         "that the rule takes, the tuned step and the published epochs.",
         claim_ids=[f"epochs-{row.suffix}" for row in rows],
-        runs=used,
+        runs=[*(runs[row.run] for row in rows), *tuned],
     )
 
 
@@ -62,11 +64,10 @@ def _draw(
         panels = figure.subplots(num_lines, 2, sharex=True, sharey=True, squeeze=False)
         for axes, row in zip(panels.flat, rows, strict=False):
             axes.set(xscale="log", yscale="log", title=row.label)
-            axes.axhline(
-                published[f"epochs-{row.suffix}"], color=INK, linewidth=1, linestyle=(0, (4, 3))
-            )
+            if runs[row.run].is_as_named:
+                _mark_published(axes, published[f"epochs-{row.suffix}"])
             _draw_panel(axes, row, runs[row.run], limit)
-            if row.tuned_run in runs:
+            if _is_tuned(row, runs):
                 _mark_tuned(axes, row, runs[row.tuned_run])
         for axes in list(panels.flat)[len(rows) :]:
             axes.set_visible(False)
@@ -74,6 +75,15 @@ def _draw(
         figure.supxlabel("step size (on the mean gradient)", color=INK, fontsize=11.5)
         figure.supylabel("epochs to the stop", color=INK, fontsize=11.5)
     return figure
+
+
+def _is_tuned(row: Row, runs: Mapping[str, NamedRun]) -> bool:
+    """Whether the row has a run with the step that was tuned towards the published epochs."""
+    return row.tuned_run in runs and runs[row.tuned_run].is_as_named
+
+
+def _mark_published(axes: Axes, epochs: float) -> None:
+    axes.axhline(epochs, color=INK, linewidth=1, linestyle=(0, (4, 3)))
 
 
 def _finish(axes: Axes, limit: int) -> None:

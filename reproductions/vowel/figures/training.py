@@ -9,14 +9,14 @@ from matplotlib.figure import Figure as Drawing
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.pictures import Picture, still
 from reproductions.runs import NamedRun
-from reproductions.vowel.rows import TABLE_1, Row
+from reproductions.vowel.rows import Row, table_1_rows
 
 _COLUMNS = {"train_error": "training error", "effective_experts": "effective number of experts"}
 
 
 def training(runs: Mapping[str, NamedRun]) -> Picture | None:
     """Curves of the mixtures of Table 1; None where there is none."""
-    rows = [row for row in TABLE_1 if row.run in runs and _is_mixture(runs[row.run])]
+    rows = [row for row, run in table_1_rows(runs) if _is_mixture(run)]
     if not rows:
         return None
     stop = float(runs[rows[0].run].study.stop_error)
@@ -49,7 +49,7 @@ def _draw(rows: Sequence[Row], runs: Mapping[str, NamedRun], stop: float) -> Dra
             for axes, column in zip(grid[:, place], _COLUMNS, strict=True):
                 _draw_seeds(axes, curves, column, COLOURS[row.colour])
             grid[0, place].axhline(stop, color=INK, linewidth=1.2, linestyle=":")
-            grid[0, place].set_title(f"{runs[row.run].study.num_experts} experts")
+            grid[0, place].set_title(row.label)
             grid[1, place].set_xlabel("epoch")
         grid[0, 0].set(ylim=(0, None))
         grid[1, 0].set(ylim=(0, None), xlim=(0, None))

@@ -1,0 +1,204 @@
+"""Publish finished runs: `python -m reproductions.publish`. A maintainer's command.
+
+Writes the sections of RESULTS.md, their pictures, reproductions/published/*.json and the README's
+table, for every study with finished runs, or for study=NAME,NAME alone. The runs are those of the
+suites as they are, in runs_dir=PATH. Nothing is published that would take away what is: the
+command then says what, and accept=... takes it away on purpose. Trains nothing.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from experiments.atomic import sha256, storage_errors, sweep_temporary_files, write_atomically
+from experiments.command_line import console, errors_for_people, plain_arguments
+from experiments.errors import UserError
+from reproductions import published
+from reproductions.drawing import to_png
+from reproductions.published import Record, record_of
+from reproductions.report import BUILDERS, Built, built
+from reproductions.results_md import (
+    FIGURE_FOLDER,
+    publishing,
+    study_section,
+    text_of,
+    write_sections,
+)
+from reproductions.wording import NOT_RUN
+
+ROOT = Path(__file__).resolve().parents[1]
+_SETTINGS = ("study", "runs_dir", "accept")
+_IN_BRACKETS = re.compile(r"\([^()]*\)")
+_NUMBER = re.compile(r"[−-]?\d[\d,.]*")
+# What a sentence begins or ends with that says how the claims were judged: claims are held
+# against each other themselves.
+_OF_VERDICTS = re.compile(
+    r"(of # .*claims, .*|what (matches|stays open|our runs cannot be held against)|differs|)"
+)
+
+
+def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None:
+    """Publish reports, all of them or none.
+
+    Args:
+        every: the reports, of suites as they are.
+        root: the checkout.
+        accept: the code that the refusal named, to take away what it listed.
+
+    Raises:
+        UserError: something that is published would be lost, or was damaged, or there is no room.
+    """
+    order, folder = list(BUILDERS), root / "reproductions" / "published"
+    sections = {each.report.study: study_section(each.report) for each in every}
+    records = [
+        replace(
+            record_of(each.report, each.found.runs),
+            section=sha256(sections[each.report.study].encode()),
+        )
+        for each in every
+    ]
+    with publishing(root):
+        earlier = published.read(order, folder)
+        _refuse_losses(earlier, records, accept)
+        readme = text_of(root / "README.md")
+        published.with_table(readme, "")
+        for each, record in zip(every, records, strict=True):
+            _write_pictures(each, root)
+            published.write(record, folder)
+        write_sections(sections, order, root / "RESULTS.md")
+        table = published.readme_table(published.read(order, folder))
+        whole = published.with_table(readme, table)
+        write_atomically(root / "README.md", whole.encode())
+        for record in records:
+            _remove_others(record, root)
+
+
+def _write_pictures(each: Built, root: Path) -> None:
+    folder = root / FIGURE_FOLDER / each.report.study
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep_temporary_files(folder)
+        sweep_temporary_files(root / "reproductions" / "published")
+    for figure, drawing in each.pictures:
+        to_png(drawing, folder / f"{figure.id}.png")
+
+
+def _remove_others(record: Record, root: Path) -> None:
+    """Delete pictures that the study no longer shows."""
+    shown = {figure.id for figure in record.figures}
+    for picture in (root / FIGURE_FOLDER / record.study).glob("*.png"):
+        if picture.stem not in shown:
+            picture.unlink()
+
+
+def _refuse_losses(earlier: Sequence[Record], records: Sequence[Record], accept: str) -> None:
+    now = {record.study: record for record in records}
+    lost = [loss for old in earlier if old.study in now for loss in losses(old, now[old.study])]
+    code = sha256("\n".join(lost).encode())[:8]
+    if lost and accept != code:
+        raise UserError(
+            f"This would take away what is published: {'; '.join(lost)}.",
+            "Finish the runs that it needs (a report names them), or take it away on purpose: "
+            f"give the command again with accept={code}",
+        )
+
+
+def losses(old: Record, new: Record) -> list[str]:
+    """What is published of a study and would no longer be, in words.
+
+    Numbers may change, and so may verdicts: what counts is that something is said of every claim,
+    and that every table, column, row, figure, sentence and note is still there.
+    """
+    return [f"{old.study}: {loss}" for loss in (*_lost_parts(old, new), *_lost_texts(old, new))]
+
+
+def _lost_parts(old: Record, new: Record) -> Iterator[str]:
+    judged = {row.id for row in new.rows if row.word != NOT_RUN}
+    for row in old.rows:
+        if row.word != NOT_RUN and row.id not in judged:
+            yield f"the verdict on {row.id}"
+    figures = {figure.id for figure in new.figures}
+    yield from (f"the figure {each.id}" for each in old.figures if each.id not in figures)
+    tables = {table.caption: table for table in new.tables}
+    for table in old.tables:
+        name, other = f"the table '{table.caption}'", tables.get(table.caption)
+        if other is None:
+            yield name
+            continue
+        gone = [column for column in table.columns if column not in other.columns]
+        yield from (f"the column '{column}' of {name}" for column in gone)
+        if other.num_rows < table.num_rows:
+            yield f"{table.num_rows - other.num_rows} of {table.num_rows} rows of {name}"
+
+
+def _lost_texts(old: Record, new: Record) -> Iterator[str]:
+    said = _masked(" ".join(new.summary))
+    for statement in _statements(" ".join(old.summary)):
+        if _masked(statement) not in said:
+            yield f"the sentence '{statement}'"
+    yield from (f"the note '{note}'" for note in old.notes if note not in new.notes)
+
+
+def _statements(text: str) -> list[str]:
+    """The parts of a summary that can stand alone, but for those that count verdicts."""
+    parts = re.split(r"[.;:](?:\s+|$)", _IN_BRACKETS.sub("", text))
+    return [part for part in map(str.strip, parts) if not _OF_VERDICTS.fullmatch(_masked(part))]
+
+
+def _masked(text: str) -> str:
+    """The text without its numbers and without what stands in brackets."""
+    return " ".join(_NUMBER.sub("#", _IN_BRACKETS.sub("", text)).casefold().split())
+
+
+def finished(arguments: Sequence[str]) -> list[Built]:
+    """The reports of the studies that have finished runs.
+
+    Args:
+        arguments: `study=NAME,NAME` and `runs_dir=PATH`, either of which may be left out.
+
+    Raises:
+        UserError: another setting, a study that does not exist, or one without finished runs.
+    """
+    given = {name: value for name, _, value in (item.partition("=") for item in arguments)}
+    if unknown := sorted(set(given) - set(_SETTINGS)):
+        raise UserError(
+            f"There is no setting {unknown[0]} here: what is published has the suites' own.",
+            f"Allowed: {', '.join(f'{name}=...' for name in _SETTINGS)}.",
+        )
+    named = given["study"].split(",") if "study" in given else []
+    if unknown := [study for study in named if study not in BUILDERS]:
+        raise UserError(
+            f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(BUILDERS)}."
+        )
+    runs = [f"runs_dir={given['runs_dir']}"] if "runs_dir" in given else []
+    found = {study: built([f"suite={study}", *runs]) for study in named or BUILDERS}
+    every = [whole for whole in found.values() if whole is not None]
+    if len(every) < len(named) or not every:
+        without = [study for study, whole in found.items() if whole is None]
+        raise UserError(
+            f"There are no finished runs to publish of {', '.join(without)}.",
+            "Train them first (make alone lists the commands), or name other studies: study=NAME.",
+        )
+    return every
+
+
+def main() -> None:
+    """Publish what the command line names."""
+    with errors_for_people():
+        arguments = plain_arguments(str(__doc__))
+        if not (ROOT / "RESULTS.md").exists() and not (ROOT / "README.md").exists():
+            raise UserError(
+                f"There is nothing to publish into: {ROOT} is no checkout of the project.",
+                "Give the command in a clone of the repository.",
+            )
+        every = finished(arguments)
+        accept = [item.partition("=")[2] for item in arguments if item.startswith("accept=")]
+        publish(every, accept="".join(accept[-1:]))
+        for each in every:
+            left_out = f" without {', '.join(each.found.missing)}" if each.found.missing else ""
+            console.print(f"published: {each.report.study}{left_out}")
+
+
+if __name__ == "__main__":
+    main()
