@@ -3,9 +3,8 @@
 import errno
 import hashlib
 import os
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from experiments.errors import UserError
@@ -13,7 +12,32 @@ from experiments.errors import UserError
 TEMPORARY_PREFIX = ".tmp-"
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+_AGAIN = "then give the same command again: it continues where it stopped."
+_ELSEWHERE = "choose another folder (for runs: runs_dir=...)"
+_NO_INODE = "but no inode: the disk holds too many files"
+# What helps, by what the system says.
+_FIXES = {
+    errno.ENAMETOOLONG: "Set runs_dir=... to a shorter path.",
+    errno.ELOOP: f"A link in it leads back to itself: remove the link, or {_ELSEWHERE}.",
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+        f"A file has the name of a folder, or a folder that of a file: move it away, or "
+        f"{_ELSEWHERE}; {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS),
+        "Set runs_dir=... to a folder that you may write in, or change the permissions of this "
+        f"one; {_AGAIN}",
+    ),
+    **dict.fromkeys(
+        (errno.ENOENT, errno.ESTALE),
+        "Something removed or renamed it meanwhile. Give the same command again: it goes on with "
+        "what is still there.",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE), f"Allow more open files (ulimit -n 4096); {_AGAIN}"
+    ),
+}
 
 
 def sha256(data: bytes) -> str:
@@ -29,8 +53,8 @@ def temporary_path(path: Path) -> Path:
 def write_atomically(path: Path, data: bytes) -> None:
     """Make ``data`` the content of ``path``; at every moment ``path`` holds old or new content.
 
-    Raises UserError where the disk is full or the folder cannot be written; the old
-    content then stays and no temporary file is left.
+    Raises UserError where the disk is full or refuses the file; the old content then stays and
+    no temporary file is left.
     """
     temporary = temporary_path(path)
     with storage_errors(path.parent):
@@ -41,7 +65,8 @@ def write_atomically(path: Path, data: bytes) -> None:
                 os.fsync(stream.fileno())
             temporary.replace(path)
         except BaseException:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise
         _sync_folder(path.parent)
 
@@ -63,37 +88,40 @@ def sweep_temporary_files(folder: Path) -> None:
 
 @contextmanager
 def storage_errors(folder: Path) -> Iterator[None]:
-    """Turn an OSError that a user can mend into a UserError that names ``folder``.
-
-    A full disk (ENOSPC, EDQUOT) and a place that cannot be written (EACCES, EPERM,
-    EROFS, ENOTDIR, EEXIST) are translated; every other error passes unchanged.
-    """
+    """Turn an OSError into a UserError that names ``folder`` and what would help."""
     try:
         yield
     except OSError as error:
-        if error.errno in _FULL:
-            raise _disk_full(folder) from error
-        if error.errno in _REFUSED:
-            raise _not_writable(folder, error) from error
-        raise
+        raise storage_error(folder, error) from error
 
 
-def _disk_full(folder: Path) -> UserError:
+def storage_error(folder: Path, error: OSError) -> UserError:
+    """The error for people where the system refuses ``folder`` or a file in it."""
+    if error.errno in _FULL:
+        room = _room(folder)
+        cure = "Delete files" if _NO_INODE in room else "Free some space"
+        return UserError(
+            f"There is no space left to write in {folder} ({room}).",
+            f"{cure} and give the same command again (it continues from its last checkpoint), or "
+            "set runs_dir=... to a folder on a larger disk.",
+        )
+    named = error.filename2 or error.filename
+    refused = f" {named}" if named and str(named) != str(folder) else ""
     return UserError(
-        f"There is no space left to write in {folder} ({_free_space(folder)}).",
-        "Free some space and give the same command again (it continues from its last "
-        "checkpoint), or set runs_dir=... to a folder on a larger disk.",
+        f"{folder} cannot be used: {error.strerror or error}{refused} ({_room(folder)}).",
+        _FIXES.get(
+            error.errno or 0, f"Check the disk and its connection, or {_ELSEWHERE}; {_AGAIN}"
+        ),
     )
 
 
-def _not_writable(folder: Path, error: OSError) -> UserError:
-    return UserError(
-        f"The folder {folder} cannot be written: {error.strerror} ({_free_space(folder)}).",
-        "Set runs_dir=... to a folder that you may write in, or change the permissions of this "
-        "one; then give the same command again: it continues where it stopped.",
-    )
-
-
-def _free_space(folder: Path) -> str:
-    existing = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    return f"{shutil.disk_usage(existing).free / 2**20:,.0f} MiB free"
+def _room(folder: Path) -> str:
+    for place in (folder, *folder.parents, Path()):
+        # What is asked for may be what cannot be read.
+        with suppress(OSError):
+            disk = os.statvfs(place)
+            free = f"{disk.f_bavail * disk.f_frsize / 2**20:,.0f} MiB free"
+            # A disk can have space and no room for the name of another file.
+            is_out_of_names = disk.f_files > 0 and disk.f_favail == 0
+            return f"{free}, {_NO_INODE}" if is_out_of_names else free
+    return "the folder is gone"

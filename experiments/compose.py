@@ -1,8 +1,11 @@
 """From command-line overrides to a checked, typed config, with errors that name the way out."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import fields
 from difflib import get_close_matches
 from enum import Enum
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -15,7 +18,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.errors import UserError
+from experiments.errors import UserError, shown
 from experiments.schema import Config, Suite, out_of_range
 from experiments.studies import STUDIES
 
@@ -30,6 +33,7 @@ GROUPS = ("study", "suite")
 
 def register() -> None:
     """Make the schemas known to Hydra, for the first line of every config file's defaults."""
+    OmegaConf.register_new_resolver("usable_text", usable_text, replace=True)
     store = ConfigStore.instance()
     store.store(name="base_config", node=Config)
     store.store(group="suite", name="base_suite", node=Suite)
@@ -63,12 +67,14 @@ def sweep_settings(overrides: Sequence[str]) -> DictConfig:
     """Hydra's own settings for a sweep with these overrides: its folder and its launcher.
 
     Raises:
-        UserError: there is no such launcher.
+        UserError: there is no such launcher, or runs_dir is none.
     """
-    own = [item for item in _parse(overrides) if _is_hydras(item.key_or_group)]
-    runs_dir = [item for item in _parse(overrides) if item.key_or_group == "runs_dir"]
-    plain = [item.input_line for item in (*own, *runs_dir) if not item.is_sweep_override()]
-    hydra = _compose([str(line) for line in plain], with_hydra=True).hydra
+    single = [item for item in _parse(overrides) if not item.is_sweep_override()]
+    own = [str(item.input_line) for item in single if _is_hydras(item.key_or_group)]
+    runs_dir = [str(item.input_line) for item in single if item.key_or_group == "runs_dir"]
+    # The folder of the sweep lies in this one.
+    typed(_compose(runs_dir))
+    hydra = _compose([*own, *runs_dir], with_hydra=True).hydra
     assert isinstance(hydra, DictConfig)
     return hydra
 
@@ -82,15 +88,20 @@ def _compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            return compose("config", list(overrides), return_hydra_config=with_hydra)
+            return compose("config", list(map(quoted, overrides)), return_hydra_config=with_hydra)
     except MissingConfigException as error:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
         raise _no_option(group, option, error.options or []) from error
     except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(
-            f"The config does not compose: {_first_line(error)}.",
-            f"Correct the file in {CONFIG_DIR.name}/ or the override that it names.",
-        ) from error
+        raise does_not_compose(error) from error
+
+
+def does_not_compose(error: Exception) -> UserError:
+    """The error for people where Hydra cannot put a config together."""
+    return UserError(
+        f"The config does not compose: {first_line(error)}.",
+        f"Correct the file in {CONFIG_DIR.name}/ or the override that it names.",
+    )
 
 
 def typed(config: DictConfig) -> Config:
@@ -99,8 +110,8 @@ def typed(config: DictConfig) -> Config:
     Raises:
         UserError: a key that the schema lacks, a value out of range, or settings that contradict.
     """
-    known = OmegaConf.to_container(config.study, resolve=True, enum_to_str=True)
-    assert isinstance(known, dict)
+    values = _resolved(config)
+    known = values["study"]
     study = STUDIES.get(str(known.get("name")))
     if study is None:
         raise UserError(
@@ -111,15 +122,65 @@ def typed(config: DictConfig) -> Config:
         instance = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(study.schema), known))
     except OmegaConfBaseException as error:
         raise UserError(
-            f"The study's config is wrong: {_first_line(error)}.",
+            f"The study's config is wrong: {first_line(error)}.",
             "Correct the key or the value that it names.",
         ) from error
-    settings = {key: config[key] for key in ("runs_dir", "force", "num_workers")}
+    settings = {key: values[key] for key in ("runs_dir", "force", "num_workers")}
     root = Config(study=instance, suite=config.suite, **settings)
     _check_ranges(root)
     _check_ranges(instance, "study.")
     study.check(instance)
+    if not root.runs_dir.strip():
+        raise UserError(
+            "runs_dir is empty.", "Name a folder, for example runs_dir=runs, or leave it out."
+        )
     return root
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    """The config's values, each ${...} in them filled in and each ~ turned into the home folder."""
+    try:
+        values = OmegaConf.to_container(config, resolve=True, enum_to_str=True)
+        assert isinstance(values, dict)
+    # OmegaConf follows a setting that refers to itself until Python stops it.
+    except (OmegaConfBaseException, RecursionError) as error:
+        reason = "it leads back to itself" if isinstance(error, RecursionError) else error
+        raise UserError(
+            f"A setting refers with ${{...}} to what cannot be found: {first_line(reason)}.",
+            "Write the value itself, or the name of a setting as in ${study.num_experts}; "
+            "the shell's own variables need double quotes or none.",
+        ) from error
+    found: dict[str, Any] = _usable(values)
+    return found
+
+
+def _usable(values: Any, key: str = "") -> Any:
+    if isinstance(values, dict):
+        prefix = f"{key}." if key else ""
+        return {name: _usable(value, f"{prefix}{name}") for name, value in values.items()}
+    if isinstance(values, list):
+        return [_usable(value, key) for value in values]
+    return usable_text(key, values) if isinstance(values, str) else values
+
+
+def usable_text(key: str, text: str) -> str:
+    """A text from the user, with ~ or ~name at its start turned into the home folder.
+
+    Raises:
+        UserError: nobody has this name, or the text holds characters that act in a terminal.
+    """
+    if shown(text) != text or "\n" in text or "\t" in text:
+        raise UserError(
+            f"{key}={text!r} holds characters that cannot be seen.",
+            "Write it without them; a folder or file of such a name must be renamed.",
+        )
+    try:
+        return str(Path(text).expanduser()) if text.startswith("~") else text
+    except RuntimeError as error:
+        raise UserError(
+            f"{key}={text} names the home folder of somebody whom this machine does not know.",
+            "Write the folder's whole path.",
+        ) from error
 
 
 def _check_ranges(instance: Any, prefix: str = "", names: Sequence[str] | None = None) -> None:
@@ -138,6 +199,7 @@ def explain(overrides: Sequence[str]) -> None:
         UserError: unknown group option, unknown key (also with +), deletion, or a value of the
             wrong type or out of range; names the key, what is allowed and the nearest match.
     """
+    _refuse_study_of_a_suite(_parse(overrides))
     parsed = _parse(_with_the_suites_study(overrides))
     choices = [override for override in parsed if override.key_or_group in GROUPS]
     for override in choices:
@@ -153,7 +215,20 @@ def explain(overrides: Sequence[str]) -> None:
             continue
         _check_key(override, schemas)
         for value in _values(override):
-            _check_value(key, value, schemas)
+            # What a ${...} stands for is known, and checked, when all is composed.
+            if "${" not in str(value):
+                _check_value(key, value, schemas)
+
+
+def _refuse_study_of_a_suite(overrides: Sequence[Override]) -> None:
+    given = {item.key_or_group: item for item in overrides if not item.is_delete()}
+    if "study" in given and "suite" in given and _values(given["suite"])[0] is not None:
+        both = f"{given['suite'].input_line} and {given['study'].input_line}"
+        raise UserError(
+            f"{both} contradict each other: a suite says itself which study each run is of.",
+            f"Leave out {given['study'].input_line}, or leave out "
+            f"{given['suite'].input_line} and use python -m experiments.run.",
+        )
 
 
 def _with_the_suites_study(overrides: Sequence[str]) -> list[str]:
@@ -166,13 +241,26 @@ def _with_the_suites_study(overrides: Sequence[str]) -> list[str]:
 
 
 def _parse(overrides: Sequence[str]) -> list[Override]:
+    return [_read(override) for override in overrides]
+
+
+@cache
+def _read(override: str) -> Override:
     try:
-        return OverridesParser.create().parse_overrides(list(overrides))
-    except OverrideParseException as error:
+        (read,) = OverridesParser.create().parse_overrides([quoted(override)])
+    # Python itself refuses to read numbers of thousands of digits.
+    except (OverrideParseException, ValueError) as error:
         raise UserError(
-            f"The override {error.override} cannot be read: {_first_line(error)}.",
-            'Write key=value, for example study.num_seeds=100; quote what holds spaces: "...".',
+            f"The override {override} cannot be read.",
+            "Write key=value without blanks around the sign, for example study.num_seeds=100; what "
+            "holds blanks, commas or brackets needs quotes of both kinds: 'runs_dir=\"my runs\"'.",
         ) from error
+    return read
+
+
+def quoted(override: str) -> str:
+    """The override with the quotes that Hydra wants around a path that begins with ~."""
+    return re.sub(r"^([^=~]+=)(~[^'\",]*)$", r'\1"\2"', override)
 
 
 def _values(override: Override) -> list[Any]:
@@ -217,10 +305,10 @@ def _check_key(override: Override, schemas: dict[str, Any]) -> None:
             f"Choose another study: study={', study='.join(options('study'))}.",
         )
     if name not in known:
-        prefix = f"{scope}." if scope else ""
+        keys = _keys(schemas) if not scope else [f"{scope}.{item}" for item in known]
         raise UserError(
-            f"There is no setting {override.key_or_group}.{_nearest(name, known, prefix)}",
-            f"The settings are: {', '.join(prefix + item for item in known)}.",
+            f"There is no setting {override.key_or_group}.{_nearest(name, keys)}",
+            f"The settings are: {', '.join(keys)}.",
         )
     _refuse_deletion(override)
 
@@ -254,11 +342,57 @@ def _expected(hint: Any) -> list[str]:
     return [names.get(hint, str(hint))]
 
 
-def _nearest(word: str, known: Sequence[str], prefix: str = "") -> str:
-    matches = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" Did you mean {prefix}{matches[0]}?" if matches else ""
+def _keys(schemas: dict[str, Any]) -> list[str]:
+    own = get_type_hints(schemas["study"])
+    return [*get_type_hints(Config), *(f"study.{item}" for item in own)]
 
 
-def _first_line(error: Exception) -> str:
+def nearest_setting(word: str, overrides: Sequence[str]) -> str | None:
+    """The setting that a word may stand for, where these overrides choose the study."""
+    chosen = [item for item in overrides if item.startswith(("study=", "suite="))]
+    study = _compose(_with_the_suites_study(chosen)).study
+    return _match(word, _keys({"study": STUDIES[study.name].schema}))
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    match = _match(word, known)
+    return f" Did you mean {match}?" if match else ""
+
+
+def _match(word: str, known: Sequence[str]) -> str | None:
+    """The nearest of the known words; of keys, with or without their "study."."""
+    whole = {item.removeprefix("study."): item for item in reversed(known)}
+    matches = get_close_matches(word.removeprefix("study."), whole, n=1, cutoff=0.5)
+    return whole[matches[0]] if matches else None
+
+
+def settings_of(config: DictConfig, scope: str) -> list[tuple[str, str, str]]:
+    """Key, value and meaning of every setting of the root (scope "") or of the study ("study")."""
+    schema = STUDIES[config.study.name].schema if scope else Config
+    values = OmegaConf.to_container(config[scope] if scope else config, enum_to_str=True)
+    assert isinstance(values, dict)
+    hints = get_type_hints(schema)
+    found = []
+    for item in fields(schema):
+        if item.name in ("name", *GROUPS):
+            continue
+        allowed = item.metadata.get("allowed")
+        choices = [str(allowed)] if allowed else _expected(hints[item.name])
+        about = "; ".join([item.metadata.get("about", ""), " or ".join(choices)])
+        key = f"{scope}.{item.name}" if scope else item.name
+        found.append((key, _written(values[item.name]), about))
+    return found
+
+
+def _written(value: Any) -> str:
+    """A value as one writes it on the command line."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_written, value))}]"
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def first_line(error: object) -> str:
+    """What an error of Hydra's says, without the lines that repeat the setting."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(line for line in lines[:3] if not line.startswith("See http")).rstrip(".")

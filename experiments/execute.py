@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from experiments.atomic import storage_error
 from experiments.closure import closure, versions
+from experiments.errors import memory_error
 from experiments.provenance import manifest
 from experiments.run_folder import claimed, read_finished, run_digest
 from experiments.schema import plain
@@ -94,7 +96,12 @@ def execute(
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
     num_threads = getattr(study, "num_threads", 1)
-    with listening(), threads(num_threads), claimed(path, identity, force=force) as folder:
+    with (
+        _explained(path),
+        listening(),
+        threads(num_threads),
+        claimed(path, identity, force=force) as folder,
+    ):
         if folder.is_finished():
             read_finished(path)
             return Outcome(path, True, 0.0)
@@ -104,6 +111,20 @@ def execute(
         known = {key: value for key, value in identity.items() if key != "config"}
         folder.finish(manifest(command or sys.orig_argv, started, seconds, **{**known, **facts}))
     return Outcome(path, False, seconds)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """What the machine refuses, memory or storage, as an error for people."""
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        explained = memory_error(error)
+        if explained is None and isinstance(error, OSError):
+            explained = storage_error(path, error)
+        if explained is None:
+            raise
+        raise explained from error
 
 
 @contextmanager

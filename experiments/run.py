@@ -1,9 +1,17 @@
 """Train one study config: `python -m experiments.run study=vowel study.num_experts=8`.
 
-Every Hydra flag works: --multirun for sweeps, hydra/launcher=cores for several cores,
-hydra/launcher=slurm for a cluster, --cfg job to print the config without running.
+Hydra's flags work: --multirun for sweeps, hydra/launcher=cores for several cores,
+hydra/launcher=slurm for a cluster, --cfg job to print the config without running. Only those that
+read other config files do not.
+
+Examples:
+  python -m experiments.run study=vowel study.num_experts=8 study.num_seeds=100
+  python -m experiments.run study=vowel --multirun study.num_experts=2,4,8
+  python -m experiments.suite suite=vowel
 """
 
+import os
+import sys
 from importlib import import_module
 from multiprocessing import parent_process
 
@@ -20,7 +28,7 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import CONFIG_DIR, register, typed
+from experiments.compose import CONFIG_DIR, first_line, register, typed
 from experiments.errors import UserError
 from experiments.execute import execute, folder_of
 from experiments.stopping import Stopped, listen, listening
@@ -66,9 +74,26 @@ def main() -> None:
     """Check the command line, then hand over to Hydra."""
     register()
     with errors_for_people():
-        checked_arguments()
-        with listening():
-            _job()
+        checked_arguments(str(__doc__))
+        # Errors come back here: Hydra would print them in its own way.
+        os.environ["HYDRA_FULL_ERROR"] = "1"
+        try:
+            with listening():
+                _job()
+        except CompactHydraException as error:
+            if isinstance(error.__cause__, UserError):
+                sys.exit(1)  # It was printed by the job.
+            raise
+        except Exception as error:
+            # What launchers raise where a process of theirs dies; they may not be installed.
+            if type(error).__module__.startswith(("joblib.", "submitit.")):
+                raise UserError(
+                    f"A process of the sweep ended before its run did: {first_line(error)}.",
+                    "Give the same command again: finished runs are kept, the others go on from "
+                    "their last checkpoints. If memory ran out, run fewer at once "
+                    "(hydra.launcher.n_jobs=1).",
+                ) from error
+            raise
 
 
 # Workers of a launcher import this module and compose nothing, but unpickle typed configs.

@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -113,7 +113,8 @@ class RunFolder:
 
     def is_finished(self) -> bool:
         """Return whether the run wrote its manifest; says nothing about later damage."""
-        return (self.path / _MANIFEST).exists()
+        with storage_errors(self.path):
+            return (self.path / _MANIFEST).exists()
 
     def finish(self, manifest: Mapping[str, object]) -> None:
         """Write ``manifest`` with the checksums of all outputs, and drop what only a restart needs.
@@ -184,16 +185,23 @@ def claimed(
     The folder is created where needed and gets identity.json; what a killed process left
     half-written is swept. With ``force``, a finished folder is first moved to ``superseded/``
     beside it. The lock ends with the block, or with the process. Raises UserError where the
-    folder cannot be made or written.
+    folder cannot be made or written, unless it is finished: then there is nothing to write.
     """
     lock = FileLock(path.parent / ".locks" / f"{path.name}.lock")
     try:
-        with storage_errors(path):
-            _acquire(lock, path)
-            _prepare(path, identity, force)
+        try:
+            with storage_errors(path):
+                _acquire(lock, path)
+                _prepare(path, identity, force)
+        except UserError as error:
+            # Finished runs may lie on a disk that is full, or that can only be read.
+            is_refused = isinstance(error.__cause__, OSError)
+            if force or not is_refused or not RunFolder(path).is_finished():
+                raise
         yield RunFolder(path)
     finally:
-        lock.release()
+        with suppress(OSError):
+            lock.release()
 
 
 def _acquire(lock: FileLock, path: Path) -> None:
@@ -296,10 +304,11 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _read_bytes(path: Path, name: str) -> bytes:
-    try:
-        return (path / name).read_bytes()
-    except FileNotFoundError as error:
-        raise _damaged(path / name, "is missing") from error
+    with storage_errors(path):
+        try:
+            return (path / name).read_bytes()
+        except FileNotFoundError as error:
+            raise _damaged(path / name, "is missing") from error
 
 
 def _damaged(file: Path, reason: str) -> UserError:

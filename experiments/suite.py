@@ -8,11 +8,12 @@ none waits for the last run of another.
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from functools import cache
+from importlib import import_module
 from typing import Any
 
-from joblib import Parallel, delayed
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -21,13 +22,15 @@ from experiments.command_line import (
     errors_for_people,
     log_to_console,
     plain_arguments,
+    print_error,
     progress_bar,
 )
 from experiments.compose import composed, explain, options, typed
 from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
+from experiments.processes import each_in_a_process
 from experiments.schema import Config, Suite
-from experiments.stopping import Stopped, listen, listening
+from experiments.stopping import listening
 from experiments.studies import STUDIES
 
 # Of a run that goes on beside others.
@@ -51,12 +54,11 @@ def suite_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
     config = composed(rest)
     if config.suite is None:
         raise UserError("No suite was named.", f"Choose suite= from {', '.join(options('suite'))}.")
-    chosen = [item for item in rest if item.startswith("study=")]
-    runs = {name: _study_of(config.suite, name, [*chosen, *users]) for name in config.suite.runs}
+    runs = {name: _study_of(config.suite, name, users) for name in config.suite.runs}
     known = {item.name for study in runs.values() for item in fields(study)}
     # A setting that no run has is refused, with the nearest one that the suite's study has.
     unused = [item for item in users if _setting(item) not in known]
-    explain([*(chosen or [f"study={config.suite.study}"]), *unused])
+    explain([f"study={config.suite.study}", *unused])
     return typed(config), runs
 
 
@@ -96,12 +98,10 @@ def pooled_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
 
 def _study_of(suite: Any, name: str, users: Sequence[str]) -> Any:
     own = dict(OmegaConf.to_container(suite.runs[name]))  # type: ignore[arg-type]
-    study = own.pop("study", None)
-    chosen = [item for item in users if item.startswith("study=")]
-    base = f"study={study}" if study else (chosen or [f"study={suite.study}"])[0]
+    base = f"study={own.pop('study', suite.study)}"
     schema = STUDIES[_base(base).study.name].schema
     known = {item.name for item in fields(schema)}
-    given = [item for item in users if item.startswith("study.") and _setting(item) in known]
+    given = [item for item in users if _setting(item) in known]
     config = _base(base, *given).copy()
     # What the user gives wins over what the suite says of a run.
     mine = {key: value for key, value in own.items() if key not in map(_setting, given)}
@@ -123,52 +123,61 @@ def _setting(override: str) -> str:
     return override.partition("=")[0].removeprefix("study.")
 
 
-def _one(name: str, study: Any, config: Config, command: list[str]) -> tuple[str, Outcome | None]:
-    # In a process of its own, which may have had another run before.
-    listen()
+def _one(name: str, study: Any, config: Config, command: list[str]) -> Outcome:
+    # In a process of its own.
     log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS, again=True)
-    try:
-        return name, execute(study, config.runs_dir, config.force, command=command)
-    except Stopped:
-        # An error would end the others before they have written their checkpoints.
-        return name, None
+    return execute(study, config.runs_dir, config.force, command=command)
 
 
-def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outcome]]:
-    """Carry out a suite's runs on `config.num_workers` processes, each as it is finished."""
+def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outcome | UserError]]:
+    """Carry out a suite's runs on `config.num_workers` processes, each as it is finished.
+
+    A run that fails, or whose process is killed, yields the error; the others go on.
+    """
     unique = {folder_of(study, config.runs_dir): name for name, study in reversed(runs.items())}
     wanted = config.num_workers or config.suite.num_workers or os.cpu_count() or 1
-    num_workers = min(wanted, len(unique))
-    if num_workers == 1:
-        for name in reversed(unique.values()):
-            with progress_bar() as report:
-                yield (
-                    name,
-                    execute(runs[name], config.runs_dir, config.force, report, sys.orig_argv),
-                )
+    names = list(reversed(unique.values()))
+    if min(wanted, len(names)) == 1:
+        for name in names:
+            yield name, _here(runs[name], config)
         return
-    jobs = (
-        delayed(_one)(name, runs[name], config, sys.orig_argv) for name in reversed(unique.values())
-    )
-    # One at a time: after finished runs, which take no time, joblib would hand out several long
-    # ones together, and a process would wait beside them.
-    pool = Parallel(n_jobs=num_workers, batch_size=1, return_as="generator_unordered")
+    calls = {name: (name, runs[name], config, sys.orig_argv) for name in names}
     with listening():
-        yield from ((name, outcome) for name, outcome in pool(jobs) if outcome is not None)
+        yield from each_in_a_process(_one, calls, wanted)
+
+
+def _here(study: Any, config: Config) -> Outcome | UserError:
+    try:
+        with progress_bar() as report:
+            return execute(study, config.runs_dir, config.force, report, sys.orig_argv)
+    except UserError as error:
+        return error
 
 
 def main() -> None:
     """Run the suite of the command line."""
     with errors_for_people():
-        usage = f"{__doc__}\nSuites: {', '.join(options('suite'))}."
-        config, runs = pooled_runs(plain_arguments(usage))
+        config, runs = pooled_runs(plain_arguments(str(__doc__), has_settings=True))
         title = f"{config.suite.title} (about {config.suite.minutes:g} min)"
         console.print(f"{title}: {len(runs)} runs into {config.runs_dir}/")
         width = max(20, *map(len, runs))
-        for count, (name, outcome) in enumerate(run_suite(config, runs), start=1):
-            what = "already done" if outcome.was_done else f"{outcome.seconds:.1f} s"
-            console.print(f"  {count:3d}  {name:<{width}} {what:>12}  {outcome.path}")
+        failed = []
+        with closing(run_suite(config, runs)) as outcomes:  # type: ignore[type-var]
+            for count, (name, outcome) in enumerate(outcomes, start=1):
+                if isinstance(outcome, UserError):
+                    print_error(outcome)
+                    failed.append(name)
+                    continue
+                what = "already done" if outcome.was_done else f"{outcome.seconds:.1f} s"
+                console.print(f"  {count:3d}  {name:<{width}} {what:>12}  {outcome.path}")
+        if failed:
+            raise UserError(
+                f"{len(failed)} of {len(runs)} runs did not finish: {', '.join(failed)}.",
+                "The others are kept. Mend what is said above of each, and give the same command "
+                "again: it goes on with these.",
+            )
 
 
 if __name__ == "__main__":
-    main()
+    # Processes of its own find what they do under the module's own name.
+    import_module("experiments.suite").main()

@@ -3,3 +3,23 @@
 Nothing here trains. A study module reads finished run folders, hands its numbers over as
 evidence, and this package judges them against the paper's claims and writes the pages.
 """
+
+import os
+import sys
+from contextlib import suppress
+
+
+def _import_matplotlib() -> None:
+    # A notebook's way of showing pictures, or a misspelt one, may be missing here, and matplotlib
+    # would not start at all. Nothing here shows any.
+    backend = os.environ.pop("MPLBACKEND", None)
+    import matplotlib as mpl
+
+    if backend is not None:
+        os.environ["MPLBACKEND"] = backend
+        with suppress(ValueError):
+            mpl.rcParams["backend"] = backend
+
+
+if "matplotlib" not in sys.modules:
+    _import_matplotlib()

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.compose import options
 from experiments.errors import UserError
 from experiments.suite import suite_runs
 from reproductions import published
@@ -170,8 +169,7 @@ def _publish(whole: Built) -> None:
 def main() -> None:
     """Write the report that the command line names."""
     with errors_for_people():
-        usage = f"{__doc__}\nSuites: {', '.join(options('suite'))}."
-        arguments = plain_arguments(usage)
+        arguments = plain_arguments(str(__doc__), has_settings=True)
         page = write_report(arguments)
         console.print(f"\nreport: {page}")
         for place, line in enumerate(_NEXT[study_of(suite_of(arguments))]):

@@ -89,10 +89,3 @@ def test_folder_that_cannot_be_made_is_explained(
     assert str(path) in caught.value.problem
 
 
-def test_error_that_the_user_cannot_mend_passes_unchanged(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with claimed(path, IDENTITY) as folder:
-        fail_with(errno.EIO, monkeypatch)
-        with pytest.raises(OSError, match=os.strerror(errno.EIO)):
-            folder.write_json("config", {})

@@ -16,12 +16,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-from joblib import Parallel, delayed
 
 from experiments.errors import UserError
+from experiments.processes import each_in_a_process
 from experiments.run_folder import RunFolder
 from experiments.schema import plain
-from experiments.stopping import leave_if_asked, listen
+from experiments.stopping import leave_if_asked
 from experiments.vowel import data, evaluation, steps, systems
 from experiments.vowel.settings import (
     Coding,
@@ -163,9 +163,11 @@ def _parts(
     stage: str,
 ) -> pd.DataFrame:
     missing = [name for name in jobs if not (folder.path / f"{name}.csv").exists()]
-    calls = (delayed(_named)(name, work, jobs[name]) for name in missing)
+    calls = {name: (work, *jobs[name]) for name in missing}
     done = len(jobs) - len(missing)
-    for name, frame in Parallel(n_jobs=os.cpu_count(), return_as="generator_unordered")(calls):
+    for name, frame in each_in_a_process(_on_one_thread, calls, os.cpu_count() or 1):
+        if isinstance(frame, UserError):
+            raise frame
         folder.write_table(name, frame)
         leave_if_asked()
         done += 1
@@ -174,13 +176,9 @@ def _parts(
     return pd.concat(frames, ignore_index=True)
 
 
-def _named(
-    name: str, work: Callable[..., pd.DataFrame], arguments: tuple[Any, ...]
-) -> tuple[str, pd.DataFrame]:
-    # A worker that ended at once would be taken for one that failed.
-    listen()
+def _on_one_thread(work: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
     torch.set_num_threads(1)
-    return name, work(*arguments)
+    return work(*arguments)
 
 
 def _explore_part(item: VowelConfig) -> pd.DataFrame:

@@ -1,0 +1,125 @@
+"""Work in processes of their own, several at once, of which each may die without the others."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from experiments.errors import UserError
+
+# From being asked to end until being ended: time for a checkpoint.
+_SECONDS_TO_END = 10.0
+# Libraries of linear algebra would take every core in each process.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+
+
+def each_in_a_process(
+    work: Callable[..., Any], calls: Mapping[str, tuple[Any, ...]], num_processes: int
+) -> Iterator[tuple[str, Any]]:
+    """Call ``work`` once per entry, so many at a time, each in a process of its own.
+
+    Whatever ends the iteration ends the processes; they also end if this process is killed.
+
+    Args:
+        work: a function of a module; it and its arguments are sent to the process.
+        calls: the arguments by name.
+        num_processes: how many at once, at least 1.
+
+    Yields:
+        A name and what its call returned, in the order of their ends; a UserError in its place
+        where the call raised one, or where its process was killed. Other errors are raised.
+    """
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([work.__module__])
+    _start_server(max(1, (os.cpu_count() or 1) // num_processes))
+    waiting = list(calls.items())[::-1]
+    running: dict[Connection, tuple[str, Any]] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < num_processes:
+                name, arguments = waiting.pop()
+                receiver, sender = context.Pipe(duplex=False)
+                process = context.Process(target=_answer, args=(sender, work, arguments), name=name)
+                process.start()
+                sender.close()
+                running[receiver] = (name, process)
+            for receiver in wait(list(running)):
+                assert isinstance(receiver, Connection)
+                name, process = running[receiver]
+                result = _result(name, process, receiver)
+                del running[receiver]
+                yield name, result
+    finally:
+        _end([process for _, process in running.values()])
+
+
+def _start_server(num_threads: int) -> None:
+    """Start the process that the others come from, with so many threads for each that asks."""
+    limits = {name: str(num_threads) for name in _THREADS if name not in os.environ}
+    os.environ.update(limits)
+    # Ctrl-C reaches every process of a terminal, and is this one's matter: the others inherit that
+    # it is blocked, from their first instruction on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for name in limits:
+            del os.environ[name]
+
+
+def _answer(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        answer = work(*arguments)
+    except Exception as error:
+        error.add_note(f"In a process of its own:\n{traceback.format_exc()}")
+        answer = error
+    sender.send(answer)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    # As a batch system would: a run that can writes a checkpoint.
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_SECONDS_TO_END)
+    os._exit(1)
+
+
+def _result(name: str, process: Any, receiver: Connection) -> Any:
+    try:
+        answer = receiver.recv()
+    except EOFError:
+        process.join()
+        return _death(name, process.exitcode)
+    process.join()
+    if isinstance(answer, Exception) and not isinstance(answer, UserError):
+        raise answer
+    return answer
+
+
+def _death(name: str, code: int) -> UserError:
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    cause = ", most likely because memory ran out" if code == -signal.SIGKILL else ""
+    return UserError(
+        f"The process of {name} {how}{cause}. The others were kept.",
+        "Give the same command again: it goes on from the last checkpoint. If memory ran out, run "
+        "fewer at once (num_workers=1) or take smaller sizes.",
+    )
+
+
+def _end(processes: list[Any]) -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _SECONDS_TO_END
+    for process in processes:
+        process.join(max(0.0, deadline - time.monotonic()))
+        process.kill()
