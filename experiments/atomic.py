@@ -31,8 +31,8 @@ _FIXES = {
     ),
     **dict.fromkeys(
         (errno.ENOENT, errno.ESTALE),
-        "Something removed or renamed it meanwhile. Give the same command again: it goes on with "
-        "what is still there.",
+        "It cannot be made, or was removed or renamed meanwhile: check the path. The same command "
+        "goes on with what is still there.",
     ),
     **dict.fromkeys(
         (errno.EMFILE, errno.ENFILE), f"Allow more open files (ulimit -n 4096); {_AGAIN}"

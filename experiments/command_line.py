@@ -63,7 +63,7 @@ console = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 messages = _Console(highlight=False, soft_wrap=True, markup=False, emoji=False, stderr=True)
 
 
-def checked_arguments(usage: str) -> list[str]:
+def checked_arguments(usage: str = "") -> list[str]:
     """This process's overrides, after every error in them that can be seen before running.
 
     With --help, prints the usage and what may be chosen, and ends the process.

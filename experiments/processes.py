@@ -3,12 +3,15 @@
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from multiprocessing import forkserver
+from contextlib import contextmanager
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from experiments.errors import UserError
@@ -27,7 +30,7 @@ def each_in_a_process(
     Whatever ends the iteration ends the processes; they also end if this process is killed.
 
     Args:
-        work: a function of a module; it and its arguments are sent to the process.
+        work: a function of an importable module; it and its arguments are sent to the process.
         calls: the arguments by name.
         num_processes: how many at once, at least 1.
 
@@ -36,7 +39,7 @@ def each_in_a_process(
         where the call raised one, or where its process was killed. Other errors are raised.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])
+    context.set_forkserver_preload([work.__module__])  # Imported once for all.
     _start_server(max(1, (os.cpu_count() or 1) // num_processes))
     waiting = list(calls.items())[::-1]
     running: dict[Connection, tuple[str, Any]] = {}
@@ -45,8 +48,9 @@ def each_in_a_process(
             while waiting and len(running) < num_processes:
                 name, arguments = waiting.pop()
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_answer, args=(sender, work, arguments), name=name)
-                process.start()
+                process = context.Process(target=_answer, args=(sender, work, arguments))
+                with _without_main():
+                    process.start()
                 sender.close()
                 running[receiver] = (name, process)
             for receiver in wait(list(running)):
@@ -59,12 +63,24 @@ def each_in_a_process(
         _end([process for _, process in running.values()])
 
 
+@contextmanager
+def _without_main() -> Iterator[None]:
+    # A new process would run the file of the command once more, of which it needs nothing.
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _start_server(num_threads: int) -> None:
     """Start the process that the others come from, with so many threads for each that asks."""
     limits = {name: str(num_threads) for name in _THREADS if name not in os.environ}
     os.environ.update(limits)
     # Ctrl-C reaches every process of a terminal, and is this one's matter: the others inherit that
     # it is blocked, from their first instruction on.
+    resource_tracker.ensure_running()  # It would unblock it.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         forkserver.ensure_running()
@@ -75,6 +91,7 @@ def _start_server(num_threads: int) -> None:
 
 
 def _answer(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer = work(*arguments)

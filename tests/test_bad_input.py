@@ -197,6 +197,17 @@ def test_an_unknown_study_or_suite_is_refused_with_the_nearest(group: str, sign:
         (["study"], "The override study cannot be read"),
         (["study.vowels=[iy"], "The override study.vowels=[iy cannot be read"),
         (["study=vowel_reference", "study.num_experts=4"], "study.num_experts"),
+        (["num_experts=4"], "Did you mean study.num_experts?"),
+        (["study=clusters", "num_filter=4"], "Did you mean study.num_filters?"),
+        (["num_worker=4"], "Did you mean num_workers?"),
+        (["3"], "The override 3 cannot be read"),
+        ([f"study.num_seeds={'9' * 5000}"], "cannot be read"),
+        (["study.num_seeds=８"], "study.num_seeds=８"),
+        (["study.numéro=8"], "study.numéro=8"),
+        (["runs_dir=a\x1b[31m"], "runs_dir="),
+        (["suite=none"], "suite=none"),
+        (["suite=vowel", "study=vowel"], "suite=vowel and study=vowel contradict"),
+        (["study=${oc.env:HOME}"], "study="),
     ],
 )
 def test_other_slips_are_named(overrides: list[str], named: str) -> None:
@@ -234,12 +245,43 @@ def test_a_sweep_without_multirun_says_how_to_sweep(override: str) -> None:
         ("study.unit=softmax", "study.unit"),
         ("study.step_grid=[]", "study.step_grid"),
         ("study.first_seed=999999", "Seeds from"),
+        ("runs_dir=", "runs_dir is empty"),
+        ("study.num_hidden=${nowhere}", "nowhere"),
+        ("study.num_hidden=${oc.env:NO_SUCH_VARIABLE}", "NO_SUCH_VARIABLE"),
+        ("study.num_hidden=${study.num_hidden}", "study.num_hidden"),
+        ("study.num_hidden=${study.coding}", "num_hidden"),
+        ("study.num_hidden=${study.first_seed}", "study.num_hidden=0"),
+        ('runs_dir="~nobody.of.this.name/x"', "~nobody.of.this.name"),
+        ('runs_dir="a\nb"', "cannot be seen"),
+        ('runs_dir="a\x1b[31mb"', "cannot be seen"),
+        ('runs_dir="a\x00b"', "cannot be seen"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(override: str, named: str) -> None:
     with pytest.raises(UserError) as caught:
         typed(composed([override]))
     assert named in caught.value.problem
+
+
+def test_a_setting_may_refer_to_another_and_to_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SCRATCH", "/somewhere")
+    given = ["study.num_hidden=${study.num_experts}", "runs_dir=${oc.env:SCRATCH}/runs"]
+    config = typed(composed([*given, "study.num_experts=7"]))
+    assert (config.study.num_hidden, config.runs_dir) == (7, "/somewhere/runs")
+
+
+@pytest.mark.parametrize("word", ["~/x", '"~/x"', "'~/x'"])
+def test_the_home_folder_is_meant_by_its_sign_in_every_path(
+    word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    given = [f"runs_dir={word}", f"study.train_source={word}"]
+    config = typed(composed(["study=translation", *given]))
+    assert config.runs_dir == config.study.train_source == "/home/somebody/x"
+    _, runs = suite_runs(["suite=translation_smoke", *given])
+    assert {study.train_source for study in runs.values()} == {"/home/somebody/x"}
 
 
 def test_a_key_that_is_there_cannot_be_added_again() -> None:

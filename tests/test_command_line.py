@@ -1,25 +1,36 @@
 """The commands as people give them: sweeps, launchers, suites, repeated and damaged runs."""
 
+import errno
+import io
+import logging
 import multiprocessing
 import random
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import yaml
+from hydra.errors import ConfigCompositionException
+from rich import box
+from rich.table import Table
 
 from experiments.command_line import (
     INTERRUPTED,
+    _Messages,
     checked_arguments,
+    console,
     errors_for_people,
     plain_arguments,
+    print_error,
 )
+from experiments.compose import composed, options, typed
 from experiments.errors import UserError
 from experiments.execute import execute
 from experiments.run_folder import read_finished
+from experiments.studies import STUDIES
 from experiments.vowel.settings import Coding, VowelConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,13 +87,6 @@ def test_the_slurm_launcher_composes_without_slurm(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_names_the_studies_the_suites_and_an_example() -> None:
-    printed = command("run", "--help")
-    assert "vowel_multiverse" in printed
-    assert "vowel_table1" in printed
-    assert "python -m experiments.run study=vowel --multirun" in printed
-
-
 def test_a_suite_trains_equal_runs_once(tmp_path: Path) -> None:
     # experts_4 and experts_8 become one; the nets have no experts and stay two.
     printed = command(
@@ -126,6 +130,77 @@ def test_errors_are_found_before_hydra_starts(arguments: pytest.MonkeyPatch) -> 
             checked_arguments()
 
 
+def test_tab_completion_is_hydras(arguments: pytest.MonkeyPatch) -> None:
+    given(arguments, "-sc", "install=bash")
+    checked_arguments()
+    assert sorted(sys.argv[1:]) == ["-sc", "install=bash"]
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["--num_experts", "8"], "There is no flag --num_experts."),
+        (["--num-experts=8"], "There is no flag --num-experts=8."),
+        (["study=clusters", "--num_experts", "8"], "There is no flag --num_experts."),
+        (["--config-dir", "elsewhere"], "--config-dir"),
+        (["--config-path=elsewhere"], "--config-path"),
+        (["-cn", "mine"], "--config-name"),
+        (["--experimental-rerun", "config.pickle"], "--experimental-rerun"),
+        (["--cfg"], "expected one argument"),
+        (["--cfg", "everything"], "invalid choice"),
+    ],
+)
+def test_a_flag_that_does_not_exist_or_would_bypass_the_checks_is_refused(
+    words: list[str], named: str, arguments: pytest.MonkeyPatch
+) -> None:
+    given(arguments, *words)
+    with pytest.raises(UserError) as caught:
+        checked_arguments()
+    assert named in caught.value.problem
+    if "num_experts" in named.replace("-", "_"):
+        assert "write study.num_experts=value" in caught.value.fix
+        given(arguments, *words)
+        with pytest.raises(UserError, match=r"write study\.num_experts=value"):
+            plain_arguments("usage")
+
+
+@pytest.mark.parametrize("word", ["'~/x'", '"~/x"', "~/x"])
+@pytest.mark.parametrize("flag", [[], ["--multirun"]])
+def test_the_home_folder_is_meant_by_its_sign(
+    word: str, flag: list[str], arguments: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    arguments.setenv("HOME", str(tmp_path / "home"))
+    arguments.chdir(tmp_path)
+    given(arguments, *flag, f"runs_dir={word}")
+    overrides = checked_arguments()
+    assert typed(composed(overrides)).runs_dir == str(tmp_path / "home" / "x")
+    assert sorted(item.name for item in tmp_path.iterdir()) == (["home"] if flag else [])
+    given(arguments, *flag, "runs_dir=~nobody.of.this.name/x")
+    with pytest.raises(UserError, match=r"runs_dir=~nobody\.of\.this\.name/x"):
+        checked_arguments()
+
+
+def test_help_lists_what_may_be_chosen(
+    arguments: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given(arguments, "study=clusters", "--help")
+    with pytest.raises(SystemExit) as left:
+        checked_arguments("what this is for")
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("what this is for\n")
+    assert all(name in printed for name in [*options("study"), *options("suite"), "runs_dir=runs"])
+    settings = {item.name for item in fields(STUDIES["clusters"].schema)} - {"name"}
+    assert all(f"\n  study.{name}=" in printed for name in settings)
+    assert "at least 1" in printed
+    assert "cubic or linear" in printed.replace("linear or cubic", "cubic or linear")
+    assert "base_" not in printed
+    given(arguments, "suite=translation", "-h")
+    with pytest.raises(SystemExit):
+        plain_arguments("what this is for", has_settings=True)
+    assert "\n  study.beam_width=" in capsys.readouterr().out
+
+
 def test_a_command_without_hydra_flags_says_so(arguments: pytest.MonkeyPatch) -> None:
     given(arguments, "suite=vowel", "--multirun")
     with pytest.raises(UserError, match="--multirun"):
@@ -150,7 +225,9 @@ def test_an_error_is_printed_as_problem_and_fix_to_the_letter(
     with pytest.raises(SystemExit) as ended, errors_for_people():
         raise UserError(problem, fix)
     assert ended.value.code == 1
-    assert capsys.readouterr().out == f"error: {problem}\nfix: {fix}\n"
+    printed = capsys.readouterr()
+    assert printed.err == f"error: {problem}\nfix: {fix}\n"
+    assert printed.out == ""
 
 
 def test_an_interrupt_ends_with_its_own_code_and_says_how_to_go_on(
@@ -159,7 +236,104 @@ def test_an_interrupt_ends_with_its_own_code_and_says_how_to_go_on(
     with pytest.raises(SystemExit) as ended, errors_for_people():
         raise KeyboardInterrupt
     assert ended.value.code == INTERRUPTED == 130
-    assert "continues" in capsys.readouterr().out
+    assert "continues" in capsys.readouterr().err
+
+
+def ended(capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[object, str]:
+    """The exit code, and what was printed to standard error, of a command that raises this."""
+    with pytest.raises(SystemExit) as left, errors_for_people():
+        raise error
+    return left.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4 bytes."),
+        RuntimeError("CUDA out of memory. Tried to allocate 4.00 GiB."),
+        RuntimeError("Storage size calculation overflowed with sizes=[999999999, 999999999]"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        PermissionError(errno.EACCES, "Permission denied", "/somewhere/else"),
+        OSError(errno.ELOOP, "Too many levels of symbolic links", "/somewhere/else"),
+        ConfigCompositionException("Could not override 'hydra.foo'."),
+    ],
+    ids=str,
+)
+def test_what_the_machine_refuses_is_an_error_for_people(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, printed = ended(capsys, error)
+    assert code == 1
+    assert printed.startswith("error: ")
+    assert "\nfix: " in printed
+    assert str(getattr(error, "filename", None) or "") in printed
+
+
+def test_an_error_of_the_program_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="shapes"), errors_for_people():
+        raise RuntimeError("shapes cannot be multiplied")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1:100: and :b: and :key:",
+        "a\tb",
+        "/data/run:x:1 [bold]",
+        "  blanks  ",
+        "é ∥ ≠ 漢字 😀",
+        "a\nb",
+    ],
+)
+def test_text_is_printed_to_the_letter(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    console.print(text)
+    assert capsys.readouterr().out == f"{text}\n"
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x07", "\r", "\x00", "\x9b", "\u202e", "\udcff"])
+def test_signs_that_act_in_a_terminal_are_shown_as_their_codes(
+    sign: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_error(UserError(f"There is no folder a{sign}b.", "Choose another."))
+    written = sign.encode("unicode_escape").decode()
+    assert f"There is no folder a{written}b." in capsys.readouterr().err
+    logging.getLogger("experiments").addHandler(handler := _Messages())
+    logging.getLogger("experiments").warning("the folder a%sb", sign)
+    logging.getLogger("experiments").removeHandler(handler)
+    assert capsys.readouterr().err == f"warning: the folder a{written}b\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252"])
+def test_a_terminal_that_lacks_a_character_shows_another(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, encoding=encoding))
+    with errors_for_people():
+        console.print("two claims ∥ three")
+        console.print(Table("∥", box=box.ROUNDED))
+    assert terminal.getvalue().startswith(b"two claims ? three\n")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr", "stdin"])
+def test_a_closed_stream_stops_no_command(closed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, closed, None)
+    with errors_for_people():
+        console.print("a result")
+    monkeypatch.setattr(sys, closed, None)
+    with pytest.raises(SystemExit, match="1"), errors_for_people():
+        raise UserError("It is wrong.", "Mend it.")
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "20"])
+def test_a_narrow_terminal_cuts_no_text(
+    columns: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    path = "/a/long/path/" + "x" * 200
+    console.print(path)
+    assert capsys.readouterr().out == f"{path}\n"
 
 
 RESULTS = ["metrics.csv", "curves.csv", "snapshots.npz"]

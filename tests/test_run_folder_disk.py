@@ -87,5 +87,3 @@ def test_folder_that_cannot_be_made_is_explained(
     with pytest.raises(UserError, match=os.strerror(code)) as caught, claimed(path, IDENTITY):
         pass
     assert str(path) in caught.value.problem
-
-
