@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import shutil
+import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment, Segments
+from rich.style import Style
 
 from experiments.atomic import storage_error, storage_errors, write_atomically
 from experiments.compose import (
@@ -199,9 +201,11 @@ def _print_settings(settings: Sequence[tuple[str, str, str]]) -> None:
 
 def print_error(error: UserError) -> None:
     """Print what is wrong and the way out."""
+    parts = []
     for word, sentence in (("error:", error.problem), ("fix:", error.fix)):
-        messages.print(word, style="bold", end=" ")
-        messages.print(sentence)
+        parts += [Segment(word, Style(bold=True)), Segment(f" {shown(sentence)}\n")]
+    # At once: other processes write to the same terminal.
+    messages.print(Segments(parts))
 
 
 class _Messages(logging.Handler):
@@ -250,6 +254,8 @@ def errors_for_people() -> Iterator[None]:
     Ctrl-C leaves with 130, SIGTERM with 143. Where nobody reads the output any more, the command
     ends in silence.
     """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     _usable_streams()
     log_to_console()
     try:

@@ -8,6 +8,8 @@ import os
 import sys
 from contextlib import suppress
 
+import experiments as _  # noqa: F401  First, for its way with Ctrl-C.
+
 
 def _import_matplotlib() -> None:
     # A notebook's way of showing pictures, or a misspelt one, may be missing here, and matplotlib

@@ -1,5 +1,6 @@
 """Whole commands that are killed, doubled, damaged or misdirected."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -32,16 +33,17 @@ def _hear_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(runs_dir: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "experiments.run", f"runs_dir={runs_dir}", *SETTINGS]
+def start(runs_dir: Path, module: str = "run", *more: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", f"experiments.{module}", f"runs_dir={runs_dir}", *SETTINGS]
     return subprocess.Popen(
-        command,
+        [*command, *more],
         cwd=ROOT,
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         # A shell's background jobs inherit that interrupts are ignored.
         preexec_fn=_hear_interrupts,
+        start_new_session=True,
     )
 
 
@@ -95,4 +97,35 @@ def test_an_unwritable_folder_is_a_readable_error(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert "error:" in output
     assert "runs_dir" in output
+    assert "Traceback" not in output
+
+
+def test_a_suite_outlives_a_killed_run_and_ends_at_once_by_ctrl_c(tmp_path: Path) -> None:
+    endless = ["suite=vowel_table1", "study.max_epochs=10000000", "num_workers=2"]
+    process = start(tmp_path, "suite", *endless)
+    # The name of a file that is being written holds the process that writes it.
+    while not (written := list(tmp_path.glob("vowel/*/.tmp-*-checkpoint.pt"))):
+        assert process.poll() is None
+        time.sleep(0.001)
+    os.kill(int(written[0].name.split("-")[1]), signal.SIGKILL)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("error:"):
+            break
+    assert "was ended by SIGKILL" in line
+    assert "The others were kept." in line
+    assert process.stdout.readline().startswith("fix: Give the same command again")
+    os.killpg(process.pid, signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert output.endswith("stopped; the same command continues from the last checkpoint\n")
+    assert "Traceback" not in output
+
+
+def test_ctrl_c_while_libraries_are_imported_ends_in_silence(tmp_path: Path) -> None:
+    process = start(tmp_path)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode in (-signal.SIGINT, 130)
     assert "Traceback" not in output
