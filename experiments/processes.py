@@ -53,11 +53,11 @@ def each_in_a_process(
                     process.start()
                 sender.close()
                 running[receiver] = (name, process)
-            for receiver in wait(list(running)):
-                assert isinstance(receiver, Connection)
-                name, process = running[receiver]
-                result = _result(name, process, receiver)
-                del running[receiver]
+            for ready in wait(list(running)):
+                assert isinstance(ready, Connection)
+                name, process = running[ready]
+                result = _result(name, process, ready)
+                del running[ready]
                 yield name, result
     finally:
         _end([process for _, process in running.values()])
