@@ -5,6 +5,7 @@ estimates against runs.
 """
 
 import os
+from collections.abc import Sized
 from math import ceil, prod
 
 from experiments.resources import Estimate, Part
