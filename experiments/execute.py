@@ -100,8 +100,7 @@ def execute(
     identity = identity_of(study)
     path = Path(runs_dir) / study.name / run_digest(identity)
     entry = STUDIES[study.name]
-    if force or not RunFolder(path).is_finished():
-        refuse_what_cannot_run(study, entry.estimate, entry.check, any_size)
+    refuse_unless_finished(study, path, force, any_size)
     num_threads = getattr(study, "num_threads", 1)
     with (
         _explained(path),
@@ -118,6 +117,13 @@ def execute(
         known = {key: value for key, value in identity.items() if key != "config"}
         folder.finish(manifest(command or sys.orig_argv, started, seconds, **{**known, **facts}))
     return Outcome(path, False, seconds)
+
+
+def refuse_unless_finished(study: Any, path: Path, force: bool, any_size: bool) -> None:
+    """See `experiments.resources.refuse_what_cannot_run`; what is done already stays done."""
+    if force or not RunFolder(path).is_finished():
+        entry = STUDIES[study.name]
+        refuse_what_cannot_run(study, entry.estimate, entry.check, any_size)
 
 
 @contextmanager

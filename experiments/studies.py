@@ -17,7 +17,7 @@ from experiments.run_folder import RunFolder
 from experiments.scaling import estimate as scaling_estimate
 from experiments.scaling import settings as scaling_settings
 from experiments.scaling import study as scaling_study
-from experiments.translation import counts as translation_counts
+from experiments.translation import estimate as translation_estimate
 from experiments.translation import settings as translation_settings
 from experiments.translation import study as translation_study
 from experiments.vowel import estimate as vowel_estimate
@@ -93,7 +93,7 @@ STUDIES: dict[str, Study] = {
     "translation": Study(
         translation_settings.TranslationConfig,
         translation_settings.check,
-        translation_counts.estimate,
+        translation_estimate.estimate,
         translation_study.identity,
         translation_study.run,
         translation_study.modules,

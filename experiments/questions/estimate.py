@@ -9,7 +9,7 @@ from experiments.questions.settings import (
     VowelStartConfig,
 )
 from experiments.resources import Estimate, Part
-from experiments.translation import counts as translation
+from experiments.translation import estimate as translation
 from experiments.vowel import estimate as vowel
 
 # Of a row of start.csv: its measures, some of them by scikit-learn.

@@ -20,7 +20,14 @@ import torch.distributed as dist
 from experiments.command_line import console, errors_for_people, plain_arguments, progress_bar
 from experiments.compose import composed, typed
 from experiments.errors import UserError
-from experiments.execute import execute, folder_of, identity_of, settled, threads
+from experiments.execute import (
+    execute,
+    folder_of,
+    identity_of,
+    refuse_unless_finished,
+    settled,
+    threads,
+)
 from experiments.run_folder import RunFolder, claimed
 from experiments.schema import Config
 from experiments.stopping import listening
@@ -122,6 +129,8 @@ def main() -> None:
         num_processes = int(os.environ["WORLD_SIZE"])
         check(settings, num_processes)
         settings.study = replace(settings.study, num_processes=num_processes)
+        path = folder_of(settled(settings.study), settings.runs_dir)
+        refuse_unless_finished(settings.study, path, settings.force, settings.any_size)
         start_process_group(settings.study.device.value)
         rank = dist.get_rank()
         logging.getLogger().setLevel(logging.ERROR if rank else logging.INFO)
