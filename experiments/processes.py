@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -24,7 +24,7 @@ _STOPPED = object()
 
 def each_in_a_process(
     work: Callable[..., Any], calls: Mapping[str, tuple[Any, ...]], num_processes: int
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any], None, None]:
     """Call ``work`` once per entry, so many at a time, each in a process of its own.
 
     Whatever ends the iteration ends the processes; they also end if this process is killed. After
