@@ -58,7 +58,7 @@ lint: $(READY) ## Style (ruff check, ruff format --check) | <1 | CPU
 types: $(READY) ## Types (mypy, strict) | 1 | CPU
 	$(RUN) -m mypy
 unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 12 | CPU
-	$(RUN) -m pytest $(PYTEST_ARGS)
+	$(RUN) -m pytest --numprocesses=logical --dist=worksteal $(PYTEST_ARGS)
 smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 	$(SUITE) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(REPORT) suite=vowel_smoke $(SMOKE) $(ARGS)
