@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -15,21 +15,20 @@ from types import ModuleType
 from typing import Any
 
 from experiments.errors import UserError
-from experiments.stopping import is_asked
+from experiments.stopping import is_asked, listen
 
 # From being asked to end until being ended: time for a checkpoint.
-_SECONDS_TO_END = 10.0
-# Libraries of linear algebra would take every core in each process.
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+_SECONDS_TO_END = 5.0
+_STOPPED = object()
 
 
 def each_in_a_process(
     work: Callable[..., Any], calls: Mapping[str, tuple[Any, ...]], num_processes: int
-) -> Iterator[tuple[str, Any]]:
+) -> Generator[tuple[str, Any], None, None]:
     """Call ``work`` once per entry, so many at a time, each in a process of its own.
 
-    Whatever ends the iteration ends the processes; they also end if this process is killed. After a
-    SIGTERM none is started any more, and those that end by it yield nothing.
+    Whatever ends the iteration ends the processes; they also end if this process is killed. After
+    a SIGTERM (`experiments.stopping`), which they hear as well, no other process is started.
 
     Args:
         work: a function of an importable module; it and its arguments are sent to the process.
@@ -42,7 +41,7 @@ def each_in_a_process(
     """
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([work.__module__])  # Imported once for all.
-    _start_server(max(1, (os.cpu_count() or 1) // num_processes))
+    _start_server()
     waiting = list(calls.items())[::-1]
     running: dict[Connection, tuple[str, Any]] = {}
     try:
@@ -60,7 +59,7 @@ def each_in_a_process(
                 name, process = running[ready]
                 result = _result(name, process, ready)
                 del running[ready]
-                if not (is_asked() and isinstance(result, UserError)):
+                if result is not _STOPPED:
                     yield name, result
     finally:
         _end([process for _, process in running.values()])
@@ -77,10 +76,8 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _start_server(num_threads: int) -> None:
-    """Start the process that the others come from, with so many threads for each that asks."""
-    limits = {name: str(num_threads) for name in _THREADS if name not in os.environ}
-    os.environ.update(limits)
+def _start_server() -> None:
+    """Start the process that the others come from."""
     # Ctrl-C reaches every process of a terminal, and is this one's matter: the others inherit that
     # it is blocked, from their first instruction on.
     resource_tracker.ensure_running()  # It would unblock it.
@@ -89,12 +86,11 @@ def _start_server(num_threads: int) -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        for name in limits:
-            del os.environ[name]
 
 
 def _answer(sender: Connection, work: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    listen()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         answer = work(*arguments)
@@ -119,7 +115,8 @@ def _result(name: str, process: Any, receiver: Connection) -> Any:
         answer = receiver.recv()
     except EOFError:
         process.join()
-        return _death(name, process.exitcode)
+        # One that was asked to end together with this one has not failed.
+        return _STOPPED if is_asked() else _death(name, process.exitcode)
     process.join()
     if isinstance(answer, Exception) and not isinstance(answer, UserError):
         raise answer
@@ -127,7 +124,9 @@ def _result(name: str, process: Any, receiver: Connection) -> Any:
 
 
 def _death(name: str, code: int) -> UserError:
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    number = -code if code < 0 else code - 128
+    is_signal = number in set(signal.Signals)
+    how = f"was ended by {signal.Signals(number).name}" if is_signal else f"ended with code {code}"
     cause = ", most likely because memory ran out" if code == -signal.SIGKILL else ""
     return UserError(
         f"The process of {name} {how}{cause}. The others were kept.",

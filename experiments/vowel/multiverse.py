@@ -10,6 +10,7 @@ written when it is done, so that an interrupted call continues with the parts th
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -169,13 +170,14 @@ def _parts(
     missing = [name for name in jobs if not (folder.path / f"{name}.csv").exists()]
     calls = {name: (work, *jobs[name]) for name in missing}
     done = len(jobs) - len(missing)
-    for name, frame in each_in_a_process(_on_one_thread, calls, os.cpu_count() or 1):
-        if isinstance(frame, UserError):
-            raise frame
-        folder.write_table(name, frame)
-        leave_if_asked()
-        done += 1
-        report(stage, done / len(jobs))
+    with closing(each_in_a_process(_on_one_thread, calls, os.cpu_count() or 1)) as parts:
+        for name, frame in parts:
+            if isinstance(frame, UserError):
+                raise frame
+            folder.write_table(name, frame)
+            leave_if_asked()
+            done += 1
+            report(stage, done / len(jobs))
     leave_if_asked()
     frames = [pd.read_csv(folder.path / f"{name}.csv") for name in jobs]
     return pd.concat(frames, ignore_index=True)
