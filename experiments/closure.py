@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("moe", "experiments")
 # They read settings, hold locks and start processes, and change no number. What is missing here
 # only makes a result depend on one version more.
-_TOOLS = {"filelock", "hydra", "joblib", "omegaconf", "rich", "threadpoolctl"}
+_TOOLS = {"filelock", "hydra", "omegaconf", "rich", "threadpoolctl"}
 _TAKES_A_MODULES_NAME = {"__import__", "find_spec", "import_module"}
 _FILE_NAME = re.compile(r"\w[\w-]*(\.\w+)+")
 _Definition = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -7,7 +7,7 @@ none waits for the last run of another.
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import fields, replace
 from functools import cache
@@ -131,7 +131,9 @@ def _one(name: str, study: Any, config: Config, command: list[str]) -> Outcome:
     return execute(study, config.runs_dir, config.force, command=command, any_size=config.any_size)
 
 
-def run_suite(config: Config, runs: dict[str, Any]) -> Iterator[tuple[str, Outcome | UserError]]:
+def run_suite(
+    config: Config, runs: dict[str, Any]
+) -> Generator[tuple[str, Outcome | UserError], None, None]:
     """Carry out a suite's runs on `config.num_workers` processes, each as it is finished.
 
     A run that fails, or whose process is killed, yields the error; the others go on.
@@ -172,7 +174,7 @@ def main() -> None:
         console.print(f"{title}: {len(runs)} runs into {config.runs_dir}/")
         width = max(20, *map(len, runs))
         failed = []
-        with closing(run_suite(config, runs)) as outcomes:  # type: ignore[type-var]
+        with closing(run_suite(config, runs)) as outcomes:
             for count, (name, outcome) in enumerate(outcomes, start=1):
                 if isinstance(outcome, UserError):
                     print_error(outcome)

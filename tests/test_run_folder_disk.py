@@ -10,13 +10,13 @@ import pytest
 
 from experiments.atomic import temporary_path
 from experiments.errors import UserError
-from experiments.run_folder import RunFolder, claimed, read_finished
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 from tests.test_run_folder import IDENTITY, METRICS, content_of
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "runs" / "vowel" / "run"
+    return tmp_path / "runs" / "vowel" / run_digest(IDENTITY)
 
 
 def fail_with(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_a_folder_that_is_removed_while_it_is_used_is_explained(path: Path, remo
 def finish(folder: RunFolder) -> None:
     folder.write_json("config", {})
     folder.write_table("metrics", METRICS)
-    folder.finish({})
+    folder.finish({"digest": folder.path.name})
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOSPC, errno.EDQUOT])

@@ -145,8 +145,6 @@ def test_tables_have_a_row_per_setting_step_stop_rule_and_seed(unbroken: Path) -
     assert len(set(lines)) == len(lines)
 
 
-# An exception in the report is gentler than a kill: joblib lives to say what it cancelled.
-@pytest.mark.filterwarnings("ignore:.*tasks which were still being processed:UserWarning")
 @pytest.mark.parametrize("stop_after", [2, 6])
 def test_an_interrupted_multiverse_continues_with_the_missing_parts(
     stop_after: int, unbroken: Path, tmp_path: Path
