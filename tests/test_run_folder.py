@@ -98,7 +98,7 @@ def test_table_keeps_every_float(values: list[float]) -> None:
 )
 def test_table_keeps_every_text_and_none_is_a_formula(texts: list[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "study" / "run"
+        path = Path(place) / "study" / run_digest(IDENTITY)
         with claimed(path, IDENTITY) as folder:
             folder.write_json("config", {})
             folder.write_table("texts", pd.DataFrame({"text": ["a word", *texts]}))

@@ -203,9 +203,9 @@ def show_words(trained: Trained, text: str, best: Hypothesis) -> None:
             if expert != NO_EXPERT:
                 experts[token].append(f"{expert} ({gate:.2f})")
     for piece, named in zip(source, experts, strict=True):
-        messages.print(shown(f"    {piece:<16}{'experts ' + ', '.join(named) if named else ''}"))
+        messages.print(f"    {piece:<16}{'experts ' + ', '.join(named) if named else ''}")
     for number, place in zip(best.ids, best.looked_at, strict=False):
-        messages.print(shown(f"    {trained.subwords.piece(number):<16}from {source[place]}"))
+        messages.print(f"    {trained.subwords.piece(number):<16}from {source[place]}")
 
 
 def main() -> None:
