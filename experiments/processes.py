@@ -142,3 +142,4 @@ def _end(processes: list[Any]) -> None:
     for process in processes:
         process.join(max(0.0, deadline - time.monotonic()))
         process.kill()
+        process.join()

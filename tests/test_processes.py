@@ -109,7 +109,11 @@ def test_a_killed_parent_takes_its_processes_with_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
-def test_processes_leave_ctrl_c_to_the_parent_and_end_with_the_iteration(tmp_path: Path) -> None:
+def test_processes_leave_ctrl_c_to_the_parent_and_end_with_the_iteration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # These take no notice of being asked.
+    monkeypatch.setattr("experiments.processes._SECONDS_TO_END", 0.2)
     calls = {"quick": (tmp_path, "quick"), "one": (tmp_path, "one"), "two": (tmp_path, "two")}
     with closing(each_in_a_process(wait_or_answer, calls, 3)) as found:
         assert next(found) == ("quick", True)
