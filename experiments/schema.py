@@ -106,7 +106,7 @@ def faults(config: Any, prefix: str = "") -> Iterator[tuple[str, UserError]]:
 
 def _fault(key: str, value: Any, item: Any) -> UserError | None:
     items = value if isinstance(value, list) else [value]
-    if any(isinstance(each, list | dict) for each in items):
+    if isinstance(value, list) and any(isinstance(each, list | dict) for each in items):
         return UserError(f"{key}={value} holds more than single values.", f"Write {key}=[a,b].")
     allowed = item.metadata.get("allowed")
     numbers = items if allowed is not None and value is not None else []

@@ -14,9 +14,10 @@ from experiments.errors import UserError
 from experiments.execute import execute
 from experiments.run_folder import read_finished
 from experiments.vowel import data
-from experiments.vowel.data import CODES, Cases, load, load_table, read_praat_table
+from experiments.vowel.data import Cases, load, load_table, read_praat_table
 from experiments.vowel.settings import (
     ALL_VOWELS,
+    CODES,
     PAPER_VOWELS,
     Coding,
     InputScale,
@@ -24,6 +25,7 @@ from experiments.vowel.settings import (
     ReferenceConfig,
     Split,
     VowelDataConfig,
+    check_data,
 )
 
 
@@ -108,8 +110,8 @@ def test_with_no_speaker_dropped_all_76_take_part() -> None:
 
 
 def test_a_split_without_test_speakers_is_refused() -> None:
-    with pytest.raises(UserError, match=r"num_train_speakers=75.*at most 74"):
-        load(VowelDataConfig(num_train_speakers=75))
+    with pytest.raises(UserError, match=r"num_train_speakers=75.*num_train_speakers=74"):
+        check_data(VowelDataConfig(num_train_speakers=75))
 
 
 @pytest.mark.parametrize("coding", list(CODES))

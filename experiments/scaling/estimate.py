@@ -10,6 +10,8 @@ _COPIES_OF_LOGITS = 14
 _COPIES_OF_ROWS = 10
 _FLOAT = 4
 # Forward and backward of a multiply-add, and of one number of a flat gate; all contenders together.
+# All contenders once, however small.
+_SECONDS_PER_ROUND = 0.015
 _SECONDS_PER_OPERATION, _SECONDS_PER_LOGIT, _SECONDS_PER_WEIGHT = 2e-9, 1e-7, 1e-7
 _LEVERS = ("num_tokens", "num_experts", "num_hidden", "num_features", "num_rounds", "k")
 
@@ -32,6 +34,7 @@ def estimate(config: ScalingConfig) -> Estimate:
     rounds = {"num_rounds": config.num_rounds}
     total = sum(config.num_experts)
     time = [
+        Part("calls take", _SECONDS_PER_ROUND, {**rounds, "sizes": len(config.num_experts)}),
         Part("gates take", _SECONDS_PER_LOGIT, {**tokens, "experts": total, **rounds}),
         Part("moving weights takes", _SECONDS_PER_WEIGHT, {"experts": total, **weights, **rounds}),
         Part(

@@ -58,7 +58,7 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     num_processes: int = setting(
         1,
         "that train together: torchrun and experiments.translation.distributed",
-        Range(at_least=1),
+        Range(at_least=1, at_most=100_000),
     )
     num_threads: int = setting(0, "0 takes one per core", Range(at_least=0, at_most=1024))
 

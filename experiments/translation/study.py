@@ -1,5 +1,6 @@
 """One run of the translation study: text, subwords, training, perplexity."""
 
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,6 +32,8 @@ from experiments.translation.subwords import Subwords, learn
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
 from moe.memory import keep_memory
+
+_LOGGER = logging.getLogger(__name__)
 
 
 def identity(config: CorpusConfig) -> dict[str, object]:
@@ -86,6 +89,9 @@ def run(
         rows.append({"split": name, "perplexity": found, "num_tokens": num_tokens})
     folder.write_table("metrics", pd.DataFrame(rows))
     folder.write_table("sentences", sentence_losses(model, splits["test"], config.tokens_per_batch))
+    if config.num_translated is not None and config.num_translated > len(texts.test):
+        message = "study.num_translated=%d: there are %d test sentences, and all are translated."
+        _LOGGER.warning(message, config.num_translated, len(texts.test))
     test, encoded = texts.test[: config.num_translated], splits["test"].first(config.num_translated)
     given = answers(model, test, encoded, subwords, config, tell)
     folder.write_table("answers", given)
