@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.errors import UserError
 from experiments.run_folder import RunFolder, claimed
+from experiments.schema import faults
 from experiments.vowel import multiverse
 from experiments.vowel.settings import (
     Coding,
@@ -99,8 +99,9 @@ def test_every_stop_rule_has_a_reading() -> None:
 @pytest.mark.parametrize("axis", ["codings", "variances", "stop_rules", "step_grid"])
 def test_an_empty_axis_is_refused_by_name(axis: str) -> None:
     changed: dict[str, Any] = {axis: []}
-    with pytest.raises(UserError, match=rf"study\.{axis} is empty"):
-        multiverse.check(replace(TINY, **changed))
+    faulty = dict(faults(replace(TINY, **changed), "study."))
+    assert faulty.keys() == {axis}
+    assert faulty[axis].problem.startswith(f"study.{axis}=[] ")
 
 
 class Interrupted(Exception):
