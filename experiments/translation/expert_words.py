@@ -88,7 +88,9 @@ def expert_words(found: pd.DataFrame, pairs: Encoded, subwords: Subwords) -> pd.
         _around(pairs.source[pair], place, subwords)
         for pair, place in zip(best["pair"], best["place"], strict=True)
     ]
-    best[["left", "piece", "right"]] = around
+    # A gate by thresholds may have sent no token to any expert.
+    texts = pd.DataFrame(around, columns=["left", "piece", "right"], index=best.index)
+    best[texts.columns] = texts
     columns = ["expert", "rank", "gate", "pair", "place", "left", "piece", "right"]
     return best[columns].reset_index(drop=True)
 
@@ -146,7 +148,7 @@ def _entropies(counts: pd.DataFrame) -> "pd.Series[float]":
 def _lowest_by_chance(joined: pd.DataFrame, key: str, seed: int) -> "pd.Series[float]":
     random = np.random.default_rng(seed)
     dealt = [
-        _entropies(_counts(pd.Series(random.permutation(joined["expert"])), joined[key]))
+        _entropies(_counts(pd.Series(random.permutation(joined["expert"].to_numpy(copy=True))), joined[key]))
         for _ in range(_NUM_SHUFFLES)
     ]
     return pd.concat(dealt, axis=1).min(axis=1)
@@ -161,7 +163,7 @@ def specialisation(found: pd.DataFrame, every_token: pd.DataFrame, seed: int = 0
     """
     joined = found.merge(every_token, on=["pair", "place"])
     random = np.random.default_rng(seed)
-    expert_A = joined["expert"].to_numpy()
+    expert_A = joined["expert"].to_numpy(copy=True)
     rows = []
     for key in KEYS:
         class_A = pd.factorize(joined[key])[0]
@@ -186,4 +188,4 @@ def _information(first_A: NDArray[np.int64], second_A: NDArray[np.int64]) -> flo
 
 def _entropy(class_A: NDArray[np.int64]) -> float:
     share = np.unique(class_A, return_counts=True)[1] / max(1, len(class_A))
-    return float(-(share * np.log(share)).sum())
+    return float(-(share * np.log(share)).sum()) + 0.0
