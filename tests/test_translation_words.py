@@ -81,6 +81,18 @@ def test_shares_and_entropies_of_an_expert_are_of_its_own_tokens(
         assert table.loc[expert, "piece_entropy"] == pytest.approx(-(share * np.log(share)).sum())
 
 
+def test_a_gate_that_sends_no_token_anywhere_has_empty_tables(
+    found: pd.DataFrame, every_token: pd.DataFrame
+) -> None:
+    none = found.iloc[:0]
+    assert expert_words(none, PAIRS, _Letters()).empty  # type: ignore[arg-type]
+    table = experts(none, every_token, CONFIG.num_experts)
+    assert list(table["num_assignments"]) == [0] * CONFIG.num_experts
+    assert table["piece_entropy"].isna().all()
+    known = specialisation(none, every_token)
+    assert (known[["information", "chance", "entropy", "num_assignments"]] == 0).all(axis=None)
+
+
 def test_information_is_mutual_information_and_chance_is_below_it(
     found: pd.DataFrame, every_token: pd.DataFrame
 ) -> None:

@@ -147,8 +147,9 @@ def _entropies(counts: pd.DataFrame) -> "pd.Series[float]":
 
 def _lowest_by_chance(joined: pd.DataFrame, key: str, seed: int) -> "pd.Series[float]":
     random = np.random.default_rng(seed)
+    expert_A = joined["expert"].to_numpy(copy=True)
     dealt = [
-        _entropies(_counts(pd.Series(random.permutation(joined["expert"].to_numpy(copy=True))), joined[key]))
+        _entropies(_counts(pd.Series(random.permutation(expert_A)), joined[key]))
         for _ in range(_NUM_SHUFFLES)
     ]
     return pd.concat(dealt, axis=1).min(axis=1)
