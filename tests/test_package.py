@@ -6,7 +6,9 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+import yaml
 
+import moe
 from experiments.compose import CONFIG_DIR
 from reproductions import command
 
@@ -50,6 +52,11 @@ def test_help_lists_the_verbs(
 def test_an_unknown_verb_is_an_error_that_names_the_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SystemExit, match=r"There is no verb rum\.\nfix: Choose from run, "):
         called(monkeypatch, "rum")
+
+
+def test_the_version_is_that_which_is_cited() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))["version"]
+    assert moe.__version__ == cited
 
 
 def test_the_configs_lie_where_the_wheel_puts_them() -> None:
