@@ -312,7 +312,7 @@ def test_a_full_disk_loses_nothing_and_the_run_ends_in_the_same_bits(
 ) -> None:
     printed = on_a_small_disk("240k", tmp_path, *EXPLORED)
     (path,) = folders(tmp_path / "first")
-    state = read_checkpoint(path / "checkpoint.pt")
+    state = read_checkpoint(path / "checkpoint.pt", path.name)
     assert state is not None
     assert state["epoch"] > 0
     assert not list(path.glob(".tmp-*"))
