@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,12 @@ def found(runs_dir: Path) -> Found:
     outcomes: list[tuple[str, Outcome]] = list(run_suite(config, studies))
     assert len(outcomes) == 2
     return find_runs(studies, str(runs_dir), "translation_smoke")
+
+
+@pytest.fixture(scope="module")
+def named(found: Found) -> Found:
+    """The same runs, taken for those that their names stand for."""
+    return replace(found, runs={name: replace(run, changed={}) for name, run in found.runs.items()})
 
 
 def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
@@ -117,27 +124,27 @@ def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
     assert counts["count"].sum() == run.finished.table("experts")["num_assignments"].sum()
 
 
-def test_the_gap_between_two_models_is_that_of_their_measurements(found: Found) -> None:
-    last = gaps(found.runs)[-1]
+def test_the_gap_between_two_models_is_that_of_their_measurements(named: Found) -> None:
+    last = gaps(named.runs)[-1]
     for name, measured in (("wide", last.wide), ("experts_2048", last.many)):
-        metrics = found.runs[name].finished.table("metrics").set_index("split")
+        metrics = named.runs[name].finished.table("metrics").set_index("split")
         assert measured == metrics.loc["valid", "perplexity"]
-    assert gaps({"wide": found.runs["wide"]}) == []
+    assert gaps({"wide": named.runs["wide"]}) == []
 
 
-def test_a_cause_is_told_only_where_runs_speak_of_it(found: Found) -> None:
-    assert why_more_lose(found.runs) == why_many_lose(found.runs) == ""
-    many = found.runs["experts_2048"]
+def test_a_cause_is_told_only_where_runs_speak_of_it(named: Found) -> None:
+    assert why_more_lose(named.runs) == why_many_lose(named.runs) == ""
+    many = named.runs["experts_2048"]
     told = why_more_lose({"experts_32": many, "experts_512": many})
     # 2,000 tokens, four experts each, shared out among the 16 of the toy run.
     assert "with 16, 16 experts one expert sees about 500, 500 of" in told
-    short = {f"batch_4_{name}": run for name, run in found.runs.items()}
-    last = gaps(found.runs)[-1]
-    assert why_many_lose({**found.runs, **short}).endswith(
+    short = {f"batch_4_{name}": run for name, run in named.runs.items()}
+    last = gaps(named.runs)[-1]
+    assert why_many_lose({**named.runs, **short}).endswith(
         f"is {last.ratio:.2f} with four times the words per step at step {last.step} "
         f"(without: {last.ratio:.2f} at step {last.step}), and {last.ratio:.2f} at step {last.step}"
     )
-    assert list(early_table({**found.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
+    assert list(early_table({**named.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
 
 
 def test_equal_chances_spread_loads_as_the_binomial_says() -> None:
@@ -216,11 +223,11 @@ def test_a_run_that_is_not_there_is_named() -> None:
         newest(Path("runs"), "zz")
 
 
-def test_other_seeds_are_set_beside_the_published_one(found: Found) -> None:
-    wide, many = found.runs["wide"], found.runs["experts_2048"]
-    assert seeds_table(found.runs).empty
-    assert in_every_training(found.runs) == ""
-    swapped = {**found.runs, "seed_1_wide": many, "seed_1_experts_2048": wide}
+def test_other_seeds_are_set_beside_the_published_one(named: Found) -> None:
+    wide, many = named.runs["wide"], named.runs["experts_2048"]
+    assert seeds_table(named.runs).empty
+    assert in_every_training(named.runs) == ""
+    swapped = {**named.runs, "seed_1_wide": many, "seed_1_experts_2048": wide}
     table = seeds_table(swapped)
     ratio = perplexity(many) / perplexity(wide)
     assert table["ratio"].iloc[0] == f"{ratio:.3f}"
