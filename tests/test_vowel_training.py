@@ -227,10 +227,10 @@ def test_an_interrupted_training_ends_in_the_same_bits(
                 SEEDS,
                 progress=progress,
                 checkpoint_seconds=0,
-                on_checkpoint=lambda progress: write_checkpoint(file, vars(progress)),
+                on_checkpoint=lambda progress: write_checkpoint(file, "a run", vars(progress)),
                 on_segment=killed_after(num_segments),
             )
-        state = read_checkpoint(file)
+        state = read_checkpoint(file, "a run")
         assert state is not None
         progress = Progress(**state)
     assert progress is not None
