@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
 from experiments.errors import UserError
@@ -19,6 +19,8 @@ from experiments.stopping import is_asked, listen
 
 # From being asked to end until being ended: time for a checkpoint.
 _SECONDS_TO_END = 5.0
+# Between two looks at whether there was a Ctrl-C that Python could not raise.
+_SECONDS_TO_HEAR = 1.0
 _STOPPED = object()
 
 
@@ -45,24 +47,47 @@ def each_in_a_process(
     waiting = list(calls.items())[::-1]
     running: dict[Connection, tuple[str, Any]] = {}
     try:
-        while running or (waiting and not is_asked()):
-            while waiting and len(running) < num_processes and not is_asked():
-                name, arguments = waiting.pop()
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_answer, args=(sender, work, arguments))
-                with _without_main():
-                    process.start()
-                sender.close()
-                running[receiver] = (name, process)
-            for ready in wait(list(running)):
-                assert isinstance(ready, Connection)
-                name, process = running[ready]
-                result = _result(name, process, ready)
-                del running[ready]
-                if result is not _STOPPED:
-                    yield name, result
+        with _noted_interrupts() as interrupts:
+            while running or (waiting and not is_asked()):
+                while waiting and len(running) < num_processes and not is_asked():
+                    name, arguments = waiting.pop()
+                    receiver, sender = context.Pipe(duplex=False)
+                    process = context.Process(target=_answer, args=(sender, work, arguments))
+                    with _without_main():
+                        process.start()
+                    sender.close()
+                    running[receiver] = (name, process)
+                for ready in wait(list(running), _SECONDS_TO_HEAR):
+                    assert isinstance(ready, Connection)
+                    name, process = running[ready]
+                    result = _result(name, process, ready)
+                    del running[ready]
+                    if result is not _STOPPED:
+                        yield name, result
+                if interrupts:
+                    raise KeyboardInterrupt
     finally:
         _end([process for _, process in running.values()])
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[list[int]]:
+    """Every Ctrl-C of the block: Python drops the exception where it comes in a finaliser."""
+    noted: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        noted.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

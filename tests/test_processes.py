@@ -124,3 +124,19 @@ def test_processes_leave_ctrl_c_to_the_parent_and_end_with_the_iteration(
 
 def wait_or_answer(folder: Path, name: str) -> bool:
     return name == "quick" or wait_for_ever(folder, name)
+
+
+class _Finalised:
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_a_finaliser_swallows_ends_the_processes_all_the_same() -> None:
+    answers = each_in_a_process(answer, {"quick": ("first",), "endless": ("second", 1000.0)}, 2)
+    assert next(answers) == ("quick", "first, done")
+    _Finalised()
+    with pytest.raises(KeyboardInterrupt):
+        next(answers)
+    assert not multiprocessing.active_children()
