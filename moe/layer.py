@@ -7,7 +7,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from moe.dispatch import combine, dispatch
+from moe.dispatch import combine, dispatch, reorder
 from moe.plan import Plan, plan
 from moe.routing import Routing
 from moe.stacked import Experts
@@ -23,11 +23,21 @@ class MoEOutput:
         outputs: `[..., O]`; zeros for padded tokens and tokens that no expert takes.
         routing: the gate's decision, with its auxiliary losses.
         plan: rows per expert.
+        expert_outputs: the experts' own answers E_i(x), `[R, O]`, before the gate weighs them, in
+            the order of the plan; zeros for rows of no expert.
     """
 
     outputs: Tensor
     routing: Routing
     plan: Plan
+    expert_outputs: Tensor
+
+    def answers(self) -> Tensor:
+        """The experts' own answers by assignment, `[A, O]`, as `Routing.weight_A` is ordered.
+
+        Where every token has k experts, `answers().view(T, k, O)` is token by token.
+        """
+        return reorder(self.expert_outputs, self.plan.row_A, self.plan.assignment_R)
 
 
 # What a layer returns is taken apart by torch's exporter, and by whatever else looks for tensors.
@@ -61,16 +71,27 @@ class MoE(nn.Module):
             raise ValueError(f"the gate routes to {counts[0]} experts, but there are {counts[1]}")
         self.gate, self.experts, self.check_finite = gate, experts, check_finite
 
-    def forward(self, inputs: Tensor, mask: Tensor | None = None) -> MoEOutput:
+    def forward(
+        self, inputs: Tensor, mask: Tensor | None = None, gate_inputs: Tensor | None = None
+    ) -> MoEOutput:
         """Run the layer.
 
         Args:
             inputs: tokens `[..., D]`.
             mask: `[...]`, true for tokens, false for padding; all are tokens by default.
+            gate_inputs: `[..., D']`, what the gate sees of the same tokens, if something else than
+                the experts: in Chen et al. (2022), section 3, the sum of the patches.
 
         Raises:
-            ValueError: a mask of another shape; with `check_finite`, a NaN or infinity.
+            ValueError: a mask or gate inputs of another shape; with `check_finite`, a NaN or
+                infinity.
         """
+        seen = inputs if gate_inputs is None else gate_inputs
+        if seen.shape[:-1] != inputs.shape[:-1]:
+            raise ValueError(
+                f"the gate's inputs have shape {list(seen.shape)}; for inputs {list(inputs.shape)} "
+                f"they must begin with {list(inputs.shape[:-1])}"
+            )
         if mask is not None and mask.shape != inputs.shape[:-1]:
             raise ValueError(
                 f"the mask has shape {list(mask.shape)}; for inputs {list(inputs.shape)} it must "
@@ -78,13 +99,14 @@ class MoE(nn.Module):
             )
         tokens_TD = inputs.reshape(-1, inputs.shape[-1])
         self._check("inputs", tokens_TD)
-        routing = cast(Gate, self.gate)(inputs, mask)
+        routing = cast(Gate, self.gate)(seen, mask)
         self._check("gate's values", routing.weight_A)
         where = plan(routing)
         rows_RO = cast(Experts, self.experts)(dispatch(tokens_TD, where), where)
         outputs_TO = combine(rows_RO, routing.weight_A, where)
         self._check("outputs", outputs_TO)
-        return MoEOutput(outputs_TO.view(*inputs.shape[:-1], outputs_TO.shape[-1]), routing, where)
+        outputs = outputs_TO.view(*inputs.shape[:-1], outputs_TO.shape[-1])
+        return MoEOutput(outputs, routing, where, rows_RO)
 
     def _check(self, name: str, tensor: Tensor) -> None:
         if self.check_finite and not torch.isfinite(tensor).all():

@@ -75,6 +75,33 @@ def test_no_tokens_give_no_outputs_and_zero_gradients() -> None:
     assert torch.equal(experts.first.weight.grad, torch.zeros(3, 2, 4))
 
 
+def test_the_experts_own_answers_lie_by_assignment_and_make_the_output() -> None:
+    torch.manual_seed(0)
+    layer, tokens = MoE(SoftmaxGate(4, 3, k=2), FeedForwardExperts(3, 4, 5)), torch.randn(6, 4)
+    output = layer(tokens)
+    answers_TKD = output.answers().view(6, 2, 4)
+    weight_TK = output.routing.weight_A.view(6, 2)
+    expert_TK = output.routing.expert_A.view(6, 2)
+    blended = (weight_TK.unsqueeze(2) * answers_TKD).sum(dim=1)
+    torch.testing.assert_close(blended, output.outputs)
+    first, second = layer.experts.first.weight, layer.experts.second.weight
+    hidden = torch.relu(torch.einsum("td,tkdh->tkh", tokens, first[expert_TK]))
+    torch.testing.assert_close(
+        torch.einsum("tkh,tkhd->tkd", hidden, second[expert_TK]), answers_TKD
+    )
+
+
+def test_a_gate_may_see_something_else_than_the_experts() -> None:
+    torch.manual_seed(0)
+    gate, experts = SoftmaxGate(2, 3, k=1), FeedForwardExperts(3, 4, 5)
+    inputs, seen = torch.randn(2, 3, 4), torch.randn(2, 3, 2)
+    output = MoE(gate, experts)(inputs, gate_inputs=seen)
+    assert torch.equal(output.routing.expert_A, gate(seen).expert_A)
+    torch.testing.assert_close(output.outputs, MoE(FixedGate(gate(seen)), experts)(inputs).outputs)
+    with pytest.raises(ValueError, match=r"\[3, 2\].*begin with \[2, 3\]"):
+        MoE(gate, experts)(inputs, gate_inputs=seen[0])
+
+
 def test_leading_dimensions_are_kept() -> None:
     routing = random_routing(6, 3, 2, dtype=torch.float32)
     layer = MoE(FixedGate(routing), FeedForwardExperts(3, 4, 5, num_outputs=7))
