@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
-from types import FrameType, ModuleType
+from types import ModuleType
 from typing import Any
 
 from experiments.errors import UserError
@@ -19,8 +19,8 @@ from experiments.stopping import is_asked, listen
 
 # From being asked to end until being ended: time for a checkpoint.
 _SECONDS_TO_END = 5.0
-# Between two looks at whether there was a Ctrl-C that Python could not raise.
-_SECONDS_TO_HEAR = 1.0
+# Between two looks at whether there was a Ctrl-C.
+_SECONDS_TO_HEAR = 0.2
 _STOPPED = object()
 
 
@@ -48,7 +48,7 @@ def each_in_a_process(
     running: dict[Connection, tuple[str, Any]] = {}
     try:
         with _noted_interrupts() as interrupts:
-            while running or (waiting and not is_asked()):
+            while not interrupts and (running or (waiting and not is_asked())):
                 while waiting and len(running) < num_processes and not is_asked():
                     name, arguments = waiting.pop()
                     receiver, sender = context.Pipe(duplex=False)
@@ -64,30 +64,29 @@ def each_in_a_process(
                     del running[ready]
                     if result is not _STOPPED:
                         yield name, result
-                if interrupts:
-                    raise KeyboardInterrupt
     finally:
         _end([process for _, process in running.values()])
 
 
 @contextmanager
 def _noted_interrupts() -> Iterator[list[int]]:
-    """Every Ctrl-C of the block: Python drops the exception where it comes in a finaliser."""
+    """Note every Ctrl-C of the block, and raise it at the block's end.
+
+    Raised at once it could come in the start of a process that nobody would then know of, or in a
+    finaliser, where Python drops it.
+    """
     noted: list[int] = []
     before = signal.getsignal(signal.SIGINT)
-    if not callable(before) or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
         yield noted
         return
-
-    def note(number: int, frame: FrameType | None) -> None:
-        noted.append(number)
-        before(number, frame)
-
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, lambda number, frame: noted.append(number))
     try:
         yield noted
     finally:
         signal.signal(signal.SIGINT, before)
+        if noted:
+            raise KeyboardInterrupt
 
 
 @contextmanager
