@@ -134,9 +134,14 @@ class _Finalised:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_a_finaliser_swallows_ends_the_processes_all_the_same() -> None:
-    answers = each_in_a_process(answer, {"quick": ("first",), "endless": ("second", 1000.0)}, 2)
-    assert next(answers) == ("quick", "first, done")
-    _Finalised()
-    with pytest.raises(KeyboardInterrupt):
-        next(answers)
+    # A shell's background jobs inherit that interrupts are ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        answers = each_in_a_process(answer, {"quick": ("first",), "endless": ("second", 99.0)}, 2)
+        assert next(answers) == ("quick", "first, done")
+        _Finalised()
+        with pytest.raises(KeyboardInterrupt):
+            next(answers)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert not multiprocessing.active_children()
