@@ -28,6 +28,10 @@ class Signals:
     feature_KD: Tensor
     centre_KD: Tensor
 
+    def to(self, device: torch.device) -> "Signals":
+        """The same signals on a device."""
+        return Signals(self.feature_KD.to(device), self.centre_KD.to(device))
+
 
 @dataclass(frozen=True)
 class Examples:

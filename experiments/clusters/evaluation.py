@@ -99,7 +99,7 @@ def _division_of_labour(count_KE: Tensor, accuracy_EK: Tensor, init_cluster_E: T
     own_KE = torch.nn.functional.one_hot(count_KE.argmax(dim=0), len(count_KE)).bool()
     is_there_EK = live_E[:, None] & accuracy_EK.isfinite()
     own, others = accuracy_EK[own_KE & is_there_EK], accuracy_EK[~own_KE & is_there_EK]
-    clusters = torch.arange(len(expert_K))
+    clusters = torch.arange(len(expert_K), device=expert_K.device)
     return {
         "num_live_experts": int(live_E.sum()),
         "effective_experts": float(effective_number(load_E / load_E.sum())),
@@ -122,8 +122,8 @@ def expert_accuracy(network: Network, inputs: Inputs, num_clusters: int) -> Tens
     of_cluster_K = torch.bincount(inputs.cluster_n, minlength=num_clusters)
     rows = []
     for expert in range(num_experts):
-        where = whole_plan(len(inputs.rows), expert, num_experts)
-        margin_n = network.margins(inputs.rows, where).squeeze(-1)
+        where = whole_plan(len(inputs.rows), inputs.rows.device, expert, num_experts)
+        margin_n = network.experts(inputs.rows, where).squeeze(-1)
         right_n = (margin_n * inputs.label_n > 0).double()
         rows.append(torch.bincount(inputs.cluster_n, right_n, num_clusters) / of_cluster_K)
     return torch.stack(rows)

@@ -22,10 +22,10 @@ from experiments.clusters.polynomial import (
     powers,
 )
 from experiments.clusters.settings import Activation, ClustersConfig, Init, Model, Value
-from moe.dispatch import combine, dispatch
 from moe.gates import GateValue, UniformNoiseGate
 from moe.grouped import Backend, grouped_linear
-from moe.plan import Plan, plan
+from moe.layer import MoE
+from moe.plan import Plan
 from moe.routing import Routing
 from moe.stacked import ConvolutionalExperts
 
@@ -93,7 +93,7 @@ def form_of(config: ClustersConfig) -> Form:
 
 
 def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> Inputs:
-    """Prepare a sample for the networks of a config.
+    """Prepare a sample for the networks of a config, on its device.
 
     The rows hold all patches, `[n, P D]`; or, where the config decomposes (see
     `experiments.clusters.polynomial`), for linear experts their sum, `[n, D]`, and for cubic ones
@@ -109,31 +109,33 @@ def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> I
         rows = torch.cat(columns, dim=1)
     else:
         rows = _padded(examples.patches_nPD, config).flatten(1)
-    return Inputs(rows.contiguous(), sums_nD, examples.label_n, examples.cluster_n)
+    tensors = (rows.contiguous(), sums_nD, examples.label_n, examples.cluster_n)
+    return Inputs(*(tensor.to(config.device.value) for tensor in tensors))
 
 
 def _padded(patches_nPD: Tensor, config: ClustersConfig) -> Tensor:
     return F.pad(patches_nPD, (0, int(config.bias)), value=1.0)
 
 
-class Network(nn.Module):
-    """Convolutional experts, and a gate where there is a choice.
+class MarginExperts(ConvolutionalExperts):
+    """Convolutional experts whose one answer is the margin of their heads.
 
-    Source: Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with m = argmax h_m(x) + r_m. With
-    two heads f_m is the difference of their sums, the margin of the authors' two outputs.
+    Source: Chen et al. (2022), section 3. With two heads f_m is the difference of their sums, the
+    margin of the authors' two outputs.
+
+    Attributes:
+        form: what a row holds, see `inputs_of`. Every form gives the same margins, up to rounding.
     """
 
     def __init__(self, config: ClustersConfig, signals: Signals, init_seed: int) -> None:
-        """Make the network with the initial filters of a seed; the gate starts at zero."""
-        super().__init__()
-        self.form, self.bias = form_of(config), config.bias
-        self.signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
-        num_patches = config.num_patches
-        if self.form is Form.powers:
-            num_patches -= NUM_SIGNAL_PATCHES
-        self.experts = ConvolutionalExperts(
+        """Make the experts with the initial filters of a seed."""
+        form = form_of(config)
+        num_convolved = config.num_patches
+        if form is Form.powers:
+            num_convolved -= NUM_SIGNAL_PATCHES
+        super().__init__(
             config.num_experts,
-            num_patches,
+            num_convolved,
             config.dim + config.bias,
             config.num_filters,
             ACTIVATIONS[config.activation],
@@ -141,39 +143,73 @@ class Network(nn.Module):
             # A few experts with many rows each: torch's own product per expert is the fastest.
             backend=Backend.reference,
         )
-        self.experts.filters.weight.data = initial_filters(config, init_seed)
-        self.gate = None if config.model is Model.single else _gate(config)
+        self.form, self.bias = form, config.bias
+        self.filters.weight.data = initial_filters(config, init_seed)
+        signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
+        self.register_buffer("signal_SD", signal_SD, persistent=False)
+        self.signal_SD: Tensor
 
-    def forward(self, inputs: Inputs) -> Answer:
-        """Answer a sample, with routing noise in training (and in evaluation, if so set)."""
-        if self.gate is None:
-            where = whole_plan(len(inputs.rows))
-            return Answer(self.margins(inputs.rows, where).squeeze(-1), None)
-        routing = self.gate(inputs.sums_nD)
-        where = plan(routing)
-        margin_R1 = self.margins(dispatch(inputs.rows, where), where)
-        return Answer(combine(margin_R1, routing.weight_A, where).squeeze(-1), routing)
-
-    def margins(self, rows: Tensor, where: Plan) -> Tensor:
-        """The experts' own answers f_m(x) to rows sorted by expert, `[R, 1]`."""
-        answer_RN = self._answers(rows, where)
+    def forward(self, rows: Tensor, plan: Plan) -> Tensor:
+        """The experts' margins f_m(x) of rows sorted by expert, `[R, 1]`."""
+        answer_RN = self._heads(rows, plan)
         if answer_RN.shape[1] == 1:
             return answer_RN
         return answer_RN[:, :1] - answer_RN[:, 1:]
 
-    def _answers(self, rows: Tensor, where: Plan) -> Tensor:
-        """The answers of the experts' heads, `[R, N]`."""
-        experts, filters = self.experts, self.experts.filters
+    def _heads(self, rows: Tensor, plan: Plan) -> Tensor:
+        """The sum over each head's filters and all patches, `[R, N]`."""
         if self.form is Form.patches:
-            answer_RN: Tensor = experts(rows, where)
-            return answer_RN
+            return super().forward(rows, plan)
+        weight_EDJ, backend = self.filters.weight, self.filters.backend
         if self.form is Form.summed:
-            worth = linear_coefficients(filters.weight, experts.num_heads)
-            return grouped_linear(rows, worth, where, filters.backend)
-        worth = cubic_coefficients(filters.weight, self.signal_SD, experts.num_heads, self.bias)
+            worth = linear_coefficients(weight_EDJ, self.num_heads)
+            return grouped_linear(rows, worth, plan, backend)
+        worth = cubic_coefficients(weight_EDJ, self.signal_SD, self.num_heads, self.bias)
         amounts, noise = rows[:, : worth.shape[1]], rows[:, worth.shape[1] :]
-        of_noise: Tensor = experts(noise, where)
-        return of_noise + grouped_linear(amounts, worth, where, filters.backend)
+        return super().forward(noise, plan) + grouped_linear(amounts, worth, plan, backend)
+
+
+class Network(nn.Module):
+    """The study's mixture-of-experts layer, or one of its experts alone.
+
+    Source: Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with m = argmax h_m(x) + r_m. The
+    gate sees the sum of an example's patches. In a single network nothing chooses, and nothing
+    weighs the one expert's answer.
+
+    Attributes:
+        experts: all of them.
+        gate: None in a single network.
+    """
+
+    def __init__(self, config: ClustersConfig, signals: Signals, init_seed: int) -> None:
+        """Make the network with the initial filters of a seed; the gate starts at zero."""
+        super().__init__()
+        experts = MarginExperts(config, signals, init_seed)
+        is_single = config.model is Model.single
+        self.layer = experts if is_single else MoE(_gate(config), experts)
+        self.to(config.device.value)
+
+    @property
+    def experts(self) -> MarginExperts:
+        """See the class."""
+        experts = self.layer.experts if isinstance(self.layer, MoE) else self.layer
+        assert isinstance(experts, MarginExperts)
+        return experts
+
+    @property
+    def gate(self) -> UniformNoiseGate | None:
+        """See the class."""
+        gate = self.layer.gate if isinstance(self.layer, MoE) else None
+        assert gate is None or isinstance(gate, UniformNoiseGate)
+        return gate
+
+    def forward(self, inputs: Inputs) -> Answer:
+        """Answer a sample, with routing noise in training (and in evaluation, if so set)."""
+        if not isinstance(self.layer, MoE):
+            where = whole_plan(len(inputs.rows), inputs.rows.device)
+            return Answer(self.layer(inputs.rows, where).squeeze(-1), None)
+        output = self.layer(inputs.rows, gate_inputs=inputs.sums_nD)
+        return Answer(output.outputs.squeeze(-1), output.routing)
 
 
 def _gate(config: ClustersConfig) -> UniformNoiseGate:
@@ -198,9 +234,9 @@ def initial_filters(config: ClustersConfig, init_seed: int) -> Tensor:
 
 
 @cache
-def whole_plan(num: int, expert: int = 0, num_experts: int = 1) -> Plan:
+def whole_plan(num: int, device: torch.device, expert: int = 0, num_experts: int = 1) -> Plan:
     """The plan that gives every example to one expert, in the order of the examples."""
-    order = torch.arange(num)
-    start_E1 = torch.zeros(num_experts + 1, dtype=torch.int64)
+    order = torch.arange(num, device=device)
+    start_E1 = torch.zeros(num_experts + 1, dtype=torch.int64, device=device)
     start_E1[expert + 1 :] = num
-    return Plan(order, order, order, torch.arange(num + 1), start_E1)
+    return Plan(order, order, order, torch.arange(num + 1, device=device), start_E1)

@@ -68,4 +68,4 @@ class Records:
                 found["choices"] = answer.routing.expert_A.to(torch.int16)
         self.steps.append(step)
         for name, tensor in found.items():
-            self.snapshots.setdefault(name, []).append(tensor.clone())
+            self.snapshots.setdefault(name, []).append(tensor.cpu().clone())

@@ -41,11 +41,13 @@ def train_seed(config: ClustersConfig, data: ClusterData, seed: int, keep_pictur
         seed: of filters and routing noise, unless the settings fix one of them.
         keep_picture: keep every example's expert and prediction at each snapshot.
     """
+    device = torch.device(config.device.value)
+    signals = data.signals.to(device)
     train, test = (inputs_of(each, data.signals, config) for each in (data.train, data.test))
     network = Network(config, data.signals, seed if config.init_seed is None else config.init_seed)
-    at_first = init_cluster(network, data.signals)
-    records = Records(config, data.signals, keep_picture)
-    with torch.random.fork_rng(devices=[]):
+    at_first = init_cluster(network, signals)
+    records = Records(config, signals, keep_picture)
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         noise_seed = seed if config.noise_seed is None else config.noise_seed
         torch.manual_seed(noise_seed)
         steps, stop = _descend(network, train, config, records, noise_seed)
@@ -57,7 +59,8 @@ def train_seed(config: ClustersConfig, data: ClusterData, seed: int, keep_pictur
         measured = evaluate(network, train, test, at_first, config.num_clusters)
     row: Metrics = {"seed": seed, "steps": steps, "stop": stop, "diverged": not isfinite(loss)}
     row |= {"train_loss": loss, **measured}
-    return Trained(row, records, at_first, expert_accuracy(network, test, config.num_clusters))
+    accuracy_EK = expert_accuracy(network, test, config.num_clusters)
+    return Trained(row, records, at_first.cpu(), accuracy_EK.cpu())
 
 
 def _descend(
@@ -89,7 +92,7 @@ def _descend(
 def _batch(train: Inputs, size: int) -> Inputs:
     if size == 0:
         return train
-    return train.take(torch.randint(len(train.rows), (size,)))
+    return train.take(torch.randint(len(train.rows), (size,), device=train.rows.device))
 
 
 def _reason_to_stop(count: int, loss: float, best: float, config: ClustersConfig) -> str | None:

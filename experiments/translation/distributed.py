@@ -29,9 +29,9 @@ from experiments.execute import (
     threads,
 )
 from experiments.run_folder import RunFolder, claimed
-from experiments.schema import Config
+from experiments.schema import Config, Device
 from experiments.stopping import listening
-from experiments.translation.settings import Device, TranslationConfig
+from experiments.translation.settings import TranslationConfig
 from experiments.translation.shared_training import SharedTraining
 from experiments.translation.study import prepare
 from experiments.translation.translator import Translator
