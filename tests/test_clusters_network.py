@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from experiments.clusters import data
-from experiments.clusters.descent import normalised
 from experiments.clusters.evaluation import expert_accuracy
 from experiments.clusters.model import Inputs, Network, inputs_of
-from experiments.clusters.objective import margin_loss
 from experiments.clusters.reference import reference_loss
 from experiments.clusters.settings import (
     Activation,
@@ -21,7 +19,7 @@ from experiments.clusters.settings import (
     Normalisation,
     Value,
 )
-from experiments.clusters.training import train_seed
+from experiments.clusters.training import margin_loss, normalised, train_seed
 from experiments.schema import Device
 
 WRITTEN = ClustersConfig(num_train=200, num_test=40, input_scale=1.0, init_scale=0.3)

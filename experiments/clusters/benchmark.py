@@ -17,11 +17,10 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.clusters import data
-from experiments.clusters.descent import optimiser
 from experiments.clusters.model import Network, inputs_of
-from experiments.clusters.objective import margin_loss
 from experiments.clusters.reference import reference_loss
 from experiments.clusters.settings import Activation, ClustersConfig
+from experiments.clusters.training import margin_loss, optimiser
 
 _PUBLISHED_STEPS = 501
 # Steps until the gate has begun to choose: an untrained one spreads its load evenly.

@@ -1,7 +1,13 @@
 """The networks of the study: a gate that sends each example to one expert, or one network alone.
 
+Linear and cubic experts have an exact shorter way to their answers. A linear expert's answer is
+one inner product with the sum of its filters. In a cubic expert the patches that hold a multiple a
+of a signal enter only through the filters' inner products with the 2K signals: the sum over
+filters of (a t_j + b_j)^3, with t_j = <w_j, signal>, is a polynomial in a whose coefficients all
+examples of an expert share. Only the Gaussian noise needs all d dimensions.
+
 Shapes: n examples, P patches, D features of a patch (d, and a constant one with a bias), E experts,
-J filters, N heads, R rows sorted by expert, K clusters, Q powers.
+J filters, N heads, R rows sorted by expert, K clusters, S = 2K signals, Q powers.
 """
 
 from collections.abc import Callable
@@ -15,12 +21,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from experiments.clusters.data import Examples, Signals, unshuffled
-from experiments.clusters.polynomial import (
-    NUM_SIGNAL_PATCHES,
-    cubic_coefficients,
-    linear_coefficients,
-    powers,
-)
 from experiments.clusters.settings import Activation, ClustersConfig, Init, Model, Value
 from moe.gates import GateValue, UniformNoiseGate
 from moe.grouped import Backend, grouped_linear
@@ -39,6 +39,9 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 VALUES = {Value.probability: GateValue.probability, Value.noisy_logit: GateValue.noisy_logit}
 _INIT_STREAM = 1
+
+# Of definition 3.1: the feature, the centre and the feature noise; all other patches are Gaussian.
+NUM_SIGNAL_PATCHES = 3
 
 
 class Form(Enum):
@@ -95,9 +98,8 @@ def form_of(config: ClustersConfig) -> Form:
 def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> Inputs:
     """Prepare a sample for the networks of a config, on its device.
 
-    The rows hold all patches, `[n, P D]`; or, where the config decomposes (see
-    `experiments.clusters.polynomial`), for linear experts their sum, `[n, D]`, and for cubic ones
-    the powers and the patches of Gaussian noise, `[n, Q + (P - 3) D]`.
+    The rows hold all patches, `[n, P D]`; or, where the config decomposes, for linear experts
+    their sum, `[n, D]`, and for cubic ones the powers and the Gaussian noise, `[n, Q + (P - 3) D]`.
     """
     sums_nD, form = examples.patches_nPD.sum(dim=1), form_of(config)
     if form is Form.summed:
@@ -111,6 +113,47 @@ def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> I
         rows = _padded(examples.patches_nPD, config).flatten(1)
     tensors = (rows.contiguous(), sums_nD, examples.label_n, examples.cluster_n)
     return Inputs(*(tensor.to(config.device.value) for tensor in tensors))
+
+
+def powers(examples: Examples, signals: Signals, bias: bool) -> Tensor:
+    """Powers of how much of each signal an example has, summed over its patches, `[n, Q]`.
+
+    Cubes; with a bias also squares, the amounts, and the number of patches.
+    """
+    signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
+    amount_nPS = unshuffled(examples)[:, :NUM_SIGNAL_PATCHES] @ signal_SD.T
+    # (a t + b)^3 = a^3 t^3 + 3 a^2 t^2 b + 3 a t b^2 + b^3: these are the powers of a.
+    exponents = (3, 2, 1) if bias else (3,)
+    columns = [amount_nPS.pow(exponent).sum(dim=1) for exponent in exponents]
+    if bias:
+        columns.append(amount_nPS.new_full((len(amount_nPS), 1), NUM_SIGNAL_PATCHES))
+    return torch.cat(columns, dim=1)
+
+
+def cubic_coefficients(
+    filters_EDJ: Tensor, signal_SD: Tensor, num_heads: int, bias: bool
+) -> Tensor:
+    """What each power is worth to each expert's heads, `[E, Q, N]`."""
+    product_ESJ = signal_SD @ filters_EDJ[:, : signal_SD.shape[1]]
+    # What stands beside the powers of a, in their order, summed over the filters j: t_j^3,
+    # 3 t_j^2 b_j, 3 t_j b_j^2 and b_j^3.
+    columns = [product_ESJ.pow(3)]
+    if bias:
+        bias_E1J = filters_EDJ[:, -1:]
+        columns.append(3 * product_ESJ.square() * bias_E1J)
+        columns.append(3 * product_ESJ * bias_E1J.square())
+        columns.append(bias_E1J.pow(3))
+    return torch.cat([_per_head(column, num_heads) for column in columns], dim=1)
+
+
+def linear_coefficients(filters_EDJ: Tensor, num_heads: int) -> Tensor:
+    """What each feature is worth to each linear expert's heads, `[E, D, N]`."""
+    return _per_head(filters_EDJ, num_heads)
+
+
+def _per_head(weight_EXJ: Tensor, num_heads: int) -> Tensor:
+    num_experts, num_inputs, _ = weight_EXJ.shape
+    return weight_EXJ.reshape(num_experts, num_inputs, num_heads, -1).sum(dim=3)
 
 
 def _padded(patches_nPD: Tensor, config: ClustersConfig) -> Tensor:
@@ -154,6 +197,7 @@ class MarginExperts(ConvolutionalExperts):
         answer_RN = self._heads(rows, plan)
         if answer_RN.shape[1] == 1:
             return answer_RN
+        # The authors' softmax over two outputs depends on their difference alone.
         return answer_RN[:, :1] - answer_RN[:, 1:]
 
     def _heads(self, rows: Tensor, plan: Plan) -> Tensor:
@@ -208,6 +252,8 @@ class Network(nn.Module):
         if not isinstance(self.layer, MoE):
             where = whole_plan(len(inputs.rows), inputs.rows.device)
             return Answer(self.layer(inputs.rows, where).squeeze(-1), None)
+        # Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with pi = softmax(h) and
+        # h = sum_p theta^T x_p, m = argmax_m h_m(x) + r_m, r_m uniform in [0, 1).
         output = self.layer(inputs.rows, gate_inputs=inputs.sums_nD)
         return Answer(output.outputs.squeeze(-1), output.routing)
 

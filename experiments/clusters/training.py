@@ -1,18 +1,120 @@
-"""Train one seed."""
+"""How one seed is trained: what is minimised, how weights move, when it ends.
 
+Shapes: n examples, E experts, D features of a patch, J filters.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf, isfinite
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
-from experiments.clusters.alignment import init_cluster
 from experiments.clusters.data import ClusterData
-from experiments.clusters.descent import optimiser
-from experiments.clusters.evaluation import Metrics, answer_of, evaluate, expert_accuracy
-from experiments.clusters.model import Inputs, Network, inputs_of
-from experiments.clusters.objective import margin_loss, objective
-from experiments.clusters.records import Records
-from experiments.clusters.settings import ClustersConfig
+from experiments.clusters.evaluation import (
+    Metrics,
+    Records,
+    answer_of,
+    evaluate,
+    expert_accuracy,
+    init_cluster,
+)
+from experiments.clusters.model import Answer, Inputs, Network, inputs_of
+from experiments.clusters.settings import ClustersConfig, Loss, Normalisation, Optimiser
+
+
+def margin_loss(margin_n: Tensor, label_n: Tensor, loss: Loss) -> Tensor:
+    """Mean loss of a sample, a scalar.
+
+    `logistic`: log(1 + exp(-y F)), section 3. `bounded`: log(1 + exp(-y tanh(F / 2))), what the
+    authors' code computes: softmax over two outputs, and then a cross-entropy that applies softmax
+    again. Its least value is log(1 + 1 / e), about 0.3133.
+    """
+    if loss is Loss.bounded:
+        margin_n = torch.tanh(margin_n / 2)
+    # softplus(z) = log(1 + exp(z)), which does not overflow.
+    return F.softplus(-label_n * margin_n).mean()
+
+
+def objective(answer: Answer, label_n: Tensor, config: ClustersConfig) -> tuple[Tensor, Tensor]:
+    """The loss, and the loss with the balance loss that is minimised; scalars."""
+    loss = margin_loss(answer.margin_n, label_n, config.loss)
+    if answer.routing is None or config.balance_weight == 0:
+        return loss, loss
+    # The appendix adds the balance loss of Fedus et al. (2021), with a coefficient.
+    return loss, loss + config.balance_weight * answer.routing.losses["switch"]
+
+
+Step = Callable[[], None]
+
+
+def optimiser(network: Network, config: ClustersConfig) -> Step:
+    """A function that moves the network along the gradients in its parameters' `grad`.
+
+    `normalised` is algorithm 1 of the paper: gradient descent in which each expert's gradient is
+    divided by its norm, and plain gradient descent for the gate. `adam` moves the filters by Adam.
+    """
+    filters = network.experts.filters.weight
+    if config.optimiser is Optimiser.adam:
+        adam = torch.optim.Adam([filters], config.step_size, weight_decay=config.weight_decay)
+        move_filters: Step = adam.step
+    else:
+
+        def move_filters() -> None:
+            _normalised_step(filters, config)
+
+    def step() -> None:
+        move_filters()
+        if network.gate is not None:
+            _plain_step(network.gate.weight_DE, config.gate_step)
+
+    return step
+
+
+@torch.no_grad()
+def _plain_step(weight: Tensor, step_size: float) -> None:
+    assert weight.grad is not None
+    # Algorithm 1: theta <- theta - eta_r grad; the gate's gradient keeps its length.
+    weight -= step_size * weight.grad
+
+
+@torch.no_grad()
+def _normalised_step(filters_EDJ: Tensor, config: ClustersConfig) -> None:
+    gradient_EDJ = filters_EDJ.grad
+    assert gradient_EDJ is not None
+    if config.weight_decay:
+        gradient_EDJ = gradient_EDJ + config.weight_decay * filters_EDJ
+    # Algorithm 1: W_m <- W_m - eta grad_m / ||grad_m||_F for every expert m.
+    filters_EDJ -= config.step_size * normalised(
+        gradient_EDJ, config.normalisation, num_constant=int(config.bias)
+    )
+
+
+def normalised(gradient_EDJ: Tensor, normalisation: Normalisation, num_constant: int = 0) -> Tensor:
+    """Divide each expert's gradient by its norm; an expert without a gradient does not move.
+
+    Args:
+        gradient_EDJ: of the experts' filters.
+        normalisation: `frobenius`, the norm of all of an expert's weights (algorithm 1);
+            `sum_of_norms`, that of the filters plus that of the biases (the authors' code);
+            `separate`, filters and biases each by their own (their code of the entropy curves).
+        num_constant: how many of the last features are constant: 1 with a bias.
+    """
+    if normalisation is Normalisation.none:
+        return gradient_EDJ
+    num_features = gradient_EDJ.shape[1] - num_constant
+    parts = (gradient_EDJ[:, :num_features], gradient_EDJ[:, num_features:])
+    norms = [part.flatten(1).norm(dim=1).view(-1, 1, 1) for part in parts]
+    if normalisation is Normalisation.separate:
+        return torch.cat([_over(*pair) for pair in zip(parts, norms, strict=True)], dim=1)
+    if normalisation is Normalisation.sum_of_norms:
+        return _over(gradient_EDJ, norms[0] + norms[1])
+    return _over(gradient_EDJ, torch.hypot(norms[0], norms[1]))
+
+
+def _over(part: Tensor, norm: Tensor) -> Tensor:
+    return torch.where(norm > 0, part / norm, torch.zeros_like(part))
 
 
 @dataclass(frozen=True)
@@ -22,7 +124,7 @@ class Trained:
     Attributes:
         row: of metrics.csv.
         records: curve and snapshots.
-        init_cluster: see `experiments.clusters.alignment.init_cluster`, `[E]`.
+        init_cluster: see `experiments.clusters.evaluation.init_cluster`, `[E]`.
         expert_accuracy: `[E, K]`.
     """
 
@@ -72,11 +174,13 @@ def _descend(
     best = inf
     for count in range(config.max_steps):
         if not config.fresh_noise:
+            # The same draws again at every step.
             torch.manual_seed(noise_seed)
         batch = _batch(train, config.batch_size)
         answer = network(batch)
         loss, total = objective(answer, batch.label_n, config)
         records.see(count, network, batch, answer, loss.item(), last=False)
+        # Before the update: the state that diverged is what is measured and kept.
         if not isfinite(loss.item()):
             return count, "diverged"
         network.zero_grad()
