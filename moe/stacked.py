@@ -14,12 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe.grouped import Backend, GradientSink, grouped_linear
+from moe.grouped import Backend, GradientSink, as_autocast, chosen_backend, grouped_linear
 from moe.plan import Plan
 
 
 class Experts(Protocol):
-    """What a mixture asks of its experts."""
+    """What a mixture asks of its experts.
+
+    Those with stacked weights also offer them, as `stacks: tuple[StackedLinear, ...]`.
+    """
 
     num_experts: int
 
@@ -96,6 +99,11 @@ class StackedLinear(nn.Module):
         expert_R = torch.searchsorted(plan.start_E1[1:].contiguous(), row_R, right=True)
         return out_RO + F.embedding(expert_R, bias_E1O)
 
+    @property
+    def stacks(self) -> "tuple[StackedLinear, ...]":
+        """This one."""
+        return (self,)
+
     def __getstate__(self) -> dict[str, Any]:
         # A copy's weights are no optimiser's: it has ordinary gradients.
         return {**vars(self), "sink": None}
@@ -141,14 +149,47 @@ class FeedForwardExperts(nn.Module):
         self.first = StackedLinear(num_experts, num_inputs, num_hidden, **options)
         self.second = StackedLinear(num_experts, num_hidden, num_outputs or num_inputs, **options)
 
+    @property
+    def stacks(self) -> tuple[StackedLinear, ...]:
+        """Into the hidden units, and out of them."""
+        return self.first, self.second
+
+    @property
+    def _is_rectified(self) -> bool:
+        return self.activation in (torch.relu, F.relu)
+
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, O]`."""
+        # Shazeer et al. (2017), appendix E: E_i(x) = W_2 relu(W_1 x).
         hidden_RH = self.first(rows_RD, plan)
         # The backward pass of a rectifier needs its answer alone, so that it may work in place.
-        is_rectifier = self.activation in (torch.relu, F.relu)
-        hidden_RH = torch.relu_(hidden_RH) if is_rectifier else self.activation(hidden_RH)
+        hidden_RH = torch.relu_(hidden_RH) if self._is_rectified else self.activation(hidden_RH)
         answer_RO: Tensor = self.second(hidden_RH, plan)
         return answer_RO
+
+    def mixture(self, tokens_TD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor | None:
+        """All of y = sum_i G(x)_i E_i(x) in one node, `[T, O]`, or None where there is none.
+
+        There is one with the backend `triton`, the rectifier, and no bias, outside of torch's
+        compiler. It keeps neither the tokens' copies nor the experts' answers, and has a first
+        derivative only.
+
+        Args:
+            tokens_TD: the tokens.
+            weight_A: the gate's values, `Routing.weight_A`.
+            plan: of a routing of these tokens.
+        """
+        # torch's compiler cannot trace the choice of a backend, and fuses by itself.
+        if torch.compiler.is_compiling() or self.first.bias is not None or not self._is_rectified:
+            return None
+        if chosen_backend(self.first.backend, as_autocast(tokens_TD)) is not Backend.triton:
+            return None
+        # Imported late: elsewhere Triton may be missing.
+        from moe.grouped.triton_feed_forward import mixture_of_feed_forward
+
+        weights = (self.first.weight, self.second.weight)
+        sinks = (self.first.sink, self.second.sink)
+        return mixture_of_feed_forward(tokens_TD, weight_A, plan, *weights, sinks)
 
     def extra_repr(self) -> str:
         """The activation, where it is no module, for printing."""
@@ -196,6 +237,11 @@ class ConvolutionalExperts(nn.Module):
         self.num_experts, self.num_patches, self.activation = num_experts, num_patches, activation
         self.num_heads = num_heads
         self.filters = StackedLinear(num_experts, patch_size, num_filters, **options)
+
+    @property
+    def stacks(self) -> tuple[StackedLinear, ...]:
+        """The filters."""
+        return (self.filters,)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, N]`; a row is its patches one after another."""

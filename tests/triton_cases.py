@@ -15,6 +15,7 @@ from moe.grouped import Backend, grouped_linear, reference, triton
 from moe.grouped.triton_feed_forward import mixture_of_feed_forward
 from moe.grouped.triton_tiles import Product, Tile, forced
 from moe.layer import MoE
+from moe.optimisers import FactoredAdam
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing, even_starts, sum_per_expert
 from moe.stacked import FeedForwardExperts
@@ -236,6 +237,38 @@ class TopGate(nn.Module):
         importance_E = sum_per_expert(weight_A, expert_A, self.num_experts)
         starts = even_starts(len(tokens_TD), self.k, tokens_TD.device)
         return Routing(expert_A, weight_A, starts, self.num_experts, importance_E, importance_E)
+
+
+@pytest.mark.parametrize("in_backward", [False, True])
+def test_a_fused_layer_computes_what_the_layer_does(in_backward: bool) -> None:
+    tokens_TD = random_(30, 16)
+    results = []
+    for is_fused in (False, True):
+        torch.manual_seed(0)
+        experts = FeedForwardExperts(4, 16, 32, backend=Backend.triton, device=DEVICE)
+        layer = MoE(TopGate(16, 4, 2), experts, fused=is_fused)
+        optimiser = FactoredAdam(experts.parameters(), lr=0.01)
+        for stack in layer.stacks if in_backward else ():
+            optimiser.attach(stack)
+        output = layer(tokens_TD.requires_grad_())
+        assert (output.expert_outputs is None) is is_fused
+        assert ("_FeedForward" in str(output.outputs.grad_fn.next_functions)) is is_fused
+        tokens_TD.grad = None
+        output.outputs.square().sum().backward()
+        optimiser.step()
+        results.append([output.outputs.detach(), tokens_TD.grad, *layer.state_dict().values()])
+        assert (experts.first.weight.grad is None) is in_backward
+    for actual, expected in zip(*results, strict=True):
+        assert_equal(actual, expected)
+
+
+def test_what_cannot_be_fused_goes_by_parts() -> None:
+    for options in ({"bias": True}, {"activation": torch.tanh}, {"backend": Backend.reference}):
+        choices = {"backend": Backend.triton, "device": DEVICE, **options}
+        layer = MoE(TopGate(16, 4, 2), FeedForwardExperts(4, 16, 32, **choices), fused=True)
+        output = layer(random_(5, 16))
+        assert "_FeedForward" not in str(output.outputs.grad_fn.next_functions)
+        assert output.expert_outputs is None
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, about what it cannot trace

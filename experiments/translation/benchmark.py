@@ -65,7 +65,7 @@ class Contender:
     def stacks(self) -> Iterator[torch.nn.Module]:
         """The experts' weights, layer by layer."""
         for block in self.model.blocks():
-            yield from (block.experts.first, block.experts.second)
+            yield from block.layer.stacks
 
 
 def _config(*changes: str) -> TranslationConfig:

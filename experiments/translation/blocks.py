@@ -63,19 +63,23 @@ class MoEBlock(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         """Make gate and experts."""
         super().__init__()
-        self.experts = FeedForwardExperts(
-            config.num_experts, config.width, config.expert_units, dtype=dtype_of(config)
-        )
-        self.layer = MoE(gate_of(config), self.experts)
+        self.layer = MoE(gate_of(config), experts_of(config, config.num_experts), fused=True)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, MoEOutput]:
         """Outputs of the inputs' shape, and the layer's own output with its routing."""
         # The layer chooses its own precisions: gates in float32, experts in that of their weights.
         with torch.autocast(inputs.device.type, enabled=False):
-            output = self.layer(inputs.to(self.experts.first.weight.dtype), mask)
+            output = self.layer(inputs.to(self.layer.stacks[0].weight.dtype), mask)
+        # Shazeer et al. (2017), appendix E: sigmoid(MoE(x)), dropout, then the residual x.
         outputs: Tensor = inputs + self.dropout(torch.sigmoid(output.outputs))
         return outputs, output
+
+
+def experts_of(config: ModelConfig, num_experts: int) -> FeedForwardExperts:
+    """So many of the experts that a config asks for: all of them, or one process's."""
+    sizes = (num_experts, config.width, config.expert_units)
+    return FeedForwardExperts(*sizes, dtype=dtype_of(config))
 
 
 def dtype_of(config: ModelConfig) -> torch.dtype:

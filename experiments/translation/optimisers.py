@@ -21,11 +21,7 @@ class Optimisers:
         """Share out the weights; with several batches per step gradients of experts are kept."""
         self.clip_norm = config.clip_norm
         self.share_of_experts = config.expert_learning_rate
-        stacks = [
-            stack
-            for block in model.blocks()
-            for stack in (block.experts.first, block.experts.second)
-        ]
+        stacks = [stack for block in model.blocks() for stack in block.layer.stacks]
         held = {id(stack.weight) for stack in stacks}
         self.others = [weight for weight in model.parameters() if id(weight) not in held]
         self.each: list[torch.optim.Optimizer] = [

@@ -5,6 +5,6 @@ A backend is a module with three functions over rows sorted by expert (`moe.plan
 """
 
 from moe.grouped.backends import Backend, chosen_backend
-from moe.grouped.linear import GradientSink, grouped_linear
+from moe.grouped.linear import GradientSink, as_autocast, grouped_linear
 
-__all__ = ["Backend", "GradientSink", "chosen_backend", "grouped_linear"]
+__all__ = ["Backend", "GradientSink", "as_autocast", "chosen_backend", "grouped_linear"]

@@ -16,7 +16,7 @@ from moe.dispatch import reorder
 from moe.parallel.exchange import exchange
 from moe.plan import Plan, plan
 from moe.routing import Routing, even_starts
-from moe.stacked import Experts, ModuleExperts
+from moe.stacked import ModuleExperts, StackedLinear
 
 
 def local_experts(num_experts: int, group: dist.ProcessGroup | None = None) -> range:
@@ -85,6 +85,12 @@ class ExpertParallel(nn.Module):
         self.register_buffer("_first_expert_W1", first_expert_W1.to(device), persistent=False)
         self._first_expert_W1: Tensor
 
+    @property
+    def stacks(self) -> tuple[StackedLinear, ...]:
+        """Those of this rank's experts."""
+        stacks: tuple[StackedLinear, ...] = getattr(self.local, "stacks", ())
+        return stacks
+
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, wherever that is: `[R, O]`, zeros for no expert.
 
@@ -103,7 +109,7 @@ class ExpertParallel(nn.Module):
         received_SD = exchange(rows_RD[:num_rows], sent_W, received_W, self.group)
         mine = _plan_of_received(counts_WL, sum(received_W))
         sorted_SD = reorder(received_SD, mine.assignment_R, mine.row_A)
-        answers_SO = cast(Experts, self.local)(sorted_SD, mine)
+        answers_SO: Tensor = self.local(sorted_SD, mine)
         answers_SO = reorder(answers_SO, mine.row_A, mine.assignment_R)
         answers_RO = exchange(answers_SO, received_W, sent_W, self.group)
         num_idle = plan.num_rows - num_rows
