@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from moe.dispatch import combine, dispatch
-from moe.grouped import Backend, grouped_linear, reference, triton
+from moe.grouped import Backend, grouped_linear, triton
+from moe.grouped.torch_backends import Reference
 from moe.grouped.triton_feed_forward import mixture_of_feed_forward
 from moe.grouped.triton_tiles import Product, Tile, forced
 from moe.layer import MoE
@@ -58,16 +59,16 @@ def check_products(counts: list[int], idle: int, num_inputs: int, num_outputs: i
     exact = rows_RD.double(), weight_EDH.double(), d_RH.double()
     assert_equal(
         triton.forward(rows_RD, weight_EDH, start_E1),
-        reference.forward(exact[0], exact[1], start_E1),
+        Reference.forward(exact[0], exact[1], start_E1),
     )
     assert_equal(
         triton.backward_rows(d_RH, weight_EDH, start_E1),
-        reference.backward_rows(exact[2], exact[1], start_E1),
+        Reference.backward_rows(exact[2], exact[1], start_E1),
     )
     for experts in (slice(None), slice(0, 1), slice(1, 3), slice(2, 2)):
         assert_equal(
             triton.backward_weight(rows_RD, d_RH, start_E1, experts),
-            reference.backward_weight(exact[0], exact[2], start_E1, experts),
+            Reference.backward_weight(exact[0], exact[2], start_E1, experts),
         )
 
 
@@ -113,7 +114,7 @@ def test_weights_may_be_views_in_any_order() -> None:
     ):
         assert_equal(
             triton.forward(rows_RD, view, start_E1),
-            reference.forward(rows_RD.double(), view.double(), start_E1),
+            Reference.forward(rows_RD.double(), view.double(), start_E1),
         )
 
 
@@ -123,8 +124,8 @@ def test_rows_may_be_views_and_nan_stays_in_its_row() -> None:
     start_E1 = start_of(counts)
     rows_RD, d_RH = random_(24, 22).mT, random_(40, 22).mT
     weight_EDH = random_(3, 24, 40)
-    expected = reference.forward(rows_RD, weight_EDH, start_E1)
-    expected_weight = reference.backward_weight(rows_RD, d_RH, start_E1, slice(2, 3))
+    expected = Reference.forward(rows_RD, weight_EDH, start_E1)
+    expected_weight = Reference.backward_weight(rows_RD, d_RH, start_E1, slice(2, 3))
     rows_RD[:3], rows_RD[20:] = torch.nan, torch.nan
     d_RH[:3], d_RH[20:] = torch.nan, torch.nan
     actual = triton.forward(rows_RD, weight_EDH, start_E1)
@@ -140,11 +141,11 @@ def test_half_precision_is_summed_in_single() -> None:
     rows_RD, d_RH = random_(32, 96).half(), random_(32, 40).half()
     weight_EDH = random_(2, 96, 40).half()
     actual = triton.forward(rows_RD, weight_EDH, start_E1)
-    expected = reference.forward(rows_RD.double(), weight_EDH.double(), start_E1)
+    expected = Reference.forward(rows_RD.double(), weight_EDH.double(), start_E1)
     # Rounded once, at the end: half a unit in the last place of 11 bits.
     torch.testing.assert_close(actual.double(), expected, rtol=2**-11, atol=1e-4)
     actual = triton.backward_weight(rows_RD, d_RH, start_E1, slice(None))
-    expected = reference.backward_weight(rows_RD.double(), d_RH.double(), start_E1, slice(None))
+    expected = Reference.backward_weight(rows_RD.double(), d_RH.double(), start_E1, slice(None))
     torch.testing.assert_close(actual.double(), expected, rtol=2**-11, atol=1e-4)
 
 

@@ -9,12 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from moe.balance import load_loss
-from moe.dispatch import dispatch
-from moe.gates.base import Gate, even_routing, gate_weight
-from moe.gates.checks import check_at_least, check_divides, check_k
-from moe.gates.noisy import Choice, noisy_top_k, top_k
-from moe.gates.noisy_top_k import NoisyTopKGate
-from moe.gates.rows import in_order_of_assignments, sum_per_expert_of_rows
+from moe.dispatch import dispatch, reorder, sum_rows
+from moe.gates.base import Gate, check_at_least, check_divides, check_k, even_routing, gate_weight
+from moe.gates.noisy_top_k import Choice, NoisyTopKGate, noisy_top_k, top_k
 from moe.grouped import Backend, grouped_linear
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing
@@ -127,3 +124,17 @@ class HierarchicalGate(Gate):
         inside_ab = sum_per_expert_of_rows(probability_Rb, by_group)
         share_a = primary.load_E / by_group.counts_E.clamp(min=1)
         return (share_a.unsqueeze(-1) * inside_ab).flatten()
+
+
+def in_order_of_assignments(value_R: Tensor, plan: Plan) -> Tensor:
+    """Bring `[R, ...]` into the order of the assignments, `[A, ...]`; differentiable."""
+    return reorder(value_R, plan.row_A, plan.assignment_R)
+
+
+def sum_per_expert_of_rows(value_RB: Tensor, plan: Plan) -> Tensor:
+    """Sum the rows of each expert, `[E, B]`; differentiable. Rows of no expert are left out."""
+    # One sum more than experts: the last one takes all rows that are left.
+    start_E2 = torch.cat([plan.start_E1, plan.start_E1.new_full((1,), plan.num_rows)])
+    row_R = torch.arange(plan.num_rows, device=value_RB.device)
+    expert_R = torch.searchsorted(plan.start_E1[1:].contiguous(), row_R, right=True)
+    return sum_rows(value_RB, expert_R, start_E2)[:-1]

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from moe.gates.base import Gate, count_load, even_routing, gate_weight, linear
-from moe.gates.checks import check_above, check_k
+from moe.gates.base import Gate, check_above, check_k, count_load, even_routing, gate_weight, linear
 from moe.routing import Routing
 
 

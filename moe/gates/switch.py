@@ -4,8 +4,15 @@ import torch
 from torch import Tensor
 
 from moe.balance import switch_loss, z_loss
-from moe.gates.base import Gate, count_load, even_routing, gate_weight, linear, without_padding
-from moe.gates.checks import check_at_least
+from moe.gates.base import (
+    Gate,
+    check_at_least,
+    count_load,
+    even_routing,
+    gate_weight,
+    linear,
+    without_padding,
+)
 from moe.routing import Routing
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from moe.balance import switch_loss
 from moe.gates.base import (
     Gate,
+    check_at_least,
     count_load,
     even_routing,
     gate_weight,
@@ -15,7 +16,6 @@ from moe.gates.base import (
     softmax_over_experts,
     without_padding,
 )
-from moe.gates.checks import check_at_least
 from moe.routing import Routing
 
 

@@ -13,6 +13,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from moe.grouped.torch_backends import Padded, Reference, TorchGrouped
+
 log = logging.getLogger("moe.grouped")
 
 
@@ -45,12 +47,22 @@ COST = {
 """What it costs where something is."""
 
 
+OF_TORCH: dict[Backend, "Products"] = {
+    Backend.reference: Reference(),
+    Backend.padded: Padded(),
+    Backend.torch_grouped: TorchGrouped(),
+}
+
 WHOLE = {torch.float32, torch.float64}
 """What native multiplies as it is; it converts other dtypes, which torch's products need not."""
 
 
 class Products(Protocol):
-    """What a backend's module offers; see `moe.grouped.reference` for shapes."""
+    """What a backend offers.
+
+    Shapes: R rows sorted by expert, E experts with a D x H matrix each. Rows of expert e are
+    `start_E1[e]` up to `start_E1[e + 1]`; rows from `start_E1[E]` on have no expert and give zeros.
+    """
 
     def forward(self, rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
         """Each row times its expert's matrix, `[R, H]`."""
@@ -69,7 +81,9 @@ class Products(Protocol):
 
 @cache
 def implementation(backend: Backend) -> Products:
-    """The module of a backend, imported when first used."""
+    """The products of a backend; the modules of native and triton are imported when first used."""
+    if backend in OF_TORCH:
+        return OF_TORCH[backend]
     return cast(Products, importlib.import_module(f"moe.grouped.{backend.value}"))
 
 

@@ -2,7 +2,7 @@
 
 Large experts, whose products are bound by arithmetic, go to torch's matrix product instead. Numbers
 of two bytes are multiplied as float32 and rounded once.
-Shapes as in `moe.grouped.reference`.
+Shapes as in `moe.grouped.backends.Products`.
 """
 
 import ctypes

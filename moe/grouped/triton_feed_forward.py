@@ -16,9 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moe.grouped.linear import GradientSink, as_autocast, expert_blocks
-from moe.grouped.operands import check_product
-from moe.grouped.triton_ops import hidden_gradient, rows_product, weight_gradient
+from moe.grouped.linear import GradientSink, as_autocast, check_product, expert_blocks
+from moe.grouped.triton import hidden_gradient, rows_product, weight_gradient
 from moe.plan import Plan
 
 

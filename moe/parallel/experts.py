@@ -4,8 +4,9 @@ Shapes: W ranks, E experts of all ranks, L experts of this rank; R rows of this 
 rows that this rank's experts receive; D features in, O features out.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -13,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe.dispatch import reorder
-from moe.parallel.exchange import exchange
 from moe.plan import Plan, plan
 from moe.routing import Routing, even_starts
 from moe.stacked import ModuleExperts, StackedLinear
@@ -178,3 +178,45 @@ def _agreed_shares(num_local: int, group: dist.ProcessGroup | None) -> list[rang
             f"are {wanted_W}: see local_experts"
         )
     return shares
+
+
+def exchange(
+    rows: Tensor, sent_W: Sequence[int], received_W: Sequence[int], group: dist.ProcessGroup | None
+) -> Tensor:
+    """Send consecutive rows to the ranks in turn; gradients travel back the same way.
+
+    All ranks call this together, and again in the backward pass.
+
+    Args:
+        rows: `[R, ...]`, the first rank's first.
+        sent_W: how many rows go to each rank; sums to R.
+        received_W: how many rows come from each rank; sums to S.
+        group: of processes.
+
+    Returns:
+        `[S, ...]`, rows from the first rank first.
+    """
+    received: Tensor = _Exchange.apply(  # type: ignore[no-untyped-call]
+        rows, list(sent_W), list(received_W), group
+    )
+    return received
+
+
+class _Exchange(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        sent_W: list[int],
+        received_W: list[int],
+        group: dist.ProcessGroup | None,
+    ) -> Tensor:
+        ctx.splits, ctx.group = (sent_W, received_W), group
+        received = rows.new_empty(sum(received_W), *rows.shape[1:])
+        dist.all_to_all_single(received, rows.contiguous(), received_W, sent_W, group=group)
+        return received
+
+    @staticmethod
+    def backward(ctx: Any, *d_received: Tensor) -> tuple[Tensor | None, ...]:
+        sent_W, received_W = ctx.splits
+        return exchange(d_received[0], received_W, sent_W, ctx.group), None, None, None
