@@ -3,7 +3,7 @@
 The bound of a contender is the larger of its arithmetic at the rate of a measured dense product and
 of its weights, gradients and rows at the bandwidth of a measured copy.
 
-    python -m moe.benchmarks.gpu
+    python -m benchmarks.gpu
 """
 
 import argparse
@@ -14,8 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from moe.benchmarks.contenders import Cell, Problem
-from moe.benchmarks.timing import ratios, spread
+from experiments.scaling.timing import Cell, Problem, ratios, spread
 
 # Shazeer et al. (2017), section 5.2 and appendix D: experts of 512-1024-512 up to 512-2048-512.
 CELLS = [
