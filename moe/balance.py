@@ -6,8 +6,8 @@ Shapes: T tokens, E experts.
 import torch
 from torch import Tensor
 
+# Added to the squared mean: the loss of a batch without tokens is zero, not a NaN.
 EPSILON = 1e-10
-"""Added to the squared mean: the loss of a batch without tokens is zero, not a NaN."""
 
 
 def cv_squared(value_E: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from moe.dispatch import combine, dispatch, reorder
+from moe.dispatch import by_assignment, combine, dispatch
 from moe.plan import Plan, plan
 from moe.routing import Routing
 from moe.stacked import StackedLinear
@@ -38,7 +38,7 @@ class MoEOutput:
         """
         if self.expert_outputs is None:
             raise ValueError("a fused layer keeps no answers: make it with fused=False")
-        return reorder(self.expert_outputs, self.plan.row_A, self.plan.assignment_R)
+        return by_assignment(self.expert_outputs, self.plan)
 
 
 # What a layer returns is taken apart by torch's exporter, and by whatever else looks for tensors.

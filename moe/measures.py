@@ -175,8 +175,8 @@ def routing_agreement(routing: Routing, class_T: Tensor) -> float:
     return float(adjusted_mutual_info_score(classes, expert_T[is_routed_T].numpy()))
 
 
+# Weights that are normalised at a time, at most, unless one expert has more.
 BLOCK_ELEMENTS = 2**24
-"""Weights that are normalised at a time, at most, unless one expert has more."""
 
 
 def expert_similarities(weight_E: Tensor) -> Tensor:

@@ -262,8 +262,8 @@ def _full_update(weight: Tensor, gradient: Tensor, square: Tensor, rule: Rule) -
     weight.addcdiv_(gradient, root, value=-rule.lr)
 
 
+# A bfloat16 is the upper half of a float32.
 DROPPED_BITS = 16
-"""A bfloat16 is the upper half of a float32."""
 
 
 def round_stochastically(value: Tensor, generator: torch.Generator) -> Tensor:

@@ -77,6 +77,7 @@ class StackedLinear(nn.Module):
         self.weight = nn.Parameter(
             torch.empty(num_experts, num_inputs, num_outputs, device=device, dtype=dtype)
         )
+        # torch.nn.Linear's own: kaiming_uniform with a = sqrt(5) is U(-1 / sqrt(D), 1 / sqrt(D)).
         bound = 1 / sqrt(num_inputs)
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias: nn.Parameter | None = None
@@ -95,9 +96,7 @@ class StackedLinear(nn.Module):
             return out_RO
         # A last line of zeros, for the rows of no expert.
         bias_E1O = F.pad(self.bias.to(out_RO.dtype), (0, 0, 0, 1))
-        row_R = torch.arange(out_RO.shape[0], device=out_RO.device)
-        expert_R = torch.searchsorted(plan.start_E1[1:].contiguous(), row_R, right=True)
-        return out_RO + F.embedding(expert_R, bias_E1O)
+        return out_RO + F.embedding(plan.expert_of_rows(out_RO.shape[0]), bias_E1O)
 
     @property
     def stacks(self) -> "tuple[StackedLinear, ...]":
@@ -246,6 +245,8 @@ class ConvolutionalExperts(nn.Module):
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, N]`; a row is its patches one after another."""
         num_rows = rows_RD.shape[0]
+        # Chen et al. (2022), section 3: f_m(x) = sum_j sum_p activation(<w_mj, x_p>). The P patches
+        # of a row are P rows of the same expert.
         patches = rows_RD.reshape(num_rows * self.num_patches, -1)
         per_patch = replace(plan, start_E1=plan.start_E1 * self.num_patches)
         response = self.activation(self.filters(patches, per_patch))
@@ -279,6 +280,7 @@ class ModuleExperts(nn.Module):
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, O]`."""
+        # The counts are read from the device once, and every expert is called, also without rows.
         *counts, num_idle = [*plan.counts_E.tolist(), plan.num_rows - int(plan.start_E1[-1])]
         *groups, idle = torch.split(rows_RD, [*counts, num_idle])
         answers = [expert(group) for expert, group in zip(self.each, groups, strict=True)]

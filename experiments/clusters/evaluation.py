@@ -20,11 +20,11 @@ from moe.measures import (
     routing_agreement,
 )
 
+# An expert is live that gets more than this share of the training examples; not stated.
 LIVE_SHARE = 0.01
-"""An expert is live that gets more than this share of the training examples; not stated."""
 
+# One to one: each cluster's own expert gets at least this share of it; not stated.
 OWN_SHARE = 0.95
-"""One to one: each cluster's own expert gets at least this share of it; not stated."""
 
 Metrics = dict[str, float | int | bool | str | None]
 

@@ -26,11 +26,11 @@ from moe.gates.base import (
 from moe.operators import apply, cheap_to_call
 from moe.routing import Routing
 
+# Least standard deviation of the noise: softplus can underflow to zero, and is divided by.
 SMALLEST_DEVIATION = 1e-20
-"""Least standard deviation of the noise: softplus can underflow to zero, and is divided by."""
 
+# Densities below exp of this are taken as zero: subnormal numbers are slow on a CPU.
 LEAST_EXPONENT = -60.0
-"""Densities below exp of this are taken as zero: subnormal numbers are slow on a CPU."""
 
 
 class Choice(NamedTuple):

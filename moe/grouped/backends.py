@@ -34,17 +34,17 @@ FASTEST_FIRST = {
     "cuda": [Backend.triton, Backend.torch_grouped, Backend.padded],
 }
 
+# What the fastest backend of a device multiplies where nothing is missing.
 FAST_DTYPES = {
     "cpu": {torch.float32, torch.float64},
     "cuda": {torch.float32, torch.bfloat16, torch.float16},
 }
-"""What the fastest backend of a device multiplies where nothing is missing."""
 
+# What it costs where something is.
 COST = {
     "cpu": "2 to 3 times slower with many experts, and rounded otherwise",
     "cuda": "slower, and rounded otherwise",
 }
-"""What it costs where something is."""
 
 
 OF_TORCH: dict[Backend, "Products"] = {
@@ -53,8 +53,8 @@ OF_TORCH: dict[Backend, "Products"] = {
     Backend.torch_grouped: TorchGrouped(),
 }
 
+# What native multiplies as it is; it converts other dtypes, which torch's products need not.
 WHOLE = {torch.float32, torch.float64}
-"""What native multiplies as it is; it converts other dtypes, which torch's products need not."""
 
 
 class Products(Protocol):

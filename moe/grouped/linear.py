@@ -22,11 +22,11 @@ from moe.plan import Plan
 GradientSink = Callable[[int, Tensor], None]
 """Takes the first expert of a block and the block's gradient `[B, D, H]`, while it is in cache."""
 
+# Elements of a block by device: it stays in a core's cache.
 SINK_BLOCK_ELEMENTS = {"cpu": 2**20}
-"""Elements of a block by device: it stays in a core's cache."""
 
+# On other devices, where small kernels would take longer to start than to run.
 SINK_BLOCK_ELEMENTS_ELSEWHERE = 2**26
-"""On other devices, where small kernels would take longer to start than to run."""
 
 
 def grouped_linear(

@@ -11,14 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+# A group grows while its padded rows stay under this multiple of its rows, plus eight each.
 MAX_PADDING = 1.5
-"""A group grows while its padded rows stay under this multiple of its rows, plus eight each."""
 
+# Matrices of a group, together: about what a core keeps in its second cache.
 GROUP_BYTES = 2**22
-"""Matrices of a group, together: about what a core keeps in its second cache."""
 
+# A small product takes as long for 2 rows as for 8, so padding up to 8 rows costs nothing.
 FREE_ROWS = 8
-"""A small product takes as long for 2 rows as for 8, so padding up to 8 rows costs nothing."""
 
 
 class Reference:

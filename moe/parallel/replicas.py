@@ -92,8 +92,8 @@ class _SumOverRanks(torch.autograd.Function):
         return d_total[0], None
 
 
+# What torchrun tells each process through the environment.
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
-"""What torchrun tells each process through the environment."""
 
 
 def start_process_group(device: str | None = None) -> torch.device:
