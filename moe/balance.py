@@ -19,6 +19,7 @@ def cv_squared(value_E: Tensor) -> Tensor:
     Args:
         value_E: one number per expert, `[..., E]`.
     """
+    # CV(v)^2 = var(v) / mean(v)^2.
     mean = value_E.mean(dim=-1, keepdim=True)
     variance = (value_E - mean).square().mean(dim=-1)
     return variance / (mean.squeeze(-1).square() + EPSILON)
@@ -30,6 +31,7 @@ def importance_loss(importance_E: Tensor) -> Tensor:
     Args:
         importance_E: sum of the gate's values per expert, `[E]`.
     """
+    # Shazeer et al. (2017), eq. 7: L_importance(X) = w_importance CV(Importance(X))^2.
     return cv_squared(importance_E)
 
 
@@ -41,6 +43,7 @@ def load_loss(load_E: Tensor) -> Tensor:
     Args:
         load_E: tokens per expert, or its estimate, `[E]`.
     """
+    # Shazeer et al. (2017), eq. 11: L_load(X) = w_load CV(Load(X))^2.
     return cv_squared(load_E)
 
 
@@ -53,6 +56,8 @@ def switch_loss(scores_TE: Tensor, count_E: Tensor) -> Tensor:
         scores_TE: the gate's probabilities, `[T, E]`, zeros for padding; P_i is their mean.
         count_E: tokens per expert; f_i is the share of the tokens, and has no gradient.
     """
+    # Fedus et al. (2021), eqs. 4 to 6: loss = alpha N sum_i f_i P_i, f_i the share of the tokens
+    # that go to expert i and P_i the mean probability of expert i.
     num_tokens = count_E.detach().sum().clamp(min=1)
     share_E = count_E.detach() / num_tokens
     mean_E = scores_TE.sum(dim=0) / num_tokens
@@ -68,6 +73,7 @@ def z_loss(logits_TE: Tensor, mask_T: Tensor | None = None) -> Tensor:
         logits_TE: the gate's logits, `[T, E]`.
         mask_T: True for real tokens, or None.
     """
+    # Zoph et al. (2022), eq. 5: L_z = 1 / B sum_b (log sum_j exp(x_bj))^2.
     square_T = torch.logsumexp(logits_TE, dim=-1).square()
     if mask_T is None:
         return square_T.sum() / max(1, square_T.shape[0])

@@ -50,6 +50,7 @@ def combine(rows_RD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor:
     Returns:
         `[T, D]`, zeros for a token that no expert answers; differentiable in rows and weights.
     """
+    # Gates compute in float32; under autocast the answers may be bfloat16.
     weight_A = weight_A.to(rows_RD.dtype)
     where = (plan.token_R, plan.assignment_R, plan.row_A, plan.start_T1)
     tokens_TD: Tensor = apply(_WeightedSums, rows_RD, weight_A, *where)

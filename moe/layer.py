@@ -115,6 +115,7 @@ class MoE(nn.Module):
                 f"the mask has shape {list(mask.shape)}; for inputs {list(inputs.shape)} it must "
                 f"be {list(inputs.shape[:-1])}"
             )
+        # Experts know no sequences: one flat batch of tokens.
         tokens_TD = inputs.reshape(-1, inputs.shape[-1])
         self._check("inputs", tokens_TD)
         routing: Routing = self.gate(seen, mask)

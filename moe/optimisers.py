@@ -146,6 +146,7 @@ class FactoredAdam(torch.optim.Optimizer):
     ) -> None:
         group, state = self.param_groups[number], self.state[weight]
         time = state["step"] + 1
+        # Kingma & Ba (2015): averages that began at zero are too small by 1 - beta2^t.
         correction = 1 - group["beta2"] ** time if group["bias_correction"] else 1.0
         rule = Rule(float(group["lr"]), group["beta2"], group["eps"], correction)
         averages = {name: value[experts] for name, value in state.items() if name != "step"}
@@ -154,8 +155,10 @@ class FactoredAdam(torch.optim.Optimizer):
         exact = stored.to(arithmetic_dtype(weight))
         update(exact, gradient.to(exact.dtype), averages, rule)
         if weight.dtype is torch.bfloat16 and group["stochastic_rounding"]:
+            # By block and time, not by order: blocks may come in any order, and after a restart.
             key = (self._seed, number, place, time, experts.start or 0)
             exact = round_stochastically(exact, reproducible_generator(weight.device, *key))
+        # float32 weights were updated where they lie.
         if exact is not stored:
             stored.copy_(exact)
 
@@ -243,12 +246,15 @@ def update(weight: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: 
 def _factored_update(
     weight_EDH: Tensor, gradient_EDH: Tensor, row_ED: Tensor, column_EH: Tensor, rule: Rule
 ) -> None:
+    # Shazeer et al. (2017), appendix D: averages of the squared gradient over rows and columns,
+    # r <- beta2 r + (1 - beta2) mean_columns(g^2), and c alike; lerp_(x, w) is a + w (x - a).
     scratch_EDH = gradient_EDH.square()
     row_ED.lerp_(scratch_EDH.mean(dim=2), 1 - rule.beta2)
     column_EH.lerp_(scratch_EDH.mean(dim=1), 1 - rule.beta2)
     # An expert without a token so far has zero averages, and must stay as it is.
     tiny = torch.finfo(row_ED.dtype).tiny
     mean_E1 = row_ED.mean(dim=1, keepdim=True).clamp_min_(tiny)
+    # sqrt(V / (1 - beta2^t)) with V = r c^T / mean(r).
     # Roots of the factors, not of the product: D + H roots per matrix in place of D H.
     root_ED = row_ED.div(mean_E1).div_(rule.correction).sqrt_()
     root_EH = column_EH.sqrt()
@@ -257,6 +263,7 @@ def _factored_update(
 
 
 def _full_update(weight: Tensor, gradient: Tensor, square: Tensor, rule: Rule) -> None:
+    # Adam with beta1 = 0: v <- beta2 v + (1 - beta2) g^2, w <- w - lr g / (sqrt(v) + eps).
     square.lerp_(gradient.square(), 1 - rule.beta2)
     root = square.div(rule.correction).sqrt_().add_(rule.eps)
     weight.addcdiv_(gradient, root, value=-rule.lr)
@@ -285,6 +292,8 @@ def round_stochastically(value: Tensor, generator: torch.Generator) -> Tensor:
     noise = torch.empty(num_draws, dtype=torch.int64, device=value.device)
     noise.random_(-(2**63), None, generator=generator)
     bits = noise.view(torch.int16)[: value.numel()].to(torch.int32)
+    # Adding uniform noise to the bits that are dropped carries into those that stay with the
+    # probability that the value lies so far above the lower neighbour.
     bits.bitwise_and_(2**DROPPED_BITS - 1).add_(value.view(-1).view(torch.int32))
     bits.bitwise_and_(-(2**DROPPED_BITS))
     return bits.view(torch.float32).to(torch.bfloat16).view(value.shape)

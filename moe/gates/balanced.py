@@ -49,6 +49,7 @@ class Assignments:
         """Each assignment's entry over the sum of its token's, `[A]`."""
         value_A = self.values(value_TE)
         total_T = value_A.new_zeros(value_TE.shape[0]).index_add(0, self.token_A, value_A)
+        # Values of a token can all underflow to zero: then its weights are zeros, not NaN.
         total_A = total_T.gather(0, self.token_A)
         return value_A / total_A.clamp(min=torch.finfo(value_A.dtype).tiny)
 
@@ -81,6 +82,7 @@ def batchwise_assignments(
         tie_break: which of equal tokens is taken.
     """
     num_tokens, num_experts = probabilities_TE.shape
+    # Appendix F: M_batchwise(X, m)_ji = 1 where X_ji is among expert i's m largest, m = k |X| / n.
     size = tokens_per_expert(k, num_tokens, num_experts)
     key_ET = _sort_keys(probabilities_TE.detach(), mask_T, tie_break)
     token_A = key_ET.topk(size, dim=1).indices.flatten()
@@ -91,6 +93,7 @@ def batchwise_assignments(
     )
     expert_E1 = torch.arange(num_experts, device=device).unsqueeze(-1)
     expert_A = torch.where(is_used_M, expert_E1, NO_EXPERT).flatten()
+    # Found expert by expert; a routing lists assignments token by token.
     token_A, order_A = torch.sort(token_A, stable=True)
     boundary_T1 = torch.arange(num_tokens + 1, device=device)
     return Assignments(token_A, expert_A[order_A], torch.searchsorted(token_A, boundary_T1))
@@ -98,7 +101,8 @@ def batchwise_assignments(
 
 def _sort_keys(value_TE: Tensor, mask_T: Tensor | None, tie_break: TieBreak) -> Tensor:
     """Integers in the order of the values, no two alike, `[E, T]`: ties break in the low bits."""
-    # Floats that are not negative have the order of their bits.
+    # The value in the high bits and the tie's order in the low ones. Floats that are not negative
+    # have the order of their bits.
     bits_ET = value_TE.T.float().contiguous().view(torch.int32).long() << 31
     if tie_break is TieBreak.random:
         low_ET = torch.randint_like(bits_ET, 2**31)
@@ -120,6 +124,7 @@ def threshold_assignments(
         threshold_E: T; an expert takes a token where its value is strictly larger.
         mask_T: True for real tokens, or None.
     """
+    # Appendix F: M_threshold(x, T)_i = 1 where x_i > T_i.
     is_above_TE = probabilities_TE.detach() > threshold_E.detach()
     if mask_T is not None:
         is_above_TE = is_above_TE & mask_T.unsqueeze(-1)
@@ -143,6 +148,7 @@ def batchwise_loss(
         assigned: the batchwise mask.
         mask_T: True for real tokens, or None.
     """
+    # Appendix F: L_batchwise = sum_j sum_i (M_threshold - M_batchwise)_ji (X_ji - T_i).
     # (X - T) where X > T is relu(X - T): the threshold mask needs no tensor of its own.
     above_TE = torch.relu(values_TE - threshold_E.to(values_TE.dtype))
     above_TE = above_TE if mask_T is None else above_TE.masked_fill(~mask_T.unsqueeze(-1), 0.0)
@@ -223,6 +229,7 @@ class StrictlyBalancedGate(Gate):
         self.weight_DE = gate_weight(
             num_features, num_experts, init_scale=init_scale, device=device, dtype=dtype
         )
+        # What a softmax over n experts gives each in the mean.
         threshold_E = torch.full((num_experts,), 1 / num_experts, device=device, dtype=dtype)
         self.threshold_E = nn.Parameter(threshold_E)
 
@@ -246,6 +253,7 @@ class StrictlyBalancedGate(Gate):
         assigned: Assignments,
         losses: dict[str, Tensor] | None = None,
     ) -> Routing:
+        # Appendix F: G(x)_i = g(x)_i M_i / sum_j g(x)_j M_j.
         weight_A = assigned.shares(probabilities_TE)
         importance_E = sum_per_expert(weight_A, assigned.expert_A, self.num_experts)
         load_E = assignments_per_expert(assigned.expert_A, self.num_experts)

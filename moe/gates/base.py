@@ -55,6 +55,7 @@ def check_divides(num_groups: int, num_experts: int) -> None:
         raise ValueError(f"num_groups is {num_groups}, but must divide num_experts = {num_experts}")
 
 
+# Up to so many experts a softmax along the tokens is the faster one on a CPU.
 _NARROW = 32
 
 
@@ -92,6 +93,7 @@ class Gate(nn.Module, ABC):
         self._check(tokens, mask)
         tokens_TD = tokens.reshape(-1, self.num_features)
         mask_T = None if mask is None else mask.reshape(-1)
+        # Autocast would round logits to 8 bits of precision, and send tokens elsewhere.
         with _without_autocast(tokens.device.type):
             tokens_TD = tokens_TD.to(torch.promote_types(tokens.dtype, torch.float32))
             # Whatever lies in padding, a NaN included, must not reach the weights' gradients.
@@ -150,9 +152,11 @@ def gate_weight(
         dtype: of the weights.
     """
     check_at_least(0, init_scale=init_scale)
+    # Shazeer et al. (2017), appendix A: zeros, so that no expert is preferred at first.
     weight = torch.zeros(num_features, *shape, device=device, dtype=dtype)
     if init_scale > 0:
         deviation = (init_scale / num_features) ** 0.5
+        # Fedus et al. (2021), section 2.4: sigma = sqrt(s / n), redrawn beyond two sigma.
         nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
     return nn.Parameter(weight)
 
@@ -209,9 +213,11 @@ def even_routing(
         probabilities_TE: the probabilities over all experts, where the gate computes them.
         losses: the gate's own losses, joined to the importance loss.
     """
+    # Padding keeps its place in the list, with no expert and no weight: shapes depend on T alone.
     expert_A = without_padding(expert_TK, mask_T, NO_EXPERT).flatten()
     weight_A = without_padding(weight_TK, mask_T, 0.0).flatten()
     num_experts = load_E.shape[0]
+    # Shazeer et al. (2017), eq. 6: Importance(X)_i = sum over x in X of G(x)_i.
     importance_E = sum_per_expert(weight_A, expert_A, num_experts)
     if probabilities_TE is not None:
         probabilities_TE = without_padding(probabilities_TE, mask_T, 0.0)

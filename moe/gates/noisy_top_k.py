@@ -83,10 +83,13 @@ class _NoisyTopK(torch.autograd.Function):
     @staticmethod
     def forward(product_R2E: Tensor, noise_RE: Tensor, k: int, least: float) -> tuple[Tensor, ...]:
         clean_RE, raw_RE = product_R2E.chunk(2, dim=-1)
+        # Shazeer et al. (2017), eq. 4: H(x)_i = (x W_g)_i + N(0, 1) softplus((x W_noise)_i).
         deviation_RE = F.softplus(raw_RE).add_(least)
         noisy_RE = torch.addcmul(clean_RE, noise_RE, deviation_RE)
+        # One more than k: the best expert that is left out is the threshold of those inside.
         top_Rk, index_Rk = noisy_RE.topk(k + 1, dim=-1)
         chosen_RK = index_Rk[:, :k].contiguous()
+        # Eq. 9: P(x, i) = Phi(((x W_g)_i - kth_excluding(H(x), k, i)) / softplus((x W_noise)_i)).
         # An expert outside the k must beat the k-th; one inside, the best that was left out.
         distance_RE = torch.sub(clean_RE, top_Rk[:, k - 1 : k], out=noisy_RE)
         inside_RK = clean_RE.gather(1, chosen_RK) - top_Rk[:, k:]
@@ -110,16 +113,18 @@ class _NoisyTopK(torch.autograd.Function):
         noise_RE, deviation_RE, z_RE, index_Rk = ctx.saved_tensors
         d_probability = 0.0 if d_probability_RE is None else d_probability_RE
         d_logit = 0.0 if d_logit_RK is None else d_logit_RK
-        # dP by the distance: the normal density at z over the deviation.
+        # With z = (clean - threshold) / sigma: dP / dclean = phi(z) / sigma, the same by the
+        # threshold with the other sign, and dP / dsigma = - z phi(z) / sigma.
         exponent_RE = z_RE.square().mul_(-0.5)
         slope_RE = torch.threshold_(exponent_RE, LEAST_EXPONENT, -math.inf).exp_()
         slope_RE.mul_(1 / math.sqrt(2 * math.pi)).mul_(d_probability).div_(deviation_RE)
         d_top_Rk = _thresholds_gradient(slope_RE, index_Rk)
+        # A threshold is itself a noisy logit clean + noise sigma, as are those that were chosen.
         d_top_Rk[:, :-1] += d_logit
         d_clean_RE = slope_RE.scatter_add(1, index_Rk, d_top_Rk)
         d_deviation_RE = slope_RE.mul_(z_RE).neg_()
         d_deviation_RE.scatter_add_(1, index_Rk, d_top_Rk.mul_(noise_RE.gather(1, index_Rk)))
-        # The derivative of softplus, written in softplus itself.
+        # d softplus(r) / dr = sigmoid(r) = 1 - exp(- softplus(r)).
         sigmoid_RE = torch.sub(ctx.least, deviation_RE).expm1_().neg_()
         d_raw_RE = d_deviation_RE.mul_(sigmoid_RE)
         return torch.cat([d_clean_RE, d_raw_RE], dim=1), None, None, None
@@ -128,6 +133,7 @@ class _NoisyTopK(torch.autograd.Function):
 def _thresholds_gradient(slope_RE: Tensor, index_Rk: Tensor) -> Tensor:
     """What the distances hand on to the k-th and the next largest logit, `[R, K + 1]`."""
     d_top_Rk = torch.zeros_like(index_Rk, dtype=slope_RE.dtype)
+    # Those inside are measured from the next largest, all others from the k-th.
     inside_R = slope_RE.gather(1, index_Rk[:, :-1]).sum(dim=1)
     d_top_Rk[:, -1] = -inside_R
     d_top_Rk[:, -2] = inside_R - slope_RE.sum(dim=1)
@@ -165,6 +171,7 @@ class NoisyTopKGate(Gate):
         self.k = k
         self.noise_epsilon = noise_epsilon
         self.noise_in_evaluation = noise_in_evaluation
+        # Appendix A: both begin at zero, so that at first noise alone decides, and evenly.
         self.weight_D2E = gate_weight(num_features, 2, num_experts, device=device, dtype=dtype)
 
     @property
@@ -178,7 +185,9 @@ class NoisyTopKGate(Gate):
         if choice.probability_RE is None:
             load_E = count_load(choice.expert_RK, mask_T, self.num_experts)
         else:
+            # Eq. 10: Load(X)_i = sum over x in X of P(x, i), which has a gradient.
             load_E = _sum_over_real(choice.probability_RE, mask_T)
+        # Eqs. 3 and 5: softmax over the k that are kept; all others are minus infinity, so zero.
         weight_TK = torch.softmax(choice.logit_RK, dim=-1)
         losses = {"load": load_loss(load_E)}
         return even_routing(choice.expert_RK, weight_TK, mask_T, load_E, losses=losses)
@@ -186,6 +195,7 @@ class NoisyTopKGate(Gate):
     def _choice(self, tokens_TD: Tensor) -> Choice:
         if not self.has_noise:
             return top_k(linear(tokens_TD, self.weight_D2E[:, 0]), self.k)
+        # One product for W_g and W_noise: the tokens are read once.
         product_T2E = linear(tokens_TD, self.weight_D2E.flatten(1))
         noise_TE = torch.randn_like(product_T2E[:, : self.num_experts])
         return noisy_top_k(product_T2E, noise_TE, self.k, self.noise_epsilon)

@@ -53,6 +53,7 @@ class SoftmaxGate(Gate):
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""
+        # Jacobs et al. (1991), section 1: p_i = exp(x_i) / sum_j exp(x_j), x the logits.
         logits_TE = linear(tokens_TD, self.weight_DE) / self.temperature
         probabilities_TE = torch.softmax(logits_TE, dim=-1)
         if self.k == self.num_experts:
@@ -60,6 +61,7 @@ class SoftmaxGate(Gate):
             expert_TK = torch.arange(self.num_experts, device=tokens_TD.device)
             expert_TK = expert_TK.expand(tokens_TD.shape[0], -1)
         else:
+            # Shazeer et al. (2017), eq. 3: G(x) = softmax(KeepTopK(H(x), k)), here H(x) = x W_g.
             kept_TK, expert_TK = logits_TE.topk(self.k, dim=-1)
             weight_TK = torch.softmax(kept_TK, dim=-1)
         load_E = count_load(expert_TK, mask_T, self.num_experts)

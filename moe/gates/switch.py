@@ -19,6 +19,8 @@ from moe.routing import Routing
 class SwitchGate(Gate):
     """One expert per token, its answer multiplied by its probability.
 
+    Of the three studies none uses it; it is here for those who train with the library.
+
     Source: Fedus, Zoph & Shazeer (2021), section 2; input jitter from their appendix, the loss `z`
     from Zoph et al. (2022).
 
@@ -57,6 +59,7 @@ class SwitchGate(Gate):
         """Route a flat batch; see `moe.gates.base.Gate`."""
         logits_TE = linear(self._jittered(tokens_TD), self.weight_DE)
         probabilities_TE = without_padding(torch.softmax(logits_TE, dim=-1), mask_T, 0.0)
+        # Fedus et al. (2021), eq. 2: y = p_i(x) E_i(x) for the i of the largest p_i alone.
         weight_T1, expert_T1 = probabilities_TE.max(dim=-1, keepdim=True)
         load_E = count_load(expert_T1, mask_T, self.num_experts)
         losses = {

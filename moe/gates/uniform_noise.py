@@ -67,8 +67,10 @@ class UniformNoiseGate(Gate):
         probabilities_TE = softmax_over_experts(logits_TE)
         noisy_TE = logits_TE
         if self.training or self.noise_in_evaluation:
+            # Chen et al. (2022), section 3: h_m(x; theta) + r_m with r_m uniform in [0, 1).
             noisy_TE = logits_TE + self.noise_scale * torch.rand_like(logits_TE)
         is_probability = self.value is GateValue.probability
+        # Written: pi_m = softmax(h)_m, without noise; coded: the noisy logit itself.
         value_TE = probabilities_TE if is_probability else noisy_TE
         expert_T1 = noisy_TE.argmax(dim=-1, keepdim=True)
         load_E = count_load(expert_T1, mask_T, self.num_experts)

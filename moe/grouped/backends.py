@@ -29,6 +29,7 @@ class Backend(Enum):
     triton = "triton"
 
 
+# As `make benchmark-core` and `make benchmark-gpu` print them.
 FASTEST_FIRST = {
     "cpu": [Backend.native, Backend.padded],
     "cuda": [Backend.triton, Backend.torch_grouped, Backend.padded],
@@ -137,6 +138,7 @@ def _fastest(device: str, dtype: torch.dtype) -> Backend:
     reasons = {backend: refusal(backend, device, dtype) for backend in order}
     backend = next(backend for backend, reason in reasons.items() if reason is None)
     log.info("%s on %s: backend %s", str(dtype).removeprefix("torch."), device, backend.value)
+    # A missing compiler or package is worth a warning; a dtype that a backend never takes is not.
     for faster in order[: order.index(backend)]:
         if dtype in FAST_DTYPES[device]:
             _warn_once(

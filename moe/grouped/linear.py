@@ -104,6 +104,7 @@ class _Product(Function):
     def backward(ctx: Any, *d_out: Tensor) -> tuple[Tensor | None, ...]:
         rows_RX, weight_EDH, start_E1 = ctx.saved_tensors
         needs_rows, needs_weight = ctx.needs_input_grad[:2]
+        # Y = X W: dX = dY W^T, the same product with the matrices transposed, and dW = X^T dY.
         d_RY = d_out[0].contiguous()
         d_rows = d_weight = None
         if needs_rows:
@@ -129,6 +130,7 @@ class _Outer(Function):
 
     @staticmethod
     def backward(ctx: Any, *d_out: Tensor) -> tuple[Tensor | None, ...]:
+        # O = X^T D per expert: dX = D dO^T and dD = X dO.
         rows_RD, d_RH, start_E1 = ctx.saved_tensors
         needs_rows, needs_d = ctx.needs_input_grad[:2]
         by_rows = by_d = None
@@ -214,6 +216,7 @@ def _num_rows(rows: Tensor, start_E1: Tensor) -> int:
 
 
 def _product_operations(rows_RX: Tensor, weight_EDH: Tensor, start_E1: Tensor, *_: Any) -> int:
+    # A multiplication and an addition per row and weight of its expert.
     return 2 * _num_rows(rows_RX, start_E1) * weight_EDH.shape[1] * weight_EDH.shape[2]
 
 

@@ -65,6 +65,7 @@ class Padded:
             if len(weights) == 1:
                 torch.mm(rows_RD[group.rows], weights[0], out=out_RH[group.rows])
                 continue
+            # [experts, most, D] @ [experts, D, H]; the rows of padding are never taken out again.
             padded, slot = _padded(rows_RD, start_E1, group)
             out_RH[group.rows] = torch.bmm(padded, weights).flatten(0, 1)[slot]
         return out_RH
@@ -135,10 +136,12 @@ class Group(NamedTuple):
 
 def _neighbours(start_E1: Tensor, matrix_bytes: int, origin: int, stop: int) -> Iterator[Group]:
     starts = start_E1.tolist()
+    # Sizes are read once: this backend waits for the device.
     limit = max(1, GROUP_BYTES // max(1, matrix_bytes))
     first, most = origin, 0
     for e in range(origin, stop):
         count = starts[e + 1] - starts[e]
+        # Were this expert in the group too, all would be padded to the largest.
         larger = max(most, count)
         size = e + 1 - first
         padded, real = larger * size, starts[e + 1] - starts[first]

@@ -136,6 +136,8 @@ def _launch_rows(
     from moe.grouped.triton_kernels import rows_kernel
 
     source_XK, start_E1 = source_XK.contiguous(), start_E1.contiguous()
+    # Tiles of rows are counted from above, so that no count is read from the device: at most one
+    # per expert is not full.
     num_rows = source_XK.shape[0] if index_R is None else index_R.shape[0]
     num_experts, k, n = weight_EKN.shape
     product = Product.rows if hidden_RN is None else Product.hidden

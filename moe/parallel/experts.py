@@ -103,11 +103,14 @@ class ExpertParallel(nn.Module):
             raise ValueError(
                 f"{self.num_experts} experts got rows routed to {plan.num_experts} experts"
             )
+        # Shazeer et al. (2017), section 3.1: each expert sees the rows of all ranks together, so
+        # that its batch does not shrink with their number.
         counts_WL = self._exchange_counts(plan.counts_E)
         sent_W, received_W = self._splits(plan, counts_WL)
         num_rows = sum(sent_W)
         received_SD = exchange(rows_RD[:num_rows], sent_W, received_W, self.group)
         mine = _plan_of_received(counts_WL, sum(received_W))
+        # They come rank by rank, each sorted by expert; experts want all of theirs in a row.
         sorted_SD = reorder(received_SD, mine.assignment_R, mine.row_A)
         answers_SO: Tensor = self.local(sorted_SD, mine)
         answers_SO = reorder(answers_SO, mine.row_A, mine.assignment_R)
@@ -219,4 +222,5 @@ class _Exchange(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *d_received: Tensor) -> tuple[Tensor | None, ...]:
         sent_W, received_W = ctx.splits
+        # Backwards every row goes where it came from.
         return exchange(d_received[0], received_W, sent_W, ctx.group), None, None, None

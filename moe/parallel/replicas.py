@@ -35,6 +35,7 @@ def over_all_ranks(routing: Routing, group: dist.ProcessGroup | None = None) -> 
     the sum over ranks only approximates it; so does a batchwise mask (appendix F), which a gate
     computes from the tokens it sees.
     """
+    # One exchange for both sums.
     parts = torch.stack([routing.importance_E, routing.load_E.to(routing.importance_E.dtype)])
     importance_E, load_E = sum_over_ranks(parts, group)
     anew = {"importance": importance_loss(importance_E), "load": load_loss(load_E)}
@@ -52,6 +53,7 @@ def sum_gradients(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
     for dtype in sorted({weight.dtype for weight in weights}, key=str):
         same = [weight for weight in weights if weight.dtype is dtype]
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in same]
+        # One reduction per dtype: many small ones take as long each as a large one.
         total = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(total, group=group)
         pieces = torch.split(total, [weight.numel() for weight in same])
@@ -89,6 +91,7 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *d_total: Tensor) -> tuple[Tensor, None]:
+        # Every rank's objective has the loss in full; its gradient by the own part is one of them.
         return d_total[0], None
 
 
