@@ -39,6 +39,7 @@ def interleaved_on_device(
     contenders: dict[str, Callable[[], object]], num_rounds: int
 ) -> dict[str, list[float]]:
     """Seconds per round of each contender; two more rounds, the first, are left out."""
+    # By events on the device: the host's clock would measure how fast kernels are asked for.
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(num_rounds + 2):
         for name, work in contenders.items():

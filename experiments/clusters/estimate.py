@@ -9,6 +9,7 @@ from experiments.resources import Estimate, Part
 _FLOAT = 4
 # Bytes per number of a patch while a sample is drawn in float64, and of one that is kept.
 _DRAWN, _KEPT = 18, 4
+# Tensors of one size that are alive at once during a step.
 _COPIES_OF_ROWS = 2
 _COPIES_OF_RESPONSES = 5
 _COPIES_OF_LOGITS = 8

@@ -79,6 +79,7 @@ def evaluate(
         "train_accuracy": float(accuracy(on_train.margin_n, train.label_n)),
         "test_accuracy": float(accuracy(on_test.margin_n, test.label_n)),
     }
+    # The paper does not say whether it evaluates with noise; both are measured.
     with _without_noise(network):
         clean, clean_test = answer_of(network, train), answer_of(network, test)
     row["clean_test_accuracy"] = float(accuracy(clean_test.margin_n, test.label_n))
@@ -106,6 +107,7 @@ def _division_of_labour(count_KE: Tensor, accuracy_EK: Tensor, init_cluster_E: T
     own_KE = torch.nn.functional.one_hot(count_KE.argmax(dim=0), len(count_KE)).bool()
     is_there_EK = live_E[:, None] & accuracy_EK.isfinite()
     own, others = accuracy_EK[own_KE & is_there_EK], accuracy_EK[~own_KE & is_there_EK]
+    # Section 5 asks whether the expert that won a cluster is one of its M_k at the start.
     clusters = torch.arange(len(expert_K), device=expert_K.device)
     return {
         "num_live_experts": int(live_E.sum()),
@@ -214,6 +216,7 @@ class Records:
             self._add_snapshot(step, network, inputs, answer)
 
     def _add_point(self, step: int, inputs: Inputs, answer: Answer, loss: float) -> None:
+        # A single network divides nothing.
         entropy = torch.nan
         if answer.routing is not None:
             entropy = float(dispatch_entropy(counts_of(answer, inputs, self.config.num_clusters)))

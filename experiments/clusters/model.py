@@ -90,6 +90,7 @@ def form_of(config: ClustersConfig) -> Form:
     """What the experts of a config see."""
     if config.decompose and config.activation is Activation.linear:
         return Form.summed
+    # Three patches leave no Gaussian noise, and nothing to gain.
     if config.decompose and config.activation is Activation.cubic and config.num_patches > 3:
         return Form.powers
     return Form.patches
@@ -219,10 +220,6 @@ class Network(nn.Module):
     Source: Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with m = argmax h_m(x) + r_m. The
     gate sees the sum of an example's patches. In a single network nothing chooses, and nothing
     weighs the one expert's answer.
-
-    Attributes:
-        experts: all of them.
-        gate: None in a single network.
     """
 
     def __init__(self, config: ClustersConfig, signals: Signals, init_seed: int) -> None:
@@ -235,14 +232,14 @@ class Network(nn.Module):
 
     @property
     def experts(self) -> MarginExperts:
-        """See the class."""
+        """All experts, of which a single network has one."""
         experts = self.layer.experts if isinstance(self.layer, MoE) else self.layer
         assert isinstance(experts, MarginExperts)
         return experts
 
     @property
     def gate(self) -> UniformNoiseGate | None:
-        """See the class."""
+        """The gate, or None in a single network."""
         gate = self.layer.gate if isinstance(self.layer, MoE) else None
         assert gate is None or isinstance(gate, UniformNoiseGate)
         return gate
@@ -270,11 +267,13 @@ def _gate(config: ClustersConfig) -> UniformNoiseGate:
 
 def initial_filters(config: ClustersConfig, init_seed: int) -> Tensor:
     """Filters `[E, D, J]` of a seed; a bias is the weight of the last, constant feature."""
+    # numpy's streams, so that filters are the same on every device and with every torch.
     random = np.random.default_rng([init_seed, _INIT_STREAM])
     shape = (config.num_experts, config.dim + config.bias, config.num_filters)
     if config.init is Init.normal:
         filters = config.init_scale * random.standard_normal(shape)
     else:
+        # torch's default for a convolution over d inputs, U(-1 / sqrt(d), 1 / sqrt(d)), scaled.
         filters = config.init_scale / np.sqrt(config.dim) * random.uniform(-1, 1, shape)
     return torch.from_numpy(filters).float()
 

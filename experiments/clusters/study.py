@@ -62,12 +62,14 @@ def _trained(
     done: list[Seed] = kept["done"]
     if done:
         _LOGGER.info("continuing %s after %d seeds", folder.path, len(done))
+    # All seeds share one data set, as in the authors' code, unless the settings say otherwise.
     sample = None
     for seed in seeds[len(done) :]:
         if sample is None or config.fresh_data:
             sample = data.load(config, seed)
         keep_picture = config.keep_picture and seed == config.first_seed
         done.append(_plain(train_seed(config, sample, seed, keep_picture)))
+        # Seeds are independent, so a run that was broken off goes on with the next one.
         folder.save_checkpoint({"done": done})
         report("seeds", len(done) / len(seeds))
     return done

@@ -57,6 +57,7 @@ def optimiser(network: Network, config: ClustersConfig) -> Step:
     """
     filters = network.experts.filters.weight
     if config.optimiser is Optimiser.adam:
+        # The authors' single networks; torch's Adam, with the decay in the gradient.
         adam = torch.optim.Adam([filters], config.step_size, weight_decay=config.weight_decay)
         move_filters: Step = adam.step
     else:
@@ -84,6 +85,7 @@ def _normalised_step(filters_EDJ: Tensor, config: ClustersConfig) -> None:
     gradient_EDJ = filters_EDJ.grad
     assert gradient_EDJ is not None
     if config.weight_decay:
+        # As torch.optim.SGD has it: the decay is part of the gradient that is normalised.
         gradient_EDJ = gradient_EDJ + config.weight_decay * filters_EDJ
     # Algorithm 1: W_m <- W_m - eta grad_m / ||grad_m||_F for every expert m.
     filters_EDJ -= config.step_size * normalised(
@@ -104,12 +106,14 @@ def normalised(gradient_EDJ: Tensor, normalisation: Normalisation, num_constant:
     if normalisation is Normalisation.none:
         return gradient_EDJ
     num_features = gradient_EDJ.shape[1] - num_constant
+    # The authors' code keeps filters and biases as two parameters, and norms them one by one.
     parts = (gradient_EDJ[:, :num_features], gradient_EDJ[:, num_features:])
     norms = [part.flatten(1).norm(dim=1).view(-1, 1, 1) for part in parts]
     if normalisation is Normalisation.separate:
         return torch.cat([_over(*pair) for pair in zip(parts, norms, strict=True)], dim=1)
     if normalisation is Normalisation.sum_of_norms:
         return _over(gradient_EDJ, norms[0] + norms[1])
+    # ||(w, b)||_F = sqrt(||w||^2 + ||b||^2).
     return _over(gradient_EDJ, torch.hypot(norms[0], norms[1]))
 
 
@@ -150,6 +154,7 @@ def train_seed(config: ClustersConfig, data: ClusterData, seed: int, keep_pictur
     at_first = init_cluster(network, signals)
     records = Records(config, signals, keep_picture)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        # Drawn from torch's global stream, and left as it was for whoever runs next.
         noise_seed = seed if config.noise_seed is None else config.noise_seed
         torch.manual_seed(noise_seed)
         steps, stop = _descend(network, train, config, records, noise_seed)
@@ -186,6 +191,7 @@ def _descend(
         network.zero_grad()
         torch.autograd.backward(total)
         step()
+        # The authors' code asks only at steps that did not improve the loss.
         if loss.item() < best:
             best = loss.item()
         elif reason := _reason_to_stop(count, loss.item(), best, config):

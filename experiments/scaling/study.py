@@ -72,6 +72,7 @@ def memory_row(config: ScalingConfig, num_experts: int) -> dict[str, float]:
     torch.manual_seed(0)
     tokens = torch.randn(config.num_tokens, config.num_features)
     own = {weight.untyped_storage().data_ptr() for weight in layer.parameters()}
+    # Autograd keeps what the gate saves too; taken away, what is left is the experts'.
     both = _saved_bytes(lambda: layer(tokens), own)
     gate = _saved_bytes(lambda: layer.gate(tokens), own)
     return {

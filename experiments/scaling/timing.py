@@ -76,6 +76,7 @@ class Problem:
         torch.manual_seed(0)
         self.cell = cell
         self.options: dict[str, Any] = {"device": device, "dtype": dtype}
+        # Zipf's law: the expert of rank r is chosen in proportion to r^-skew.
         popularity_E = torch.arange(1.0, cell.num_experts + 1, device=device) ** -cell.skew
         expert_TK = torch.multinomial(popularity_E.expand(cell.num_tokens, -1), cell.k)
         self.expert_TK = expert_TK
@@ -232,6 +233,7 @@ def _gates(config: ScalingConfig, num_experts: int, tokens_TD: Tensor) -> dict[s
 
 def num_groups(num_experts: int) -> int:
     """The largest power of two up to the square root of the experts that divides them."""
+    # About as many groups as experts in each: then both levels together have the fewest logits.
     groups = 1
     while (2 * groups) ** 2 <= num_experts and num_experts % (2 * groups) == 0:
         groups *= 2
@@ -243,6 +245,7 @@ def _gate_work(gate: Gate, tokens_TD: Tensor) -> Work:
         gate.zero_grad()
         tokens_TD.grad = None
         routing = gate(tokens_TD)
+        # The balance losses too: without them half of a gate's backward pass would be missing.
         loss = routing.weight_A.sum() + routing.losses["importance"] + routing.losses["load"]
         torch.autograd.backward(loss)
 

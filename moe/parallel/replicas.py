@@ -1,4 +1,4 @@
-"""What every rank has a copy of: parameters outside the experts, and sums over the whole batch.
+"""Ranks join, and share what each has a copy of: parameters outside the experts, and sums.
 
 Shapes: E experts.
 """
