@@ -3,8 +3,7 @@
 The kernels are in `moe.grouped.triton_kernels`, and their operators are known to torch, so that
 torch.compile takes them as they are. Shapes: R rows sorted by expert, E experts, K features in, N
 features out; sources of rows have X rows: R, or any number where `index_R` says which one a row
-reads. In the gathering products T tokens stand for the rows that copy them, with `token_R` and
-`start_E1` as in `moe.plan.Plan`.
+reads. `start_E1` as in `moe.plan.Plan`.
 """
 
 import importlib.util
@@ -287,17 +286,3 @@ def backward_rows(d_RH: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
 def backward_weight(rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice) -> Tensor:
     """Gradient by the matrices of a range of experts, `[len(experts), D, H]`."""
     return weight_gradient(rows_RD, d_RH, start_E1, experts)
-
-
-def gathered_forward(
-    tokens_TD: Tensor, token_R: Tensor, weight_EDH: Tensor, start_E1: Tensor
-) -> Tensor:
-    """`forward` of the tokens' copies, which are never made, `[R, H]`."""
-    return rows_product(tokens_TD, weight_EDH, start_E1, token_R)
-
-
-def gathered_backward_weight(
-    tokens_TD: Tensor, token_R: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice
-) -> Tensor:
-    """`backward_weight` of the tokens' copies, which are never made, `[len(experts), D, H]`."""
-    return weight_gradient(tokens_TD, d_RH, start_E1, experts, token_R)
