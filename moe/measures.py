@@ -179,7 +179,8 @@ def routing_agreement(routing: Routing, class_T: Tensor) -> float:
     return float(adjusted_mutual_info_score(classes, expert_T[is_routed_T].numpy()))
 
 
-# Weights that are normalised at a time, at most, unless one expert has more.
+# Weights that are normalised at a time, at most, unless one expert has more: a few experts at once,
+# so that no temporary is as large as all weights.
 BLOCK_ELEMENTS = 2**24
 
 

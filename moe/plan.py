@@ -99,6 +99,8 @@ def plan(routing: Routing) -> Plan:
 
 
 def _can_be_looked_at(tensor: Tensor) -> bool:
+    # Under the compiler, and in subclasses such as FakeTensor, there are no numbers to look at; on
+    # a GPU looking would wait for it.
     is_traced = torch.compiler.is_compiling() or type(tensor) is not Tensor
     return not is_traced and tensor.device.type == "cpu" and tensor.numel() > 0
 

@@ -135,8 +135,6 @@ def _launch_rows(
     from moe.grouped.triton_kernels import rows_kernel
 
     source_XK, start_E1 = source_XK.contiguous(), start_E1.contiguous()
-    # Tiles of rows are counted from above, so that no count is read from the device: at most one
-    # per expert is not full.
     num_rows = source_XK.shape[0] if index_R is None else index_R.shape[0]
     num_experts, k, n = weight_EKN.shape
     product = Product.rows if hidden_RN is None else Product.hidden
@@ -144,9 +142,12 @@ def _launch_rows(
     out_RN = source_XK.new_empty(num_rows, n)
     scale_gradient_BR = None
     if hidden_RN is not None:
+        # One sum per block of columns: added up below in a fixed order, not by atomic additions.
         shape = (_blocks(n, tile.n), num_rows)
         scale_gradient_BR = source_XK.new_empty(shape, dtype=torch.float32)
     if out_RN.numel():
+        # Counted from above, so that no count is read from the device: each expert can have one
+        # tile that is not full. A tile too many leaves at once.
         num_tiles = _blocks(num_rows, tile.m) + num_experts
         rows_kernel[(num_tiles * _blocks(n, tile.n),)](
             source_XK,
