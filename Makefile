@@ -149,17 +149,17 @@ report-questions: $(READY) ## Write the report of the five questions | 1 | finis
 publish: $(READY) ## For maintainers: RESULTS.md and README from finished runs | 2 | finished runs
 	$(RUN) -m reproductions.publish $(ARGS)
 benchmark: $(READY) ## Time the vowel study's training | 5 | an otherwise idle machine
-	$(RUN) -m experiments.vowel.benchmark $(ARGS)
+	$(RUN) -m benchmarks.vowel $(ARGS)
 benchmark-clusters: $(READY) ## Time a step against the paper written plainly | 1 | an idle machine
-	$(RUN) -m experiments.clusters.benchmark $(ARGS)
+	$(RUN) -m benchmarks.clusters $(ARGS)
 benchmark-core: $(READY) ## Time the sparse layer against its limits | 5 | an otherwise idle machine
-	$(RUN) -m moe.benchmarks.cpu $(ARGS)
-	$(RUN) -m moe.benchmarks.step
+	$(RUN) -m benchmarks.core $(ARGS)
+	$(RUN) -m benchmarks.step
 benchmark-translation: $(READY) ## Time translation's training and search | 6 | an idle machine
-	$(RUN) -m experiments.translation.benchmark $(ARGS)
+	$(RUN) -m benchmarks.translation $(ARGS)
 benchmark-gpu: $(READY) ## The same on a GPU, and the tests that need one | 5 | one NVIDIA GPU
 	$(RUN) -m pytest -m gpu tests
-	$(RUN) -m moe.benchmarks.gpu $(ARGS)
+	$(RUN) -m benchmarks.gpu $(ARGS)
 
 # The stamp is written last. An environment without it was never finished, or was interrupted:
 # it is made again from nothing. One whose stamp is merely older than the requirements is

@@ -42,6 +42,13 @@ SEED = Range(at_least=0, at_most=2**32 - 1)
 SECONDS = Range(at_least=0, at_most=1e9)
 
 
+class Device(Enum):
+    """Where a model is trained."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def setting(
     default: Any, about: str, allowed: Range | None = None, is_interval: bool = False
 ) -> Any:

@@ -14,7 +14,6 @@ from experiments.questions import translation as translation_start
 from experiments.questions import vowel as vowel_start
 from experiments.resources import Estimator
 from experiments.run_folder import RunFolder
-from experiments.scaling import estimate as scaling_estimate
 from experiments.scaling import settings as scaling_settings
 from experiments.scaling import study as scaling_study
 from experiments.translation import estimate as translation_estimate
@@ -86,7 +85,7 @@ STUDIES: dict[str, Study] = {
     "scaling": Study(
         scaling_settings.ScalingConfig,
         scaling_settings.check,
-        scaling_estimate.estimate,
+        scaling_settings.estimate,
         scaling_study.identity,
         scaling_study.run,
     ),

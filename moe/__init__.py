@@ -6,16 +6,19 @@ A layer is a gate, experts, and the dispatch between them:
     output = layer(tokens)  # [..., 512]
     loss = task_loss(output.outputs) + 0.1 * sum(output.routing.losses.values())
 
-What is here, in the order in which to read it:
+Read it in this order. The first five are the core, and one sitting is enough for them:
 
+    layer            `MoE.forward`: gate, plan, dispatch, experts, combine, in twenty lines
     routing, plan    what a gate decides, and the order in which experts see their tokens
-    gates, balance   who answers for which token, and the losses that keep experts in use
+    dispatch         tokens to their experts and back, without scattered additions
+    gates, balance   `base` first, then `softmax` and `noisy_top_k`; the losses that even out use
     stacked          experts with one matrix each, convolutional ones, and modules of any kind
-    dispatch, layer  tokens to their experts and back; all of it together
-    grouped          how rows meet their experts' matrices: C, Triton or torch, see `Backend`
+    grouped          how rows meet their experts' matrices: `backends` says what a backend offers,
+                     `linear` differentiates it, and C, Triton or torch multiply
     optimisers       the factored second moment, updated inside the backward pass
     memory           freed memory kept for the next tensor, and a plan of what training takes
     measures         how evenly experts are used, and what they specialise in
+    operators        how our gradients are made known to torch
 
 Beside the layer stand the mixtures of 1991, cases last and many at once: `experts`, `mixture`,
 `losses`. Experts over several processes are in `moe.parallel`, which is not imported here.

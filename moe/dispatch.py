@@ -50,6 +50,7 @@ def combine(rows_RD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor:
     Returns:
         `[T, D]`, zeros for a token that no expert answers; differentiable in rows and weights.
     """
+    # Gates compute in float32; under autocast the answers may be bfloat16.
     weight_A = weight_A.to(rows_RD.dtype)
     where = (plan.token_R, plan.assignment_R, plan.row_A, plan.start_T1)
     tokens_TD: Tensor = apply(_WeightedSums, rows_RD, weight_A, *where)
@@ -65,6 +66,11 @@ def reorder(rows: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
     return reordered
 
 
+def by_assignment(rows: Tensor, plan: Plan) -> Tensor:
+    """Bring rows `[R, ...]` into the order of the assignments, `[A, ...]`; differentiable."""
+    return reorder(rows, plan.row_A, plan.assignment_R)
+
+
 def sum_rows(rows: Tensor, bag_R: Tensor, start_B1: Tensor) -> Tensor:
     """Sum rows that lie next to each other, `[B, D]`; differentiable.
 
@@ -78,7 +84,10 @@ def sum_rows(rows: Tensor, bag_R: Tensor, start_B1: Tensor) -> Tensor:
     return sums
 
 
-def _sums(rows_RD: Tensor, row_A: Tensor, start_T1: Tensor, weight_A: Tensor | None) -> Tensor:
+def sum_per_token(
+    rows_RD: Tensor, row_A: Tensor, start_T1: Tensor, weight_A: Tensor | None = None
+) -> Tensor:
+    """Add up each token's rows, `[T, D]`, weighted if so asked: no gradient, see `combine`."""
     return F.embedding_bag(
         row_A,
         rows_RD,
@@ -108,7 +117,7 @@ class _Copies(Function):
 class _Sums(Function):
     @staticmethod
     def forward(rows_RD: Tensor, token_R: Tensor, row_A: Tensor, start_T1: Tensor) -> Tensor:
-        return _sums(rows_RD, row_A, start_T1, None)
+        return sum_per_token(rows_RD, row_A, start_T1)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -130,7 +139,7 @@ class _WeightedSums(Function):
         row_A: Tensor,
         start_T1: Tensor,
     ) -> Tensor:
-        return _sums(rows_RD, row_A, start_T1, weight_A)
+        return sum_per_token(rows_RD, row_A, start_T1, weight_A)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -140,6 +149,7 @@ class _WeightedSums(Function):
     def backward(ctx: Any, *d_tokens: Tensor) -> tuple[Tensor | None, ...]:
         rows_RD, weight_A, token_R, assignment_R, row_A, start_T1 = ctx.saved_tensors
         needs_rows, needs_weight = ctx.needs_input_grad[:2]
+        # y_t = sum_a G_a E_a: dE_a = G_a dy_t and dG_a = <E_a, dy_t>, with dy_t copied to its rows.
         d_RD = call(_Copies, d_tokens[0], token_R, row_A, start_T1)
         d_rows = d_weight = None
         if needs_weight:

@@ -1,18 +1,14 @@
 """The mixture-of-experts layer: gate, dispatch, experts, combine."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from moe.dispatch import combine, dispatch, reorder
+from moe.dispatch import by_assignment, combine, dispatch
 from moe.plan import Plan, plan
 from moe.routing import Routing
-from moe.stacked import Experts
-
-Gate = Callable[[Tensor, Tensor | None], Routing]
+from moe.stacked import StackedLinear
 
 
 @dataclass(frozen=True)
@@ -24,20 +20,25 @@ class MoEOutput:
         routing: the gate's decision, with its auxiliary losses.
         plan: rows per expert.
         expert_outputs: the experts' own answers E_i(x), `[R, O]`, before the gate weighs them, in
-            the order of the plan; zeros for rows of no expert.
+            the order of the plan; zeros for rows of no expert. None of a fused layer.
     """
 
     outputs: Tensor
     routing: Routing
     plan: Plan
-    expert_outputs: Tensor
+    expert_outputs: Tensor | None
 
     def answers(self) -> Tensor:
-        """The experts' own answers by assignment, `[A, O]`, as `Routing.weight_A` is ordered.
+        """Give the experts' own answers by assignment, `[A, O]`, ordered as `Routing.weight_A`.
 
         Where every token has k experts, `answers().view(T, k, O)` is token by token.
+
+        Raises:
+            ValueError: the layer was made with `fused=True`, which keeps no answers.
         """
-        return reorder(self.expert_outputs, self.plan.row_A, self.plan.assignment_R)
+        if self.expert_outputs is None:
+            raise ValueError("a fused layer keeps no answers: make it with fused=False")
+        return by_assignment(self.expert_outputs, self.plan)
 
 
 # What a layer returns is taken apart by torch's exporter, and by whatever else looks for tensors.
@@ -52,13 +53,23 @@ class MoE(nn.Module):
     this is the dense mixture of Jacobs et al. (1991). No token is ever dropped.
     """
 
-    def __init__(self, gate: nn.Module, experts: nn.Module, check_finite: bool = False) -> None:
-        """Put a layer together.
+    def __init__(
+        self,
+        gate: nn.Module,
+        experts: nn.Module,
+        check_finite: bool = False,
+        fused: bool = False,
+    ) -> None:
+        """Join a gate and experts into a layer.
 
         Args:
-            gate: maps `[..., D]` tokens and an optional `[...]` mask to a `Routing`; see
-                `moe.gates`.
-            experts: see `moe.stacked`.
+            gate: a `moe.gates.Gate`, or any module with `num_experts` that maps `[..., D]` tokens
+                and an optional `[...]` mask to a `Routing`.
+            experts: see `moe.stacked.Experts`.
+            fused: keep neither the tokens' copies nor the experts' answers for the backward pass,
+                where the experts can: `FeedForwardExperts.mixture` says when. What is computed is
+                the same, but `MoEOutput.expert_outputs` is None, and there may be no second
+                derivative.
             check_finite: look for NaN and infinity in inputs, gate values and outputs, and raise
                 an error that names the tensor. Waits for the device; off, it costs nothing.
 
@@ -69,12 +80,19 @@ class MoE(nn.Module):
         counts = (getattr(gate, "num_experts", None), getattr(experts, "num_experts", None))
         if counts[0] != counts[1]:
             raise ValueError(f"the gate routes to {counts[0]} experts, but there are {counts[1]}")
-        self.gate, self.experts, self.check_finite = gate, experts, check_finite
+        self.gate, self.experts = gate, experts
+        self.check_finite, self.fused = check_finite, fused
+
+    @property
+    def stacks(self) -> tuple[StackedLinear, ...]:
+        """The experts' stacked weights, for `FactoredAdam.attach`; none of other experts."""
+        stacks: tuple[StackedLinear, ...] = getattr(self.experts, "stacks", ())
+        return stacks
 
     def forward(
         self, inputs: Tensor, mask: Tensor | None = None, gate_inputs: Tensor | None = None
     ) -> MoEOutput:
-        """Run the layer.
+        """Send every token to its experts and add up their weighted answers.
 
         Args:
             inputs: tokens `[..., D]`.
@@ -97,16 +115,27 @@ class MoE(nn.Module):
                 f"the mask has shape {list(mask.shape)}; for inputs {list(inputs.shape)} it must "
                 f"be {list(inputs.shape[:-1])}"
             )
+        # Experts know no sequences: one flat batch of tokens.
         tokens_TD = inputs.reshape(-1, inputs.shape[-1])
         self._check("inputs", tokens_TD)
-        routing = cast(Gate, self.gate)(seen, mask)
+        routing: Routing = self.gate(seen, mask)
         self._check("gate's values", routing.weight_A)
         where = plan(routing)
-        rows_RO = cast(Experts, self.experts)(dispatch(tokens_TD, where), where)
-        outputs_TO = combine(rows_RO, routing.weight_A, where)
+        outputs_TO, rows_RO = self._mixture(tokens_TD, routing.weight_A, where)
         self._check("outputs", outputs_TO)
         outputs = outputs_TO.view(*inputs.shape[:-1], outputs_TO.shape[-1])
-        return MoEOutput(outputs, routing, where, rows_RO)
+        return MoEOutput(outputs, routing, where, None if self.fused else rows_RO)
+
+    def _mixture(
+        self, tokens_TD: Tensor, weight_A: Tensor, where: Plan
+    ) -> tuple[Tensor, Tensor | None]:
+        # Shazeer et al. (2017), eq. 1: y = sum_i G(x)_i E_i(x), over the experts that were chosen.
+        fused = getattr(self.experts, "mixture", None) if self.fused else None
+        outputs_TO = fused and fused(tokens_TD, weight_A, where)
+        if outputs_TO is not None:
+            return outputs_TO, None
+        rows_RO = self.experts(dispatch(tokens_TD, where), where)
+        return combine(rows_RO, weight_A, where), rows_RO
 
     def _check(self, name: str, tensor: Tensor) -> None:
         if self.check_finite and not torch.isfinite(tensor).all():

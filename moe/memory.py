@@ -28,6 +28,7 @@ def keep_memory() -> bool:
         return False
     libc = ctypes.CDLL(None)
     # The threshold is unsigned: -1 is the largest.
+    # No tensor by mmap, which returns it on release, and none given back from the heap's end.
     done = [libc.mallopt(M_MMAP_MAX, 0), libc.mallopt(M_TRIM_THRESHOLD, -1)]
     return all(done)
 
@@ -57,7 +58,7 @@ class MemoryPlan:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The bytes of all three together."""
         return self.parameters + self.gradients + self.optimiser
 
     def __add__(self, other: "MemoryPlan") -> "MemoryPlan":
@@ -90,6 +91,7 @@ def memory_plan(
     sizes = [tuple(shape) for shape in shapes]
     num_parameters = sum(prod(size) for size in sizes)
     exact = torch.promote_types(dtype, torch.float32)
+    # Adam keeps m and v; with beta1 = 0 there is no m.
     moments = {OptimiserState.none: 0, OptimiserState.second_moment: 1, OptimiserState.adam: 2}
     if state is OptimiserState.factored:
         optimiser = sum(map(_num_averages, sizes)) * exact.itemsize
@@ -106,5 +108,6 @@ def memory_plan(
 def _num_averages(shape: tuple[int, ...]) -> int:
     if len(shape) < 2:
         return prod(shape)
+    # A matrix of D x H has D row and H column averages in place of D H moments.
     *stack, num_rows, num_columns = shape
     return prod(stack) * (num_rows + num_columns)

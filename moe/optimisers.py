@@ -1,18 +1,26 @@
 """The optimiser that lets thousands of experts fit into memory.
 
-Source: Shazeer et al. (2017), appendix D. Shapes: E experts with one D x H matrix each.
+Source: Shazeer et al. (2017), appendix D: beta1 is zero, and "instead of maintaining a full matrix
+of second-moment estimators, we maintain vectors of row-wise and column-wise averages of that
+matrix"; the estimate is their outer product divided by the mean of either. With t updates done:
+
+    r <- beta2 r + (1 - beta2) mean_columns(g^2)
+    c <- beta2 c + (1 - beta2) mean_rows(g^2)
+    V = r c^T / mean(r)
+    w <- w - lr g / (sqrt(V / (1 - beta2^t)) + eps)
+
+Shapes: E experts with one D x H matrix each.
 """
 
 from collections.abc import Callable
-from typing import Any, overload
+from hashlib import blake2b
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from moe.grouped.linear import expert_blocks
-from moe.rounding import reproducible_generator, round_stochastically
-from moe.second_moment import Rule, arithmetic_dtype, in_matrices, update, zero_averages
 from moe.stacked import StackedLinear
 
 WEIGHT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
@@ -21,7 +29,7 @@ WEIGHT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 class FactoredAdam(torch.optim.Optimizer):
     """Adam with beta1 = 0 and the second moment of a matrix kept as row and column averages.
 
-    For the formula see `moe.second_moment`. A parameter of three or more dimensions is a stack of
+    The module states the formula. A parameter of three or more dimensions is a stack of
     matrices (the last two dimensions), each with its own averages; one of fewer than two keeps its
     second moment in full. Averages and arithmetic are float32 (float64 for float64 weights).
 
@@ -53,8 +61,8 @@ class FactoredAdam(torch.optim.Optimizer):
             beta2: decay of the averages, at least 0 and below 1.
             eps: added to the root of the second moment, above 0.
             bias_correction: divide the second moment by 1 - beta2^t.
-            stochastic_rounding: how bfloat16 weights are rounded, see `moe.rounding`; no effect on
-                other dtypes.
+            stochastic_rounding: how bfloat16 weights are rounded, see `round_stochastically`; no
+                effect on other dtypes.
             seed: of the rounding. Ranks that hold different experts may share it.
 
         Raises:
@@ -147,6 +155,7 @@ class FactoredAdam(torch.optim.Optimizer):
     ) -> None:
         group, state = self.param_groups[number], self.state[weight]
         time = state["step"] + 1
+        # Kingma & Ba (2015): averages that began at zero are too small by 1 - beta2^t.
         correction = 1 - group["beta2"] ** time if group["bias_correction"] else 1.0
         rule = Rule(float(group["lr"]), group["beta2"], group["eps"], correction)
         averages = {name: value[experts] for name, value in state.items() if name != "step"}
@@ -155,8 +164,10 @@ class FactoredAdam(torch.optim.Optimizer):
         exact = stored.to(arithmetic_dtype(weight))
         update(exact, gradient.to(exact.dtype), averages, rule)
         if weight.dtype is torch.bfloat16 and group["stochastic_rounding"]:
+            # By block and time, not by order: blocks may come in any order, and after a restart.
             key = (self._seed, number, place, time, experts.start or 0)
             exact = round_stochastically(exact, reproducible_generator(weight.device, *key))
+        # float32 weights were updated where they lie.
         if exact is not stored:
             stored.copy_(exact)
 
@@ -192,3 +203,114 @@ def _check_weight(weight: Tensor) -> None:
         raise ValueError(f"weights of {weight.dtype}; supported are {WEIGHT_DTYPES}")
     if not weight.is_contiguous():
         raise ValueError(f"weights of shape {list(weight.shape)} must be contiguous")
+
+
+class Rule(NamedTuple):
+    """The numbers of one update.
+
+    Attributes:
+        lr: the step size.
+        beta2: decay of the averages.
+        eps: added to the root.
+        correction: 1 - beta2^t, or 1 without bias correction.
+    """
+
+    lr: float
+    beta2: float
+    eps: float
+    correction: float
+
+
+def in_matrices(weight: Tensor) -> Tensor:
+    """A parameter or its gradient as a stack of matrices `[E, D, H]`, or as a vector."""
+    return weight.reshape(-1) if weight.dim() < 2 else weight.reshape(-1, *weight.shape[-2:])
+
+
+def zero_averages(weight: Tensor) -> dict[str, Tensor]:
+    """Averages of squared gradients before the first update.
+
+    Returns:
+        `row` `[E, D]` and `column` `[E, H]` of matrices, or `square` of a vector.
+    """
+    zeros = torch.zeros((), dtype=arithmetic_dtype(weight), device=weight.device)
+    size = in_matrices(weight).shape
+    if len(size) == 1:
+        return {"square": zeros.repeat(size)}
+    return {"row": zeros.repeat(size[0], size[1]), "column": zeros.repeat(size[0], size[2])}
+
+
+def arithmetic_dtype(weight: Tensor) -> torch.dtype:
+    """What averages and arithmetic of a parameter are in: float32 at least."""
+    return torch.promote_types(weight.dtype, torch.float32)
+
+
+def update(weight: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: Rule) -> None:
+    """Update matrices or a vector, and their averages, in place; all tensors of one dtype."""
+    if "square" in averages:
+        _full_update(weight, gradient, averages["square"], rule)
+    else:
+        _factored_update(weight, gradient, averages["row"], averages["column"], rule)
+
+
+def _factored_update(
+    weight_EDH: Tensor, gradient_EDH: Tensor, row_ED: Tensor, column_EH: Tensor, rule: Rule
+) -> None:
+    # r <- beta2 r + (1 - beta2) mean_columns(g^2), and c alike; a.lerp_(x, w) is a + w (x - a).
+    scratch_EDH = gradient_EDH.square()
+    row_ED.lerp_(scratch_EDH.mean(dim=2), 1 - rule.beta2)
+    column_EH.lerp_(scratch_EDH.mean(dim=1), 1 - rule.beta2)
+    # An expert without a token so far has zero averages, and must stay as it is.
+    tiny = torch.finfo(row_ED.dtype).tiny
+    mean_E1 = row_ED.mean(dim=1, keepdim=True).clamp_min_(tiny)
+    # sqrt(V / (1 - beta2^t)) with V = r c^T / mean(r).
+    # Roots of the factors, not of the product: D + H roots per matrix in place of D H.
+    root_ED = row_ED.div(mean_E1).div_(rule.correction).sqrt_()
+    root_EH = column_EH.sqrt()
+    torch.mul(root_ED.unsqueeze(2), root_EH.unsqueeze(1), out=scratch_EDH)
+    weight_EDH.addcdiv_(gradient_EDH, scratch_EDH.add_(rule.eps), value=-rule.lr)
+
+
+def _full_update(weight: Tensor, gradient: Tensor, square: Tensor, rule: Rule) -> None:
+    # Adam with beta1 = 0: v <- beta2 v + (1 - beta2) g^2, w <- w - lr g / (sqrt(v) + eps).
+    square.lerp_(gradient.square(), 1 - rule.beta2)
+    root = square.div(rule.correction).sqrt_().add_(rule.eps)
+    weight.addcdiv_(gradient, root, value=-rule.lr)
+
+
+# A bfloat16 is the upper half of a float32.
+DROPPED_BITS = 16
+
+
+def round_stochastically(value: Tensor, generator: torch.Generator) -> Tensor:
+    """Round to a neighbour, with the probability that makes the mean exact.
+
+    Rounding to the nearest loses an update of less than half the spacing, which is 1/256 of the
+    weight, for good. Source: the method is used by the first author's published optimiser
+    (tensor2tensor, utils/diet.py); the paper itself does not say how weights are stored.
+
+    Args:
+        value: float32, of any shape, contiguous. What bfloat16 holds exactly stays as it is.
+        generator: on the value's device.
+
+    Returns:
+        bfloat16, same shape.
+    """
+    num_draws = -(-value.numel() // 4)
+    # One draw of 64 bits serves four elements.
+    noise = torch.empty(num_draws, dtype=torch.int64, device=value.device)
+    noise.random_(-(2**63), None, generator=generator)
+    bits = noise.view(torch.int16)[: value.numel()].to(torch.int32)
+    # Adding uniform noise to the bits that are dropped carries into those that stay with the
+    # probability that the value lies so far above the lower neighbour.
+    bits.bitwise_and_(2**DROPPED_BITS - 1).add_(value.view(-1).view(torch.int32))
+    bits.bitwise_and_(-(2**DROPPED_BITS))
+    return bits.view(torch.float32).to(torch.bfloat16).view(value.shape)
+
+
+def reproducible_generator(device: torch.device, *key: int) -> torch.Generator:
+    """A generator whose numbers depend on the key alone, not on what ran before.
+
+    Weights that are updated in another order, or after a restart, are rounded alike.
+    """
+    digest = blake2b(",".join(map(str, key)).encode(), digest_size=7).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little"))

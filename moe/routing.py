@@ -43,7 +43,7 @@ class Routing:
 
     @property
     def num_tokens(self) -> int:
-        """T, padded positions included."""
+        """The number of tokens T, padded positions included."""
         return self.start_T1.shape[0] - 1
 
 
@@ -62,5 +62,6 @@ def sum_per_expert(value_A: Tensor, expert_A: Tensor, num_experts: int) -> Tenso
 
     `NO_EXPERT` is not counted. Never waits for the device, as `torch.bincount` does.
     """
+    # NO_EXPERT is -1: everything moves up by one, and the first sum is dropped.
     total = value_A.new_zeros(num_experts + 1).index_add(0, expert_A + 1, value_A)
     return total[1:]

@@ -14,12 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from moe.grouped import Backend, GradientSink, grouped_linear
+from moe.grouped import Backend, GradientSink, as_autocast, chosen_backend, grouped_linear
 from moe.plan import Plan
 
 
 class Experts(Protocol):
-    """What a mixture asks of its experts."""
+    """What a mixture asks of its experts.
+
+    Those with stacked weights also offer them, as `stacks: tuple[StackedLinear, ...]`.
+    """
 
     num_experts: int
 
@@ -74,6 +77,7 @@ class StackedLinear(nn.Module):
         self.weight = nn.Parameter(
             torch.empty(num_experts, num_inputs, num_outputs, device=device, dtype=dtype)
         )
+        # torch.nn.Linear's own: kaiming_uniform with a = sqrt(5) is U(-1 / sqrt(D), 1 / sqrt(D)).
         bound = 1 / sqrt(num_inputs)
         nn.init.uniform_(self.weight, -bound, bound)
         self.bias: nn.Parameter | None = None
@@ -92,9 +96,12 @@ class StackedLinear(nn.Module):
             return out_RO
         # A last line of zeros, for the rows of no expert.
         bias_E1O = F.pad(self.bias.to(out_RO.dtype), (0, 0, 0, 1))
-        row_R = torch.arange(out_RO.shape[0], device=out_RO.device)
-        expert_R = torch.searchsorted(plan.start_E1[1:].contiguous(), row_R, right=True)
-        return out_RO + F.embedding(expert_R, bias_E1O)
+        return out_RO + F.embedding(plan.expert_of_rows(out_RO.shape[0]), bias_E1O)
+
+    @property
+    def stacks(self) -> "tuple[StackedLinear, ...]":
+        """This layer itself, as the one stack that it is."""
+        return (self,)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy's weights are no optimiser's: it has ordinary gradients.
@@ -141,14 +148,47 @@ class FeedForwardExperts(nn.Module):
         self.first = StackedLinear(num_experts, num_inputs, num_hidden, **options)
         self.second = StackedLinear(num_experts, num_hidden, num_outputs or num_inputs, **options)
 
+    @property
+    def stacks(self) -> tuple[StackedLinear, ...]:
+        """The weights into the hidden units, and those out of them."""
+        return self.first, self.second
+
+    @property
+    def _is_rectified(self) -> bool:
+        return self.activation in (torch.relu, F.relu)
+
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
-        """Answer each row with its expert, `[R, O]`."""
+        """Answer each row with its expert, `[R, O]`; rows of no expert give zeros."""
+        # Shazeer et al. (2017), appendix E: E_i(x) = W_2 relu(W_1 x).
         hidden_RH = self.first(rows_RD, plan)
         # The backward pass of a rectifier needs its answer alone, so that it may work in place.
-        is_rectifier = self.activation in (torch.relu, F.relu)
-        hidden_RH = torch.relu_(hidden_RH) if is_rectifier else self.activation(hidden_RH)
+        hidden_RH = torch.relu_(hidden_RH) if self._is_rectified else self.activation(hidden_RH)
         answer_RO: Tensor = self.second(hidden_RH, plan)
         return answer_RO
+
+    def mixture(self, tokens_TD: Tensor, weight_A: Tensor, plan: Plan) -> Tensor | None:
+        """All of y = sum_i G(x)_i E_i(x) in one node, `[T, O]`, or None where there is none.
+
+        There is one with the backend `triton`, the rectifier, and no bias, outside of torch's
+        compiler. It keeps neither the tokens' copies nor the experts' answers, and has a first
+        derivative only.
+
+        Args:
+            tokens_TD: the tokens.
+            weight_A: the gate's values, `Routing.weight_A`.
+            plan: of a routing of these tokens.
+        """
+        # torch's compiler cannot trace the choice of a backend, and fuses by itself.
+        if torch.compiler.is_compiling() or self.first.bias is not None or not self._is_rectified:
+            return None
+        if chosen_backend(self.first.backend, as_autocast(tokens_TD)) is not Backend.triton:
+            return None
+        # Imported late: elsewhere Triton may be missing.
+        from moe.grouped.triton_feed_forward import mixture_of_feed_forward
+
+        weights = (self.first.weight, self.second.weight)
+        sinks = (self.first.sink, self.second.sink)
+        return mixture_of_feed_forward(tokens_TD, weight_A, plan, *weights, sinks)
 
     def extra_repr(self) -> str:
         """The activation, where it is no module, for printing."""
@@ -156,7 +196,7 @@ class FeedForwardExperts(nn.Module):
 
 
 class ConvolutionalExperts(nn.Module):
-    """Filters that slide over patches, an activation, and a sum over patches and filters.
+    """Experts whose filters slide over patches; the activated responses are added up.
 
     Source: Chen et al. (2022), section 3: f_m(x) = sum_j sum_p activation(<w_mj, x_p>). Their code
     has two heads, each the sum of a bank of filters of its own.
@@ -197,9 +237,16 @@ class ConvolutionalExperts(nn.Module):
         self.num_heads = num_heads
         self.filters = StackedLinear(num_experts, patch_size, num_filters, **options)
 
+    @property
+    def stacks(self) -> tuple[StackedLinear, ...]:
+        """The filters, as the one stack there is."""
+        return (self.filters,)
+
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, N]`; a row is its patches one after another."""
         num_rows = rows_RD.shape[0]
+        # Chen et al. (2022), section 3: f_m(x) = sum_j sum_p activation(<w_mj, x_p>). The P patches
+        # of a row are P rows of the same expert.
         patches = rows_RD.reshape(num_rows * self.num_patches, -1)
         per_patch = replace(plan, start_E1=plan.start_E1 * self.num_patches)
         response = self.activation(self.filters(patches, per_patch))
@@ -215,7 +262,7 @@ class ConvolutionalExperts(nn.Module):
 
 
 class ModuleExperts(nn.Module):
-    """Any modules as experts, one call per expert: slow with many experts."""
+    """Any modules as experts. Each is called by itself, which is slow with many experts."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         """Take one module per expert; each maps `[n, D]` to `[n, O]`, also for n = 0.
@@ -233,6 +280,7 @@ class ModuleExperts(nn.Module):
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, `[R, O]`."""
+        # The counts are read from the device once, and every expert is called, also without rows.
         *counts, num_idle = [*plan.counts_E.tolist(), plan.num_rows - int(plan.start_E1[-1])]
         *groups, idle = torch.split(rows_RD, [*counts, num_idle])
         answers = [expert(group) for expert, group in zip(self.each, groups, strict=True)]

@@ -15,7 +15,7 @@ from moe import (
     TieBreak,
     num_unrouted_tokens,
 )
-from moe.gates.picks import batchwise_loss, batchwise_picks, tokens_per_expert
+from moe.gates.balanced import batchwise_assignments, batchwise_loss, tokens_per_expert
 from tests.gate_cases import (
     FEATURES,
     Batch,
@@ -96,7 +96,7 @@ def test_ties_at_zero_weights_are_broken_at_random_or_by_order() -> None:
 def test_random_ties_never_overrule_a_difference() -> None:
     value_TE = torch.rand(500, 7, generator=torch.Generator().manual_seed(0))
     taken = [
-        batchwise_picks(value_TE, None, 2, tie_break).expert_A.sort().values
+        batchwise_assignments(value_TE, None, 2, tie_break).expert_A.sort().values
         for tie_break in TieBreak
     ]
     assert torch.equal(*taken)
@@ -133,12 +133,12 @@ def test_the_batchwise_loss_moves_the_gate_only_if_asked() -> None:
 
 def test_the_batchwise_loss_vanishes_where_both_masks_agree() -> None:
     value_TE = torch.rand(40, 5, generator=torch.Generator().manual_seed(0)).double()
-    picks = batchwise_picks(value_TE, None, 2, TieBreak.first)
+    assigned = batchwise_assignments(value_TE, None, 2, TieBreak.first)
     m = tokens_per_expert(2, 40, 5)
     between_E = value_TE.sort(dim=0, descending=True).values[m - 1 : m + 1].mean(0)
-    close(batchwise_loss(value_TE, between_E, picks, None), torch.tensor(0.0))
-    assert float(batchwise_loss(value_TE, between_E + 0.2, picks, None)) > 0
-    assert float(batchwise_loss(value_TE, between_E - 0.2, picks, None)) > 0
+    close(batchwise_loss(value_TE, between_E, assigned, None), torch.tensor(0.0))
+    assert float(batchwise_loss(value_TE, between_E + 0.2, assigned, None)) > 0
+    assert float(batchwise_loss(value_TE, between_E - 0.2, assigned, None)) > 0
 
 
 def test_trained_thresholds_choose_nearly_the_tokens_of_the_batchwise_mask() -> None:

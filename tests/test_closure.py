@@ -162,9 +162,9 @@ def studys(name: str) -> tuple[str, ...]:
         ("scaling", "moe/grouped/native.c", "DEPTH = 16", "DEPTH = 4"),
         ("translation", "moe/grouped/native.py", "LARGE_EXPERT = 96", "LARGE_EXPERT = 97"),
         ("vowel", "experiments/vowel/settings.py", "_FIRST_SEED = ", "_FIRST_SEED = 1 + "),
-        ("vowel_start", "moe/measures/load.py", "def effective_number(", "def effective_number_("),
-        ("clusters_start", "moe/measures/routed.py", "def first_choices(", "def first_choices_("),
-        ("translation_start", "moe/measures/routed.py", "def first_choices(", "def _choices("),
+        ("vowel_start", "moe/measures.py", "def effective_number(", "def effective_number_("),
+        ("clusters_start", "moe/measures.py", "def first_choices(", "def first_choices_("),
+        ("translation_start", "moe/measures.py", "def first_choices(", "def _choices("),
     ],
 )
 def test_edits_that_changed_numbers_unseen_change_it(

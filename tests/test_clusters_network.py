@@ -7,10 +7,8 @@ import torch
 from torch import Tensor
 
 from experiments.clusters import data
-from experiments.clusters.descent import normalised
 from experiments.clusters.evaluation import expert_accuracy
 from experiments.clusters.model import Inputs, Network, inputs_of
-from experiments.clusters.objective import margin_loss
 from experiments.clusters.reference import reference_loss
 from experiments.clusters.settings import (
     Activation,
@@ -21,6 +19,8 @@ from experiments.clusters.settings import (
     Normalisation,
     Value,
 )
+from experiments.clusters.training import margin_loss, normalised, train_seed
+from experiments.schema import Device
 
 WRITTEN = ClustersConfig(num_train=200, num_test=40, input_scale=1.0, init_scale=0.3)
 CODED = replace(
@@ -49,7 +49,9 @@ def loss_and_gradients(config: ClustersConfig, weights: dict[str, Tensor]) -> li
     torch.manual_seed(1)
     loss = margin_loss(network(inputs).margin_n, inputs.label_n, config.loss)
     torch.autograd.backward(loss)
-    gradients = [parameter.grad for parameter in network.parameters()]
+    assert network.gate is not None
+    gradients = [network.experts.filters.weight.grad, network.gate.weight_DE.grad]
+    assert len(list(network.parameters())) == len(gradients)
     assert all(gradient is not None for gradient in gradients)
     return [loss.detach(), *(gradient for gradient in gradients if gradient is not None)]
 
@@ -137,3 +139,31 @@ def test_normalised_gradients_keep_their_direction(normalisation: Normalisation)
     }
     measured, wanted = expected[normalisation]
     assert float(measured) == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("decompose", [True, False])
+@pytest.mark.parametrize("activation", [Activation.cubic, Activation.linear, Activation.relu])
+def test_a_network_computes_on_the_device_of_its_inputs_alone(
+    activation: Activation, decompose: bool
+) -> None:
+    network, inputs, _ = network_of(replace(CODED, activation=activation, decompose=decompose))
+    there = Inputs(*(tensor.to("meta") for tensor in vars(inputs).values()))
+    answer = network.to("meta")(there)
+    assert answer.margin_n.device.type == "meta"
+    torch.autograd.backward(margin_loss(answer.margin_n, there.label_n, Loss.bounded))
+    assert all(weight.grad is not None for weight in network.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("config", [WRITTEN, CODED, replace(WRITTEN, batch_size=50)])
+def test_a_seed_trains_on_a_gpu(config: ClustersConfig) -> None:
+    sample = data.load(config)
+    short = replace(config, max_steps=12, snapshot_every=6, device=Device.cuda)
+    found = [train_seed(short, sample, 3, keep_picture=False) for _ in range(2)]
+    assert found[0].row == found[1].row
+    assert found[0].row["steps"] == 12
+    assert found[0].expert_accuracy.device.type == "cpu"
+    # Drawn alike on both devices are the filters, not the noise.
+    at_first = train_seed(replace(short, device=Device.cpu), sample, 3, False).init_cluster
+    assert torch.equal(found[0].init_cluster, at_first)

@@ -19,10 +19,10 @@ from moe.grouped import (
     compiler,
     grouped_linear,
     native,
-    reference,
 )
 from moe.grouped.compiler import CompilerError
 from moe.grouped.linear import _Product
+from moe.grouped.torch_backends import Reference
 from moe.plan import Plan, plan
 from tests.core import random_routing
 
@@ -62,7 +62,7 @@ def test_a_backend_equals_the_reference(
         "backward_rows": (d_rows, weight, start),
         "backward_weight": (rows, d_rows, start, some),
     }.items():
-        got, expected = (getattr(module, name)(*arguments) for module in (product, reference))
+        got, expected = (getattr(module, name)(*arguments) for module in (product, Reference))
         torch.testing.assert_close(got, expected, **tolerance)
 
 
@@ -73,7 +73,7 @@ def test_an_expert_with_very_many_rows_is_no_exception(backend: Backend) -> None
     rows = torch.randn(int(start[-1]), 6, dtype=torch.float64)
     weight = torch.randn(4, 6, 10, dtype=torch.float64)
     got = backends.implementation(backend).forward(rows, weight, start)
-    torch.testing.assert_close(got, reference.forward(rows, weight, start))
+    torch.testing.assert_close(got, Reference.forward(rows, weight, start))
 
 
 def test_the_gradient_of_a_large_block_is_written_past_the_cache_and_is_the_same() -> None:
@@ -82,7 +82,7 @@ def test_the_gradient_of_a_large_block_is_written_past_the_cache_and_is_the_same
     start = _start([2] * num_experts)
     rows, d_rows = torch.randn(2, 2 * num_experts, 64).unbind(0)
     got = native.backward_weight(rows, d_rows, start, slice(None))
-    torch.testing.assert_close(got, reference.backward_weight(rows, d_rows, start, slice(None)))
+    torch.testing.assert_close(got, Reference.backward_weight(rows, d_rows, start, slice(None)))
 
 
 def _case(backend: Backend) -> tuple[Tensor, Tensor, Plan]:
@@ -208,7 +208,7 @@ def test_operands_may_be_views(backend: Backend) -> None:
     _needs(backend)
     where = plan(random_routing(4, 3, 2, dtype=torch.float32))
     rows, weight = torch.randn(3, 8).T, torch.randn(3, 5, 3).mT
-    expected = reference.forward(rows.contiguous(), weight.contiguous(), where.start_E1)
+    expected = Reference.forward(rows.contiguous(), weight.contiguous(), where.start_E1)
     for x, w, sign in (
         (rows, weight, 1),
         (torch._neg_view(rows), weight, -1),
@@ -241,7 +241,7 @@ def test_two_bytes_are_multiplied_in_single_precision() -> None:
             "backward_weight": (rows, d_rows),
         }.items():
             some = [slice(1, 3)] if name == "backward_weight" else []
-            exact = getattr(reference, name)(*(part.double() for part in arguments), start, *some)
+            exact = getattr(Reference, name)(*(part.double() for part in arguments), start, *some)
             got = getattr(native, name)(*arguments, start, *some)
             assert got.dtype is dtype
             torch.testing.assert_close(got.double(), exact, rtol=2**-8, atol=1e-2)

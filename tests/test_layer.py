@@ -91,6 +91,19 @@ def test_the_experts_own_answers_lie_by_assignment_and_make_the_output() -> None
     )
 
 
+def test_a_fused_layer_gives_the_same_bits_without_a_gpu_and_keeps_no_answers() -> None:
+    torch.manual_seed(0)
+    layer = MoE(NoisyTopKGate(6, 4, 2).eval(), FeedForwardExperts(4, 6, 8))
+    fused = MoE(layer.gate, layer.experts, fused=True)
+    tokens = torch.randn(5, 6)
+    output = fused(tokens)
+    assert torch.equal(output.outputs, layer(tokens).outputs)
+    assert output.expert_outputs is None
+    with pytest.raises(ValueError, match="fused=False"):
+        output.answers()
+    assert [stack.weight.shape for stack in fused.stacks] == [(4, 6, 8), (4, 8, 6)]
+
+
 def test_a_gate_may_see_something_else_than_the_experts() -> None:
     torch.manual_seed(0)
     gate, experts = SoftmaxGate(2, 3, k=1), FeedForwardExperts(3, 4, 5)

@@ -20,11 +20,11 @@ from moe import (
     expert_similarity,
     first_choices,
     max_over_mean,
+    measures,
     num_unrouted_tokens,
     routing_agreement,
     utilisation,
 )
-from moe.measures import similarity
 from tests.gate_cases import close
 
 
@@ -155,7 +155,7 @@ def test_similarity_is_the_mean_cosine_of_pairs(
         num_experts, size, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(similarity, "BLOCK_ELEMENTS", block)
+        patch.setattr(measures, "BLOCK_ELEMENTS", block)
         matrix_EE, mean = expert_similarities(weight_EDH), expert_similarity(weight_EDH)
     flat_EP = weight_EDH.flatten(1)
     expected_EE = torch.cosine_similarity(flat_EP.unsqueeze(1), flat_EP.unsqueeze(0), dim=-1)

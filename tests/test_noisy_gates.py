@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from moe import HierarchicalGate, NoisyTopKGate, Routing, cv_squared
-from moe.gates.noisy import noisy_top_k
+from moe.gates.noisy_top_k import noisy_top_k
 from tests.gate_cases import (
     FEATURES,
     Batch,

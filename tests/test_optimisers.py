@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from moe.grouped import Backend
 from moe.grouped.linear import SINK_BLOCK_ELEMENTS
-from moe.optimisers import FactoredAdam
+from moe.optimisers import FactoredAdam, reproducible_generator, round_stochastically
 from moe.plan import Plan, plan
-from moe.rounding import reproducible_generator, round_stochastically
 from moe.routing import Routing, even_starts
 from moe.stacked import FeedForwardExperts, StackedLinear
 

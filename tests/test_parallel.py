@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-import torch.distributed.checkpoint as dcp
 from torch import Tensor
 
 from moe.parallel import ExpertParallel, start_process_group
-from moe.parallel.checkpoint import TrainingState
 from moe.parallel.experts import shares_of_ranks
 from moe.stacked import FeedForwardExperts
 from tests.parallel_cases import STEPS, advance, backward, cases, train, whole_net
@@ -111,9 +109,9 @@ def test_one_process_goes_on_where_two_stopped(
         for weight in net.parameters():
             weight.zero_()
     optimiser = train(net, make, 0, share, case)
-    dcp.load(
-        {"training": TrainingState(net, optimiser)}, checkpoint_id=str(folder / make), no_dist=True
-    )
+    state = torch.load(folder / f"{make}.pt")
+    net.load_state_dict(state["model"])
+    optimiser.load_state_dict(state["optimiser"])
     advance(net, optimiser, 1, share, case)
     assert_whole([dict(net.named_parameters())], after(make, STEPS + 1))
 
@@ -126,7 +124,7 @@ def test_one_process_goes_on_where_two_stopped(
         ("shared", r"FeedForwardExperts has extra\.weight, extra\.bias"),
         ("modules", "ModuleExperts has"),
         ("other number", "2 experts got rows routed to 10 experts"),
-        ("factored biases", r"first\.bias has the shape \[1, 2\], not one entry for each of the 2"),
+        ("factored biases", r"experts has the shape \[1, 2\], not one entry for each of the 2"),
     ],
 )
 def test_mistakes_are_told_on_every_rank(found: dict[int, Found], mistake: str, told: str) -> None:

@@ -20,9 +20,9 @@ from experiments.execute import execute
 from experiments.questions.settings import TranslationStartConfig
 from experiments.resources import Estimate, Part, num_at_once, refuse_what_cannot_run
 from experiments.scaling.settings import ScalingConfig
-from experiments.schema import plain
+from experiments.schema import Device, plain
 from experiments.studies import STUDIES
-from experiments.translation.settings import Device, TranslationConfig
+from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings_corpus import CorpusName
 from experiments.translation.settings_model import GateName
 from experiments.vowel.settings import MultiverseConfig, VowelConfig
@@ -113,7 +113,7 @@ def test_a_finished_run_is_done_whatever_the_machine(
         execute(VOWEL, str(tmp_path), force=True)
 
 
-@pytest.mark.parametrize("config", [TranslationConfig, TranslationStartConfig])
+@pytest.mark.parametrize("config", [ClustersConfig, TranslationConfig, TranslationStartConfig])
 def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(
     config: type[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,7 +124,7 @@ def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(
 
 def test_every_study_with_a_device_is_asked_for_its_gpu() -> None:
     with_device = [name for name, each in STUDIES.items() if "device" in plain(each.schema())]
-    assert with_device == ["translation", "translation_start"]
+    assert with_device == ["clusters", "translation", "clusters_start", "translation_start"]
 
 
 def test_far_more_threads_than_cores_are_refused() -> None:

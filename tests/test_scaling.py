@@ -8,9 +8,9 @@ import torch
 from experiments.errors import UserError
 from experiments.execute import execute
 from experiments.run_folder import read_finished
-from experiments.scaling.contenders import num_groups
-from experiments.scaling.memory import memory_row
 from experiments.scaling.settings import ScalingConfig, check
+from experiments.scaling.study import memory_row
+from experiments.scaling.timing import num_groups
 from experiments.suite import run_suite, suite_runs
 from reproductions.claims import load_claims
 from reproductions.page import write_page

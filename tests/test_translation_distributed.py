@@ -66,7 +66,7 @@ def test_experts_of_two_processes_are_gathered_as_they_were_trained(tmp_path: Pa
     together = run.table("evaluations")["perplexity"].iloc[-1]
     alone = run.table("metrics").set_index("split").loc["valid", "perplexity"]
     assert alone == pytest.approx(together, rel=1e-5)
-    assert run.arrays("weights")["encoder_moe.experts.first.weight"].shape == (6, 12, 6)
+    assert run.arrays("weights")["encoder_moe.layer.experts.first.weight"].shape == (6, 12, 6)
 
 
 def test_a_training_that_is_killed_or_asked_to_stop_goes_on_bit_for_bit(tmp_path: Path) -> None:

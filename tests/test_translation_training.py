@@ -67,11 +67,16 @@ def test_mixed_precision_stays_near_full_precision() -> None:
 def test_experts_of_mixed_precision_are_kept_in_it_and_gates_are_not() -> None:
     model = Translator(MIXED, NUM_SUBWORDS, 0)
     for block in model.blocks():
-        assert block.experts.first.weight.dtype is torch.bfloat16
+        assert block.layer.stacks[0].weight.dtype is torch.bfloat16
         gates = list(block.layer.gate.parameters())
         assert gates
         assert all(weight.dtype is torch.float32 for weight in gates)
     assert all(array.dtype.kind == "f" for array in weights(model).values())
+
+
+def test_saved_weights_hold_everything_once() -> None:
+    saved = Translator(MIXED, NUM_SUBWORDS, 0).state_dict()
+    assert len({tensor.data_ptr() for tensor in saved.values()}) == len(saved)
 
 
 def test_the_memory_plan_knows_precision_and_kept_gradients() -> None:

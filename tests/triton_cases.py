@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from moe.dispatch import combine, dispatch
-from moe.grouped import Backend, grouped_linear, reference, triton
+from moe.grouped import Backend, grouped_linear, triton
+from moe.grouped.torch_backends import Reference
 from moe.grouped.triton_feed_forward import mixture_of_feed_forward
 from moe.grouped.triton_tiles import Product, Tile, forced
 from moe.layer import MoE
+from moe.optimisers import FactoredAdam
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing, even_starts, sum_per_expert
 from moe.stacked import FeedForwardExperts
@@ -57,16 +59,16 @@ def check_products(counts: list[int], idle: int, num_inputs: int, num_outputs: i
     exact = rows_RD.double(), weight_EDH.double(), d_RH.double()
     assert_equal(
         triton.forward(rows_RD, weight_EDH, start_E1),
-        reference.forward(exact[0], exact[1], start_E1),
+        Reference.forward(exact[0], exact[1], start_E1),
     )
     assert_equal(
         triton.backward_rows(d_RH, weight_EDH, start_E1),
-        reference.backward_rows(exact[2], exact[1], start_E1),
+        Reference.backward_rows(exact[2], exact[1], start_E1),
     )
     for experts in (slice(None), slice(0, 1), slice(1, 3), slice(2, 2)):
         assert_equal(
             triton.backward_weight(rows_RD, d_RH, start_E1, experts),
-            reference.backward_weight(exact[0], exact[2], start_E1, experts),
+            Reference.backward_weight(exact[0], exact[2], start_E1, experts),
         )
 
 
@@ -112,7 +114,7 @@ def test_weights_may_be_views_in_any_order() -> None:
     ):
         assert_equal(
             triton.forward(rows_RD, view, start_E1),
-            reference.forward(rows_RD.double(), view.double(), start_E1),
+            Reference.forward(rows_RD.double(), view.double(), start_E1),
         )
 
 
@@ -122,8 +124,8 @@ def test_rows_may_be_views_and_nan_stays_in_its_row() -> None:
     start_E1 = start_of(counts)
     rows_RD, d_RH = random_(24, 22).mT, random_(40, 22).mT
     weight_EDH = random_(3, 24, 40)
-    expected = reference.forward(rows_RD, weight_EDH, start_E1)
-    expected_weight = reference.backward_weight(rows_RD, d_RH, start_E1, slice(2, 3))
+    expected = Reference.forward(rows_RD, weight_EDH, start_E1)
+    expected_weight = Reference.backward_weight(rows_RD, d_RH, start_E1, slice(2, 3))
     rows_RD[:3], rows_RD[20:] = torch.nan, torch.nan
     d_RH[:3], d_RH[20:] = torch.nan, torch.nan
     actual = triton.forward(rows_RD, weight_EDH, start_E1)
@@ -139,11 +141,11 @@ def test_half_precision_is_summed_in_single() -> None:
     rows_RD, d_RH = random_(32, 96).half(), random_(32, 40).half()
     weight_EDH = random_(2, 96, 40).half()
     actual = triton.forward(rows_RD, weight_EDH, start_E1)
-    expected = reference.forward(rows_RD.double(), weight_EDH.double(), start_E1)
+    expected = Reference.forward(rows_RD.double(), weight_EDH.double(), start_E1)
     # Rounded once, at the end: half a unit in the last place of 11 bits.
     torch.testing.assert_close(actual.double(), expected, rtol=2**-11, atol=1e-4)
     actual = triton.backward_weight(rows_RD, d_RH, start_E1, slice(None))
-    expected = reference.backward_weight(rows_RD.double(), d_RH.double(), start_E1, slice(None))
+    expected = Reference.backward_weight(rows_RD.double(), d_RH.double(), start_E1, slice(None))
     torch.testing.assert_close(actual.double(), expected, rtol=2**-11, atol=1e-4)
 
 
@@ -152,12 +154,12 @@ def test_gathering_equals_copying_first() -> None:
     start_E1, token_R = start_of([3, 0, 17]), torch.randint(0, 9, (22,), device=DEVICE)
     tokens_TD, weight_EDH, d_RH = random_(9, 24), random_(3, 24, 40), random_(22, 40)
     assert torch.equal(
-        triton.gathered_forward(tokens_TD, token_R, weight_EDH, start_E1),
+        triton.rows_product(tokens_TD, weight_EDH, start_E1, token_R),
         triton.forward(tokens_TD[token_R], weight_EDH, start_E1),
     )
     for experts in (slice(None), slice(2, 3)):
         assert torch.equal(
-            triton.gathered_backward_weight(tokens_TD, token_R, d_RH, start_E1, experts),
+            triton.weight_gradient(tokens_TD, d_RH, start_E1, experts, token_R),
             triton.backward_weight(tokens_TD[token_R], d_RH, start_E1, experts),
         )
 
@@ -236,6 +238,38 @@ class TopGate(nn.Module):
         importance_E = sum_per_expert(weight_A, expert_A, self.num_experts)
         starts = even_starts(len(tokens_TD), self.k, tokens_TD.device)
         return Routing(expert_A, weight_A, starts, self.num_experts, importance_E, importance_E)
+
+
+@pytest.mark.parametrize("in_backward", [False, True])
+def test_a_fused_layer_computes_what_the_layer_does(in_backward: bool) -> None:
+    tokens_TD = random_(30, 16)
+    results = []
+    for is_fused in (False, True):
+        torch.manual_seed(0)
+        experts = FeedForwardExperts(4, 16, 32, backend=Backend.triton, device=DEVICE)
+        layer = MoE(TopGate(16, 4, 2), experts, fused=is_fused)
+        optimiser = FactoredAdam(experts.parameters(), lr=0.01)
+        for stack in layer.stacks if in_backward else ():
+            optimiser.attach(stack)
+        output = layer(tokens_TD.requires_grad_())
+        assert (output.expert_outputs is None) is is_fused
+        assert ("_FeedForward" in str(output.outputs.grad_fn.next_functions)) is is_fused
+        tokens_TD.grad = None
+        output.outputs.square().sum().backward()
+        optimiser.step()
+        results.append([output.outputs.detach(), tokens_TD.grad, *layer.state_dict().values()])
+        assert (experts.first.weight.grad is None) is in_backward
+    for actual, expected in zip(*results, strict=True):
+        assert_equal(actual, expected)
+
+
+def test_what_cannot_be_fused_goes_by_parts() -> None:
+    for options in ({"bias": True}, {"activation": torch.tanh}, {"backend": Backend.reference}):
+        choices = {"backend": Backend.triton, "device": DEVICE, **options}
+        layer = MoE(TopGate(16, 4, 2), FeedForwardExperts(4, 16, 32, **choices), fused=True)
+        output = layer(random_(5, 16))
+        assert "_FeedForward" not in str(output.outputs.grad_fn.next_functions)
+        assert output.expert_outputs is None
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, about what it cannot trace

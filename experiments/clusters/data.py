@@ -28,6 +28,10 @@ class Signals:
     feature_KD: Tensor
     centre_KD: Tensor
 
+    def to(self, device: torch.device) -> "Signals":
+        """The same signals on a device."""
+        return Signals(self.feature_KD.to(device), self.centre_KD.to(device))
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -75,6 +79,7 @@ def load(config: DataConfig, seed: int = 0) -> ClusterData:
 
 def orthonormal_signals(config: DataConfig, random: Generator) -> Signals:
     """2K orthonormal vectors in a random direction."""
+    # Columns of Q in a QR decomposition of normal numbers are orthonormal in a random direction.
     normal = random.standard_normal((config.dim, 2 * config.num_clusters))
     orthonormal, _ = np.linalg.qr(normal)
     rows = torch.from_numpy(orthonormal.T).float()
@@ -97,11 +102,13 @@ def sample(config: DataConfig, signals: Signals, num: int, random: Generator) ->
     )
     feature, centre = signals.feature_KD.double().numpy(), signals.centre_KD.double().numpy()
     patches = np.empty((num, config.num_patches, config.dim))
+    # Definition 3.1: y alpha v_k, beta c_k, epsilon gamma v_k', and xi ~ N(0, sigma_p^2 / d I).
     patches[:, 0] = (label * alpha)[:, None] * feature[cluster]
     patches[:, 1] = beta[:, None] * centre[cluster]
     patches[:, 2] = (sign * gamma)[:, None] * feature[other]
     noise = random.standard_normal((num, config.num_patches - 3, config.dim))
     patches[:, 3:] = config.patch_noise / np.sqrt(config.dim) * noise
+    # The ranks of uniform numbers are a random permutation.
     order = np.argsort(random.random((num, config.num_patches)), axis=1)
     patches = np.take_along_axis(patches, order[:, :, None], axis=1)
     return Examples(

@@ -2,14 +2,14 @@
 
 from math import log2
 
-from experiments.clusters.model import Form, form_of
-from experiments.clusters.polynomial import NUM_SIGNAL_PATCHES
+from experiments.clusters.model import NUM_SIGNAL_PATCHES, Form, form_of
 from experiments.clusters.settings import ClustersConfig, Model
 from experiments.resources import Estimate, Part
 
 _FLOAT = 4
 # Bytes per number of a patch while a sample is drawn in float64, and of one that is kept.
 _DRAWN, _KEPT = 18, 4
+# Tensors of one size that are alive at once during a step.
 _COPIES_OF_ROWS = 2
 _COPIES_OF_RESPONSES = 5
 _COPIES_OF_LOGITS = 8
@@ -35,120 +35,64 @@ _LEVERS = (
 
 def estimate(config: ClustersConfig) -> Estimate:
     """See the module; the time is that of seeds that train to the last step."""
-    examples = config.num_train + config.num_test
+    return Estimate(_memory(config), _time(config), _LEVERS)
+
+
+def _memory(config: ClustersConfig) -> list[Part]:
+    examples = {"examples": config.num_train + config.num_test}
+    drawn = {"examples at once": max(config.num_train, config.num_test)}
+    largest = {"examples at once": max(config.batch_size, *drawn.values())}
     patches = {"num_patches": config.num_patches, "dim": config.dim}
-    length, num_responses = _row_length(config), _num_responses(config)
-    num_batch = config.batch_size or config.num_train
-    largest = max(num_batch, config.num_train, config.num_test)
+    experts = {"num_experts": config.num_experts}
     seeds = {"num_seeds": config.num_seeds}
-    num_snapshots = config.max_steps // config.snapshot_every + 2
-    num_points = config.max_steps // config.curve_every + 2
-    gates = 0 if config.model is Model.single else config.num_experts
+    num_gates = 0 if config.model is Model.single else config.num_experts
+    snapshots = {"snapshots": config.max_steps // config.snapshot_every + 2}
+    points = {"points": config.max_steps // config.curve_every + 2}
+    weights = {**experts, "dim": config.dim, "num_filters": config.num_filters}
+    signals = {"dim": config.dim, "signals": 2 * config.num_clusters}
+    of_snapshots = {**seeds, **snapshots, **experts, "num_clusters": config.num_clusters}
+    responses = {**largest, "responses": _num_responses(config)}
+    rows = {**examples, "numbers": _row_length(config)}
     memory = [
-        Part("examples take", _KEPT, {"examples": examples, **patches}),
-        Part(
-            "drawing them takes",
-            _DRAWN,
-            {"examples at once": max(config.num_train, config.num_test), **patches},
-        ),
-        Part(
-            "what the experts see takes",
-            _FLOAT * _COPIES_OF_ROWS,
-            {"examples": examples, "numbers": length},
-        ),
-        Part(
-            "filters' responses take",
-            _FLOAT * _COPIES_OF_RESPONSES,
-            {"examples at once": largest, "responses": num_responses},
-        ),
-        Part(
-            "gates take",
-            _FLOAT * _COPIES_OF_LOGITS,
-            {"examples at once": largest, "experts": gates},
-        ),
-        Part(
-            "weights take",
-            8 * _FLOAT,
-            {
-                "num_experts": config.num_experts,
-                "dim": config.dim,
-                "num_filters": config.num_filters,
-            },
-        ),
-        Part("signals take", 40, {"dim": config.dim, "signals": 2 * config.num_clusters}),
-        Part(
-            "snapshots take",
-            80,
-            {
-                **seeds,
-                "snapshots": num_snapshots,
-                "num_experts": config.num_experts,
-                "num_clusters": config.num_clusters,
-            },
-        ),
-        Part("curves take", _BYTES_PER_POINT, {**seeds, "points": num_points}),
+        Part("examples take", _KEPT, {**examples, **patches}),
+        Part("drawing them takes", _DRAWN, {**drawn, **patches}),
+        Part("what the experts see takes", _FLOAT * _COPIES_OF_ROWS, rows),
+        Part("filters' responses take", _FLOAT * _COPIES_OF_RESPONSES, responses),
+        Part("gates take", _FLOAT * _COPIES_OF_LOGITS, {**largest, "experts": num_gates}),
+        Part("weights take", 8 * _FLOAT, weights),
+        Part("signals take", 40, signals),
+        Part("snapshots take", 80, of_snapshots),
+        Part("curves take", _BYTES_PER_POINT, {**seeds, **points}),
     ]
     if config.keep_picture:
-        memory.append(
-            Part(
-                "the picture takes", 24, {"num_train": config.num_train, "snapshots": num_snapshots}
-            )
-        )
-        memory.append(Part("the plane takes", 4000, {"num_train": config.num_train}))
-    return Estimate(memory, _time(config, examples), _LEVERS)
+        kept = {"num_train": config.num_train}
+        memory.append(Part("the picture takes", 24, {**kept, **snapshots}))
+        memory.append(Part("the plane takes", 4000, kept))
+    return memory
 
 
-def _time(config: ClustersConfig, examples: int) -> list[Part]:
-    num_batch = config.batch_size or config.num_train
-    steps = {"num_seeds": config.num_seeds, "max_steps": config.max_steps}
-    work = _row_length(config) * (1 + _heads_or_filters(config))
-    num_samples = config.num_seeds if config.fresh_data else 1
+def _time(config: ClustersConfig) -> list[Part]:
+    num_batch = {"examples": config.batch_size or config.num_train}
+    examples = {"examples": config.num_train + config.num_test}
+    seeds, experts = {"num_seeds": config.num_seeds}, {"num_experts": config.num_experts}
+    steps = {**seeds, "max_steps": config.max_steps}
+    length = _row_length(config)
+    work = length * (1 + _heads_or_filters(config))
+    num_summed = 3 * length + 4 * _num_responses(config) + 3 * config.num_experts
+    samples = {"samples": config.num_seeds if config.fresh_data else 1}
+    patches = {"num_patches": config.num_patches, "dim": config.dim}
+    # A product forward and two backward, a multiplication and an addition each.
+    products = {**steps, **num_batch, "operations each": 6 * work}
+    pairs = {**seeds, "pairs of experts": config.num_experts**2}
+    evaluated = {**seeds, **experts, **examples, "operations each": work}
     time = [
         Part("steps take", _SECONDS_PER_STEP, steps),
-        Part(
-            "calls of experts take", _SECONDS_PER_CALL, {**steps, "num_experts": config.num_experts}
-        ),
-        Part(
-            "calls in evaluation take",
-            _SECONDS_PER_CALL,
-            {"num_seeds": config.num_seeds, "pairs of experts": config.num_experts**2},
-        ),
-        Part(
-            "products take",
-            _SECONDS_PER_OPERATION,
-            {**steps, "examples": num_batch, "operations each": 6 * work},
-        ),
-        Part(
-            "sums take",
-            _SECONDS_PER_NUMBER,
-            {
-                **steps,
-                "examples": num_batch,
-                "numbers each": 3 * _row_length(config)
-                + 4 * _num_responses(config)
-                + 3 * config.num_experts,
-            },
-        ),
-        Part(
-            "evaluation takes",
-            2 * _SECONDS_PER_OPERATION,
-            {
-                "num_seeds": config.num_seeds,
-                "num_experts": config.num_experts,
-                "examples": examples,
-                "operations each": work,
-            },
-        ),
-        Part(
-            "drawing takes",
-            1e-7,
-            {
-                "samples": num_samples,
-                "examples": examples,
-                "num_patches": config.num_patches,
-                "dim": config.dim,
-            },
-        ),
+        Part("calls of experts take", _SECONDS_PER_CALL, {**steps, **experts}),
+        Part("calls in evaluation take", _SECONDS_PER_CALL, pairs),
+        Part("products take", _SECONDS_PER_OPERATION, products),
+        Part("sums take", _SECONDS_PER_NUMBER, {**steps, **num_batch, "numbers each": num_summed}),
+        Part("evaluation takes", 2 * _SECONDS_PER_OPERATION, evaluated),
+        Part("drawing takes", 1e-7, {**samples, **examples, **patches}),
     ]
     if config.keep_picture:
         neighbours = config.num_train * log2(config.num_train + 1)

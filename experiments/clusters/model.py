@@ -1,7 +1,13 @@
 """The networks of the study: a gate that sends each example to one expert, or one network alone.
 
+Linear and cubic experts have an exact shorter way to their answers. A linear expert's answer is
+one inner product with the sum of its filters. In a cubic expert the patches that hold a multiple a
+of a signal enter only through the filters' inner products with the 2K signals: the sum over
+filters of (a t_j + b_j)^3, with t_j = <w_j, signal>, is a polynomial in a whose coefficients all
+examples of an expert share. Only the Gaussian noise needs all d dimensions.
+
 Shapes: n examples, P patches, D features of a patch (d, and a constant one with a bias), E experts,
-J filters, N heads, R rows sorted by expert, K clusters, Q powers.
+J filters, N heads, R rows sorted by expert, K clusters, S = 2K signals, Q powers.
 """
 
 from collections.abc import Callable
@@ -15,17 +21,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from experiments.clusters.data import Examples, Signals, unshuffled
-from experiments.clusters.polynomial import (
-    NUM_SIGNAL_PATCHES,
-    cubic_coefficients,
-    linear_coefficients,
-    powers,
-)
 from experiments.clusters.settings import Activation, ClustersConfig, Init, Model, Value
-from moe.dispatch import combine, dispatch
 from moe.gates import GateValue, UniformNoiseGate
 from moe.grouped import Backend, grouped_linear
-from moe.plan import Plan, plan
+from moe.layer import MoE
+from moe.plan import Plan
 from moe.routing import Routing
 from moe.stacked import ConvolutionalExperts
 
@@ -39,6 +39,9 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 }
 VALUES = {Value.probability: GateValue.probability, Value.noisy_logit: GateValue.noisy_logit}
 _INIT_STREAM = 1
+
+# Of definition 3.1: the feature, the centre and the feature noise; all other patches are Gaussian.
+NUM_SIGNAL_PATCHES = 3
 
 
 class Form(Enum):
@@ -87,17 +90,17 @@ def form_of(config: ClustersConfig) -> Form:
     """What the experts of a config see."""
     if config.decompose and config.activation is Activation.linear:
         return Form.summed
+    # Three patches leave no Gaussian noise, and nothing to gain.
     if config.decompose and config.activation is Activation.cubic and config.num_patches > 3:
         return Form.powers
     return Form.patches
 
 
 def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> Inputs:
-    """Prepare a sample for the networks of a config.
+    """Prepare a sample for the networks of a config, on its device.
 
-    The rows hold all patches, `[n, P D]`; or, where the config decomposes (see
-    `experiments.clusters.polynomial`), for linear experts their sum, `[n, D]`, and for cubic ones
-    the powers and the patches of Gaussian noise, `[n, Q + (P - 3) D]`.
+    The rows hold all patches, `[n, P D]`; or, where the config decomposes, for linear experts
+    their sum, `[n, D]`, and for cubic ones the powers and the Gaussian noise, `[n, Q + (P - 3) D]`.
     """
     sums_nD, form = examples.patches_nPD.sum(dim=1), form_of(config)
     if form is Form.summed:
@@ -109,31 +112,74 @@ def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> I
         rows = torch.cat(columns, dim=1)
     else:
         rows = _padded(examples.patches_nPD, config).flatten(1)
-    return Inputs(rows.contiguous(), sums_nD, examples.label_n, examples.cluster_n)
+    tensors = (rows.contiguous(), sums_nD, examples.label_n, examples.cluster_n)
+    return Inputs(*(tensor.to(config.device.value) for tensor in tensors))
+
+
+def powers(examples: Examples, signals: Signals, bias: bool) -> Tensor:
+    """Powers of how much of each signal an example has, summed over its patches, `[n, Q]`.
+
+    Cubes; with a bias also squares, the amounts, and the number of patches.
+    """
+    signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
+    amount_nPS = unshuffled(examples)[:, :NUM_SIGNAL_PATCHES] @ signal_SD.T
+    # (a t + b)^3 = a^3 t^3 + 3 a^2 t^2 b + 3 a t b^2 + b^3: these are the powers of a.
+    exponents = (3, 2, 1) if bias else (3,)
+    columns = [amount_nPS.pow(exponent).sum(dim=1) for exponent in exponents]
+    if bias:
+        columns.append(amount_nPS.new_full((len(amount_nPS), 1), NUM_SIGNAL_PATCHES))
+    return torch.cat(columns, dim=1)
+
+
+def cubic_coefficients(
+    filters_EDJ: Tensor, signal_SD: Tensor, num_heads: int, bias: bool
+) -> Tensor:
+    """What each power is worth to each expert's heads, `[E, Q, N]`."""
+    product_ESJ = signal_SD @ filters_EDJ[:, : signal_SD.shape[1]]
+    # What stands beside the powers of a, in their order, summed over the filters j: t_j^3,
+    # 3 t_j^2 b_j, 3 t_j b_j^2 and b_j^3.
+    columns = [product_ESJ.pow(3)]
+    if bias:
+        bias_E1J = filters_EDJ[:, -1:]
+        columns.append(3 * product_ESJ.square() * bias_E1J)
+        columns.append(3 * product_ESJ * bias_E1J.square())
+        columns.append(bias_E1J.pow(3))
+    return torch.cat([_per_head(column, num_heads) for column in columns], dim=1)
+
+
+def linear_coefficients(filters_EDJ: Tensor, num_heads: int) -> Tensor:
+    """What each feature is worth to each linear expert's heads, `[E, D, N]`."""
+    return _per_head(filters_EDJ, num_heads)
+
+
+def _per_head(weight_EXJ: Tensor, num_heads: int) -> Tensor:
+    num_experts, num_inputs, _ = weight_EXJ.shape
+    return weight_EXJ.reshape(num_experts, num_inputs, num_heads, -1).sum(dim=3)
 
 
 def _padded(patches_nPD: Tensor, config: ClustersConfig) -> Tensor:
     return F.pad(patches_nPD, (0, int(config.bias)), value=1.0)
 
 
-class Network(nn.Module):
-    """Convolutional experts, and a gate where there is a choice.
+class MarginExperts(ConvolutionalExperts):
+    """Convolutional experts whose one answer is the margin of their heads.
 
-    Source: Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with m = argmax h_m(x) + r_m. With
-    two heads f_m is the difference of their sums, the margin of the authors' two outputs.
+    Source: Chen et al. (2022), section 3. With two heads f_m is the difference of their sums, the
+    margin of the authors' two outputs.
+
+    Attributes:
+        form: what a row holds, see `inputs_of`. Every form gives the same margins, up to rounding.
     """
 
     def __init__(self, config: ClustersConfig, signals: Signals, init_seed: int) -> None:
-        """Make the network with the initial filters of a seed; the gate starts at zero."""
-        super().__init__()
-        self.form, self.bias = form_of(config), config.bias
-        self.signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
-        num_patches = config.num_patches
-        if self.form is Form.powers:
-            num_patches -= NUM_SIGNAL_PATCHES
-        self.experts = ConvolutionalExperts(
+        """Make the experts with the initial filters of a seed."""
+        form = form_of(config)
+        num_convolved = config.num_patches
+        if form is Form.powers:
+            num_convolved -= NUM_SIGNAL_PATCHES
+        super().__init__(
             config.num_experts,
-            num_patches,
+            num_convolved,
             config.dim + config.bias,
             config.num_filters,
             ACTIVATIONS[config.activation],
@@ -141,39 +187,72 @@ class Network(nn.Module):
             # A few experts with many rows each: torch's own product per expert is the fastest.
             backend=Backend.reference,
         )
-        self.experts.filters.weight.data = initial_filters(config, init_seed)
-        self.gate = None if config.model is Model.single else _gate(config)
+        self.form, self.bias = form, config.bias
+        self.filters.weight.data = initial_filters(config, init_seed)
+        signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
+        self.register_buffer("signal_SD", signal_SD, persistent=False)
+        self.signal_SD: Tensor
+
+    def forward(self, rows: Tensor, plan: Plan) -> Tensor:
+        """The experts' margins f_m(x) of rows sorted by expert, `[R, 1]`."""
+        answer_RN = self._heads(rows, plan)
+        if answer_RN.shape[1] == 1:
+            return answer_RN
+        # The authors' softmax over two outputs depends on their difference alone.
+        return answer_RN[:, :1] - answer_RN[:, 1:]
+
+    def _heads(self, rows: Tensor, plan: Plan) -> Tensor:
+        """The sum over each head's filters and all patches, `[R, N]`."""
+        if self.form is Form.patches:
+            return super().forward(rows, plan)
+        weight_EDJ, backend = self.filters.weight, self.filters.backend
+        if self.form is Form.summed:
+            worth = linear_coefficients(weight_EDJ, self.num_heads)
+            return grouped_linear(rows, worth, plan, backend)
+        worth = cubic_coefficients(weight_EDJ, self.signal_SD, self.num_heads, self.bias)
+        amounts, noise = rows[:, : worth.shape[1]], rows[:, worth.shape[1] :]
+        return super().forward(noise, plan) + grouped_linear(amounts, worth, plan, backend)
+
+
+class Network(nn.Module):
+    """The study's mixture-of-experts layer, or one of its experts alone.
+
+    Source: Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with m = argmax h_m(x) + r_m. The
+    gate sees the sum of an example's patches. In a single network nothing chooses, and nothing
+    weighs the one expert's answer.
+    """
+
+    def __init__(self, config: ClustersConfig, signals: Signals, init_seed: int) -> None:
+        """Make the network with the initial filters of a seed; the gate starts at zero."""
+        super().__init__()
+        experts = MarginExperts(config, signals, init_seed)
+        is_single = config.model is Model.single
+        self.layer = experts if is_single else MoE(_gate(config), experts)
+        self.to(config.device.value)
+
+    @property
+    def experts(self) -> MarginExperts:
+        """All experts, of which a single network has one."""
+        experts = self.layer.experts if isinstance(self.layer, MoE) else self.layer
+        assert isinstance(experts, MarginExperts)
+        return experts
+
+    @property
+    def gate(self) -> UniformNoiseGate | None:
+        """The gate, or None in a single network."""
+        gate = self.layer.gate if isinstance(self.layer, MoE) else None
+        assert gate is None or isinstance(gate, UniformNoiseGate)
+        return gate
 
     def forward(self, inputs: Inputs) -> Answer:
         """Answer a sample, with routing noise in training (and in evaluation, if so set)."""
-        if self.gate is None:
-            where = whole_plan(len(inputs.rows))
-            return Answer(self.margins(inputs.rows, where).squeeze(-1), None)
-        routing = self.gate(inputs.sums_nD)
-        where = plan(routing)
-        margin_R1 = self.margins(dispatch(inputs.rows, where), where)
-        return Answer(combine(margin_R1, routing.weight_A, where).squeeze(-1), routing)
-
-    def margins(self, rows: Tensor, where: Plan) -> Tensor:
-        """The experts' own answers f_m(x) to rows sorted by expert, `[R, 1]`."""
-        answer_RN = self._answers(rows, where)
-        if answer_RN.shape[1] == 1:
-            return answer_RN
-        return answer_RN[:, :1] - answer_RN[:, 1:]
-
-    def _answers(self, rows: Tensor, where: Plan) -> Tensor:
-        """The answers of the experts' heads, `[R, N]`."""
-        experts, filters = self.experts, self.experts.filters
-        if self.form is Form.patches:
-            answer_RN: Tensor = experts(rows, where)
-            return answer_RN
-        if self.form is Form.summed:
-            worth = linear_coefficients(filters.weight, experts.num_heads)
-            return grouped_linear(rows, worth, where, filters.backend)
-        worth = cubic_coefficients(filters.weight, self.signal_SD, experts.num_heads, self.bias)
-        amounts, noise = rows[:, : worth.shape[1]], rows[:, worth.shape[1] :]
-        of_noise: Tensor = experts(noise, where)
-        return of_noise + grouped_linear(amounts, worth, where, filters.backend)
+        if not isinstance(self.layer, MoE):
+            where = plan_of_one_expert(len(inputs.rows), inputs.rows.device)
+            return Answer(self.layer(inputs.rows, where).squeeze(-1), None)
+        # Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with pi = softmax(h) and
+        # h = sum_p theta^T x_p, m = argmax_m h_m(x) + r_m, r_m uniform in [0, 1).
+        output = self.layer(inputs.rows, gate_inputs=inputs.sums_nD)
+        return Answer(output.outputs.squeeze(-1), output.routing)
 
 
 def _gate(config: ClustersConfig) -> UniformNoiseGate:
@@ -188,19 +267,23 @@ def _gate(config: ClustersConfig) -> UniformNoiseGate:
 
 def initial_filters(config: ClustersConfig, init_seed: int) -> Tensor:
     """Filters `[E, D, J]` of a seed; a bias is the weight of the last, constant feature."""
+    # numpy's streams, so that filters are the same on every device and with every torch.
     random = np.random.default_rng([init_seed, _INIT_STREAM])
     shape = (config.num_experts, config.dim + config.bias, config.num_filters)
     if config.init is Init.normal:
         filters = config.init_scale * random.standard_normal(shape)
     else:
+        # torch's default for a convolution over d inputs, U(-1 / sqrt(d), 1 / sqrt(d)), scaled.
         filters = config.init_scale / np.sqrt(config.dim) * random.uniform(-1, 1, shape)
     return torch.from_numpy(filters).float()
 
 
 @cache
-def whole_plan(num: int, expert: int = 0, num_experts: int = 1) -> Plan:
+def plan_of_one_expert(
+    num: int, device: torch.device, expert: int = 0, num_experts: int = 1
+) -> Plan:
     """The plan that gives every example to one expert, in the order of the examples."""
-    order = torch.arange(num)
-    start_E1 = torch.zeros(num_experts + 1, dtype=torch.int64)
+    order = torch.arange(num, device=device)
+    start_E1 = torch.zeros(num_experts + 1, dtype=torch.int64, device=device)
     start_E1[expert + 1 :] = num
-    return Plan(order, order, order, torch.arange(num + 1), start_E1)
+    return Plan(order, order, order, torch.arange(num + 1, device=device), start_E1)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from experiments.errors import UserError
-from experiments.schema import SEED, Range, setting, without_effect
+from experiments.schema import SEED, Device, Range, setting, without_effect
 
 # Of numbers of the data and the start, and of what a training step is made of: numbers far beyond
 # these are infinite once they are multiplied in float32.
@@ -142,6 +142,7 @@ class ClustersConfig(DataConfig):
     decompose: bool = setting(
         True, "the exact shorter way of linear and cubic experts; false: every patch in full"
     )
+    device: Device = setting(Device.cpu, "cuda takes the first GPU")
     num_seeds: int = setting(25, "Table 1: 10", Range(at_least=1, at_most=100_000))
     first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", SEED)
     init_seed: int | None = setting(None, "null: the seed's own filters", SEED)

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from experiments.clusters import data
-from experiments.clusters.picture import positions
-from experiments.clusters.records import CURVE
+from experiments.clusters.data import Examples, unshuffled
+from experiments.clusters.evaluation import CURVE
 from experiments.clusters.settings import ClustersConfig
 from experiments.clusters.training import Trained, train_seed
 from experiments.run_folder import RunFolder
@@ -62,12 +62,14 @@ def _trained(
     done: list[Seed] = kept["done"]
     if done:
         _LOGGER.info("continuing %s after %d seeds", folder.path, len(done))
+    # All seeds share one data set, as in the authors' code, unless the settings say otherwise.
     sample = None
     for seed in seeds[len(done) :]:
         if sample is None or config.fresh_data:
             sample = data.load(config, seed)
         keep_picture = config.keep_picture and seed == config.first_seed
         done.append(_plain(train_seed(config, sample, seed, keep_picture)))
+        # Seeds are independent, so a run that was broken off goes on with the next one.
         folder.save_checkpoint({"done": done})
         report("seeds", len(done) / len(seeds))
     return done
@@ -113,6 +115,7 @@ def _snapshots(done: list[Seed]) -> dict[str, np.ndarray[Any, Any]]:
 def _at(seed: Seed, name: str, steps: list[int]) -> Tensor:
     """A seed's snapshots at the given steps: at each the latest one that it has."""
     own = torch.tensor(seed["steps"])
+    # The last of its steps that is not later.
     latest = torch.searchsorted(own, torch.tensor(steps), right=True) - 1
     snapshots: Tensor = seed["snapshots"][name]
     return snapshots[latest]
@@ -131,3 +134,19 @@ def _picture(config: ClustersConfig, first: Seed) -> dict[str, np.ndarray[Any, A
             if name in first["snapshots"]
         },
     }
+
+
+def positions(
+    examples: Examples, seed: int = 0
+) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Examples in the plane by t-SNE, their patches in the order of the definition, `[n, 2]`.
+
+    Source: Chen et al. (2022), Figure 1. Perplexity and start: scikit-learn's; not stated.
+    """
+    # Imported late: it takes longer than most commands that never draw a plane.
+    from sklearn.manifold import TSNE
+
+    flat = unshuffled(examples).flatten(1).numpy()
+    perplexity = min(30.0, (len(flat) - 1) / 3)
+    plane = TSNE(perplexity=perplexity, random_state=seed, n_jobs=1).fit_transform(flat)
+    return np.asarray(plane, dtype=np.float32)

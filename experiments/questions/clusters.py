@@ -13,10 +13,9 @@ import torch
 
 from experiments.clusters import data
 from experiments.clusters.data import Signals
-from experiments.clusters.descent import optimiser
 from experiments.clusters.evaluation import accuracy, answer_of
 from experiments.clusters.model import Inputs, Network, inputs_of
-from experiments.clusters.objective import objective
+from experiments.clusters.training import objective, optimiser
 from experiments.questions.measures import Row, agreements, references, row
 from experiments.questions.settings import ClustersStartConfig, ExpertStart, GateStart
 from experiments.run_folder import RunFolder

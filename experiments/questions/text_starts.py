@@ -22,7 +22,7 @@ _RIDGE = 1e-3
 def begin_experts(block: MoEBlock, config: TranslationStartConfig) -> None:
     """Give a mixture the experts that the config asks for, in place."""
     generator = torch.Generator().manual_seed(config.seed)
-    for stack in (block.experts.first, block.experts.second):
+    for stack in block.layer.stacks:
         if config.expert_start is ExpertStart.identical:
             stack.weight[:] = stack.weight[:1].clone()
         if config.expert_noise:

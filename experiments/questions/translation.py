@@ -167,8 +167,7 @@ def _row(training: Training, held: _Held, found: float | None = None) -> Row:
     block = model.encoder_moe
     assert block is not None
     share_E = assignments_per_expert(torch.from_numpy(expert_T), config.num_experts).float()
-    stacks = (block.experts.first, block.experts.second)
-    weight = torch.cat([stack.weight.flatten(1) for stack in stacks], dim=1)
+    weight = torch.cat([stack.weight.flatten(1) for stack in block.layer.stacks], dim=1)
     gradient = _gate_gradient(model, first_batch(held.pairs, config.tokens_per_batch))
     step, seed = training.progress.step, config.seed
     own = row(step, seed, log(found), share_E, float(expert_similarity(weight)), gradient)

@@ -36,6 +36,7 @@ class Bidirectional(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         """Make both."""
         super().__init__()
+        # One module of both directions: torch then runs them in one call.
         self.layers = nn.LSTM(
             config.width,
             config.num_units,
@@ -63,19 +64,23 @@ class MoEBlock(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         """Make gate and experts."""
         super().__init__()
-        self.experts = FeedForwardExperts(
-            config.num_experts, config.width, config.expert_units, dtype=dtype_of(config)
-        )
-        self.layer = MoE(gate_of(config), self.experts)
+        self.layer = MoE(gate_of(config), experts_of(config, config.num_experts), fused=True)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, inputs: Tensor, mask: Tensor) -> tuple[Tensor, MoEOutput]:
         """Outputs of the inputs' shape, and the layer's own output with its routing."""
         # The layer chooses its own precisions: gates in float32, experts in that of their weights.
         with torch.autocast(inputs.device.type, enabled=False):
-            output = self.layer(inputs.to(self.experts.first.weight.dtype), mask)
+            output = self.layer(inputs.to(self.layer.stacks[0].weight.dtype), mask)
+        # Shazeer et al. (2017), appendix E: sigmoid(MoE(x)), dropout, then the residual x.
         outputs: Tensor = inputs + self.dropout(torch.sigmoid(output.outputs))
         return outputs, output
+
+
+def experts_of(config: ModelConfig, num_experts: int) -> FeedForwardExperts:
+    """So many of the experts that a config asks for: all of them, or one process's."""
+    sizes = (num_experts, config.width, config.expert_units)
+    return FeedForwardExperts(*sizes, dtype=dtype_of(config))
 
 
 def dtype_of(config: ModelConfig) -> torch.dtype:
@@ -110,6 +115,7 @@ class AttentionLayer(nn.Module):
 
     def keys(self, memory_BSD: Tensor) -> Tensor:
         """What the source offers to every query, `[B, S, U]`; computed once per sentence."""
+        # tanh(xU)_d V_d does not depend on the query: it is computed once per sentence.
         keys: Tensor = self.of_source(memory_BSD)
         return torch.tanh(keys) * self.value_U if self.multiplicative else keys
 
@@ -122,6 +128,7 @@ class AttentionLayer(nn.Module):
             mask_BS: true where there is a subword.
         """
         query_BU = self.of_query(query_BD)
+        # Appendix G gives the reason: a matrix product in place of a tanh for every pair.
         if self.multiplicative:
             score_BS = (torch.tanh(query_BU)[:, None] @ keys_BSU.transpose(1, 2)).squeeze(1)
         else:

@@ -29,9 +29,9 @@ from experiments.execute import (
     threads,
 )
 from experiments.run_folder import RunFolder, claimed
-from experiments.schema import Config
+from experiments.schema import Config, Device
 from experiments.stopping import listening
-from experiments.translation.settings import Device, TranslationConfig
+from experiments.translation.settings import TranslationConfig
 from experiments.translation.shared_training import SharedTraining
 from experiments.translation.study import prepare
 from experiments.translation.translator import Translator
@@ -48,6 +48,7 @@ def train_together(settings: Config) -> None:
     _refuse_differences(identity)
     path = folder_of(config, settings.runs_dir)
     with threads(config.num_threads):
+        # One process claims the folder; the others wait until it is there.
         if dist.get_rank():
             dist.barrier()
             _train(config, RunFolder(path))

@@ -4,6 +4,7 @@ It is no part of `counts`, whose code a run's identity holds.
 """
 
 from experiments.resources import Estimate, Part
+from experiments.schema import Device
 from experiments.translation.counts import (
     NUM_LSTMS,
     NUM_MIXTURES,
@@ -11,7 +12,7 @@ from experiments.translation.counts import (
     num_parameters,
     operations_per_timestep,
 )
-from experiments.translation.settings import Device, TranslationConfig
+from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings_corpus import CorpusName
 from experiments.translation.settings_model import Attention, ModelConfig
 

@@ -1,23 +1,15 @@
 """Settings of the translation study; "appendix" is of Shazeer et al. (2017)."""
 
 from dataclasses import dataclass
-from enum import Enum
 from math import isqrt
 
 from experiments.errors import UserError
-from experiments.schema import SECONDS, SEED, Range, setting, without_effect
+from experiments.schema import SECONDS, SEED, Device, Range, setting, without_effect
 from experiments.translation.settings_corpus import CorpusConfig, CorpusName
 from experiments.translation.settings_decoding import DecodingConfig
 from experiments.translation.settings_model import LARGEST, GateName, ModelConfig
 
 _STEPS, _WEIGHT = Range(at_least=1, at_most=10_000_000), Range(at_least=0, at_most=1000)
-
-
-class Device(Enum):
-    """Where the model is trained."""
-
-    cpu = "cpu"
-    cuda = "cuda"
 
 
 @dataclass

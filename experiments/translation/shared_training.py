@@ -17,19 +17,15 @@ from torch import Tensor, nn
 from experiments.run_folder import RunFolder
 from experiments.stopping import Stopped, is_asked
 from experiments.translation.batches import Batch
-from experiments.translation.blocks import MoEBlock, dtype_of
+from experiments.translation.blocks import MoEBlock, experts_of
 from experiments.translation.encoded import Encoded
 from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.training import Training, random_state, set_random_state
 from experiments.translation.translator import Translator
-from moe.parallel import ExpertParallel, local_experts
-from moe.parallel.replicas import over_all_ranks, sum_gradients
+from moe.parallel import ExpertParallel, local_experts, over_all_ranks, sum_gradients
+from moe.parallel.checkpoint import load_state, whole_state, whole_weights
 from moe.routing import Routing
-from moe.stacked import FeedForwardExperts
-
-_STACKS = ("first", "second")
-_MIXTURES = ("encoder_moe", "decoder_moe")
 
 
 class SharedTraining(Training):
@@ -44,21 +40,20 @@ class SharedTraining(Training):
         super().__init__(config, model, folder)
         if not rank:
             dist.barrier()
+        # Noise and dropout are drawn by each process for its own batches.
         if rank and not self.progress.step:
             torch.manual_seed(hash((config.seed, rank, 0)) % 2**63)
         random = random_state()
         before = self.optimisers.state()
-        for name in self._mixtures():
-            _keep_own_experts(getattr(model, name), config)
+        for block in model.blocks():
+            _keep_own_experts(block, config)
         num_own = config.batches_per_step // dist.get_world_size()
         self.optimisers = Optimisers(model, replace(config, batches_per_step=num_own))
-        self.optimisers.load([before[0], *map(_own_part, before[1:])])
+        for optimiser, state in zip(self.optimisers.each, before, strict=True):
+            load_state(model, optimiser, state)
         if self.progress.step:
             # New experts have drawn weights, which are not theirs.
             set_random_state(random)
-
-    def _mixtures(self) -> list[str]:
-        return [name for name in _MIXTURES if getattr(self.model, name) is not None]
 
     def _set_random_state(self, of_processes: list[list[Tensor]]) -> None:
         set_random_state(of_processes[dist.get_rank()])
@@ -68,14 +63,8 @@ class SharedTraining(Training):
 
     def save(self) -> None:
         """Write a checkpoint; see `Training.save`."""
-        state = self.model.state_dict()
-        for mixture in self._mixtures():
-            for stack in _STACKS:
-                whole = _of_all_ranks(state.pop(f"{mixture}.layer.experts.local.{stack}.weight"))
-                for owner in ("experts", "layer.experts"):
-                    state[f"{mixture}.{owner}.{stack}.weight"] = whole
-        adam, *factored = self.optimisers.state()
-        optimisers = [adam, *map(_whole_part, factored)]
+        state = whole_weights(self.model)
+        optimisers = [whole_state(self.model, each) for each in self.optimisers.each]
         random: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(random, random_state())
         # Where one process is asked to stop, all leave, but not before the first one has written.
@@ -103,6 +92,7 @@ class SharedTraining(Training):
                 yield batches[dist.get_rank() :: dist.get_world_size()]
 
     def _sum(self, value: float) -> float:
+        # In float64: numbers of tokens must stay whole.
         total = torch.tensor(float(value), dtype=torch.float64, device=self.model.device)
         dist.all_reduce(total)
         return float(total)
@@ -113,49 +103,14 @@ class SharedTraining(Training):
 
 def _keep_own_experts(block: MoEBlock, config: TranslationConfig) -> None:
     mine = local_experts(config.num_experts)
-    own = FeedForwardExperts(
-        len(mine), config.width, config.expert_units, dtype=dtype_of(config)
-    ).to(block.experts.first.weight.device)
-    for stack in _STACKS:
-        whole = getattr(block.experts, stack).weight.data
-        getattr(own, stack).weight.data = whole[mine.start : mine.stop].clone()
-    block.experts, block.layer.experts = own, ExpertParallel(own)
+    whole = block.layer.stacks
+    own = experts_of(config, len(mine)).to(whole[0].weight.device)
+    for stack, of_all in zip(own.stacks, whole, strict=True):
+        stack.weight.data = of_all.weight.data[mine.start : mine.stop].clone()
+    block.layer.experts = ExpertParallel(own)
+    # Importance and load are sums over all tokens of a step (eqs. 6 and 10).
     block.layer.gate.register_forward_hook(_over_all_ranks)
 
 
 def _over_all_ranks(gate: nn.Module, given: Any, routing: Routing) -> Routing:
     return over_all_ranks(routing)
-
-
-def _own_part(state: dict[str, Any]) -> dict[str, Any]:
-    """An optimiser's state of all experts cut to this process's."""
-
-    def cut(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        mine = local_experts(len(value))
-        return value[mine.start : mine.stop].clone()
-
-    return _changed(state, cut)
-
-
-def _whole_part(state: dict[str, Any]) -> dict[str, Any]:
-    """The state of this process's experts joined with the others'."""
-    return _changed(
-        state, lambda value: _of_all_ranks(value) if isinstance(value, Tensor) else value
-    )
-
-
-def _changed(state: dict[str, Any], change: Any) -> dict[str, Any]:
-    parts = {
-        key: {name: change(value) for name, value in own.items()}
-        for key, own in state["state"].items()
-    }
-    return {**state, "state": parts}
-
-
-def _of_all_ranks(own: Tensor) -> Tensor:
-    """The blocks of all ranks one after another, in main memory."""
-    parts: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(parts, own.cpu())
-    return torch.cat(parts)

@@ -4,12 +4,11 @@ A gate takes tokens of any leading shape and an optional mask of the real ones, 
 `moe.routing.Routing`. `softmax_gate` is the dense gate of 1991 as a plain function, cases last.
 """
 
-from moe.gates.balanced import MaskInTraining, StrictlyBalancedGate
+from moe.gates.balanced import MaskInTraining, StrictlyBalancedGate, TieBreak
 from moe.gates.base import Gate
 from moe.gates.cases_last import softmax_gate
 from moe.gates.hierarchical import HierarchicalGate
 from moe.gates.noisy_top_k import NoisyTopKGate
-from moe.gates.picks import TieBreak
 from moe.gates.softmax import SoftmaxGate
 from moe.gates.switch import SwitchGate
 from moe.gates.uniform_noise import GateValue, UniformNoiseGate

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 
 from moe.balance import importance_loss
-from moe.gates.checks import check_at_least
 from moe.routing import (
     NO_EXPERT,
     Routing,
@@ -22,6 +21,41 @@ from moe.routing import (
     sum_per_expert,
 )
 
+
+def check_at_least(low: float, **arguments: float) -> None:
+    """Raise ValueError for the first named argument that lies below `low` or is not a number."""
+    for name, value in arguments.items():
+        if not value >= low:
+            raise ValueError(f"{name} is {value}, but must be at least {low}")
+
+
+def check_above(low: float, **arguments: float) -> None:
+    """Raise ValueError for the first named argument that does not lie above `low`."""
+    for name, value in arguments.items():
+        if not value > low:
+            raise ValueError(f"{name} is {value}, but must be above {low}")
+
+
+def check_k(name: str, k: int, available: int, what: str) -> None:
+    """Raise ValueError unless k choices can be made among what is available.
+
+    Args:
+        name: of the argument.
+        k: its value.
+        available: the most that can be chosen.
+        what: the name of that limit.
+    """
+    if not 1 <= k <= available:
+        raise ValueError(f"{name} is {k}, but must be from 1 to {what} = {available}")
+
+
+def check_divides(num_groups: int, num_experts: int) -> None:
+    """Raise ValueError unless the experts fall into groups of the same size."""
+    if num_experts % num_groups:
+        raise ValueError(f"num_groups is {num_groups}, but must divide num_experts = {num_experts}")
+
+
+# Up to so many experts a softmax along the tokens is the faster one on a CPU.
 _NARROW = 32
 
 
@@ -59,6 +93,7 @@ class Gate(nn.Module, ABC):
         self._check(tokens, mask)
         tokens_TD = tokens.reshape(-1, self.num_features)
         mask_T = None if mask is None else mask.reshape(-1)
+        # Autocast would round logits to 8 bits of precision, and send tokens elsewhere.
         with _without_autocast(tokens.device.type):
             tokens_TD = tokens_TD.to(torch.promote_types(tokens.dtype, torch.float32))
             # Whatever lies in padding, a NaN included, must not reach the weights' gradients.
@@ -117,20 +152,22 @@ def gate_weight(
         dtype: of the weights.
     """
     check_at_least(0, init_scale=init_scale)
+    # Shazeer et al. (2017), appendix A: zeros, so that no expert is preferred at first.
     weight = torch.zeros(num_features, *shape, device=device, dtype=dtype)
     if init_scale > 0:
         deviation = (init_scale / num_features) ** 0.5
+        # Fedus et al. (2021), section 2.4: sigma = sqrt(s / n), redrawn beyond two sigma.
         nn.init.trunc_normal_(weight, std=deviation, a=-2 * deviation, b=2 * deviation)
     return nn.Parameter(weight)
 
 
 def linear(tokens_TD: Tensor, weight_DE: Tensor) -> Tensor:
-    """Logits x W_g, `[T, E]`, in the tokens' dtype. No gate has a bias."""
+    """Compute the logits x W_g, `[T, E]`, in the tokens' dtype. No gate has a bias."""
     return tokens_TD @ weight_DE.to(tokens_TD.dtype)
 
 
 def softmax_over_experts(logits_TE: Tensor) -> Tensor:
-    """Probabilities of every token's experts, `[T, E]`."""
+    """Turn logits into the probabilities of every token's experts, `[T, E]`."""
     if logits_TE.shape[1] > _NARROW:
         return torch.softmax(logits_TE, dim=-1)
     # On a CPU torch takes eight times as long for few numbers next to each other.
@@ -145,14 +182,14 @@ def without_padding(value: Tensor, mask_T: Tensor | None, filler: float) -> Tens
 
 
 def num_real_tokens(tokens_TD: Tensor, mask_T: Tensor | None) -> Tensor:
-    """Number of tokens that are not padding, a scalar on the tokens' device."""
+    """Count the tokens that are not padding: a scalar on the tokens' device."""
     if mask_T is None:
         return torch.full((), tokens_TD.shape[0], device=tokens_TD.device)
     return mask_T.sum()
 
 
 def count_load(expert_TK: Tensor, mask_T: Tensor | None, num_experts: int) -> Tensor:
-    """Number of real tokens per expert, `[E]`, float32."""
+    """Count the real tokens of each expert, `[E]`, float32."""
     expert_A = without_padding(expert_TK, mask_T, NO_EXPERT).flatten()
     return assignments_per_expert(expert_A, num_experts).float()
 
@@ -166,7 +203,7 @@ def even_routing(
     probabilities_TE: Tensor | None = None,
     losses: Mapping[str, Tensor] | None = None,
 ) -> Routing:
-    """The routing of a gate that gives every real token K experts.
+    """Make the routing of a gate that gives every real token K experts.
 
     Args:
         expert_TK: expert ids.
@@ -176,9 +213,11 @@ def even_routing(
         probabilities_TE: the probabilities over all experts, where the gate computes them.
         losses: the gate's own losses, joined to the importance loss.
     """
+    # Padding keeps its place in the list, with no expert and no weight: shapes depend on T alone.
     expert_A = without_padding(expert_TK, mask_T, NO_EXPERT).flatten()
     weight_A = without_padding(weight_TK, mask_T, 0.0).flatten()
     num_experts = load_E.shape[0]
+    # Shazeer et al. (2017), eq. 6: Importance(X)_i = sum over x in X of G(x)_i.
     importance_E = sum_per_expert(weight_A, expert_A, num_experts)
     if probabilities_TE is not None:
         probabilities_TE = without_padding(probabilities_TE, mask_T, 0.0)

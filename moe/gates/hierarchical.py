@@ -9,12 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from moe.balance import load_loss
-from moe.dispatch import dispatch
-from moe.gates.base import Gate, even_routing, gate_weight
-from moe.gates.checks import check_at_least, check_divides, check_k
-from moe.gates.noisy import Choice, noisy_top_k, top_k
-from moe.gates.noisy_top_k import NoisyTopKGate
-from moe.gates.rows import in_order_of_assignments, sum_per_expert_of_rows
+from moe.dispatch import by_assignment, dispatch, sum_rows
+from moe.gates.base import Gate, check_at_least, check_divides, check_k, even_routing, gate_weight
+from moe.gates.noisy_top_k import Choice, NoisyTopKGate, noisy_top_k, top_k
 from moe.grouped import Backend, grouped_linear
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing
@@ -63,6 +60,9 @@ class HierarchicalGate(Gate):
             backend: see `moe.grouped.backends`.
             device: of the weights.
             dtype: of the weights; tokens are routed in float32 at least, whatever it is.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
         """
         super().__init__(num_features, num_experts)
         check_at_least(1, num_groups=num_groups)
@@ -86,9 +86,12 @@ class HierarchicalGate(Gate):
         """Route a flat batch; see `moe.gates.base.Gate`."""
         primary = self.primary.route(tokens_TD, mask_T)
         by_group = plan(primary)
+        # A token stands once in every group that was chosen for it, and in each group a gate of the
+        # group's own chooses again: as many small products as groups, in one grouped product.
         choice = self._choice_inside(dispatch(tokens_TD, by_group), by_group)
         expert_AK = self._expert_ids(primary.expert_A, choice, by_group)
-        inner_AK = in_order_of_assignments(torch.softmax(choice.logit_RK, dim=-1), by_group)
+        inner_AK = by_assignment(torch.softmax(choice.logit_RK, dim=-1), by_group)
+        # Shazeer et al. (2017), eq. 12: y = sum_i sum_j G_primary(x)_i G_i(x)_j E_ij(x).
         weight_AK = primary.weight_A.unsqueeze(-1) * inner_AK
         load_E = self._load(primary, choice, by_group)
         k = self.primary.k * self.k_experts
@@ -122,8 +125,17 @@ class HierarchicalGate(Gate):
         """Load_H(i, j) = Load_primary(X)_i Load_i(X_i)_j / |X_i|, `[E]`: see appendix B."""
         probability_Rb = choice.probability_RE
         if probability_Rb is None:
+            # Without noise the choice is certain: Load counts the tokens.
             probability_Rb = torch.zeros_like(choice.logit_RK[:, :1]).expand(-1, self.group_size)
             probability_Rb = probability_Rb.scatter(1, choice.expert_RK, 1.0)
-        inside_ab = sum_per_expert_of_rows(probability_Rb, by_group)
+        inside_ab = _sum_per_expert(probability_Rb, by_group)
+        # |X_i| is the number of tokens that group i was given.
         share_a = primary.load_E / by_group.counts_E.clamp(min=1)
         return (share_a.unsqueeze(-1) * inside_ab).flatten()
+
+
+def _sum_per_expert(value_RB: Tensor, plan: Plan) -> Tensor:
+    """Sum the rows of each expert, `[E, B]`; differentiable. Rows of no expert are left out."""
+    # One sum more than experts: the last one takes all rows that are left.
+    start_E2 = torch.cat([plan.start_E1, plan.start_E1.new_full((1,), plan.num_rows)])
+    return sum_rows(value_RB, plan.expert_of_rows(plan.num_rows), start_E2)[:-1]

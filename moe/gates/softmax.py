@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from moe.gates.base import Gate, count_load, even_routing, gate_weight, linear
-from moe.gates.checks import check_above, check_k
+from moe.gates.base import Gate, check_above, check_k, count_load, even_routing, gate_weight, linear
 from moe.routing import Routing
 
 
@@ -42,6 +41,9 @@ class SoftmaxGate(Gate):
                 all tokens to the same k experts.
             device: of the weights.
             dtype: of the weights; tokens are routed in float32 at least, whatever it is.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
         """
         super().__init__(num_features, num_experts)
         self.k = num_experts if k is None else k
@@ -54,6 +56,7 @@ class SoftmaxGate(Gate):
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""
+        # Jacobs et al. (1991), section 1: p_i = exp(x_i) / sum_j exp(x_j), x the logits.
         logits_TE = linear(tokens_TD, self.weight_DE) / self.temperature
         probabilities_TE = torch.softmax(logits_TE, dim=-1)
         if self.k == self.num_experts:
@@ -61,6 +64,7 @@ class SoftmaxGate(Gate):
             expert_TK = torch.arange(self.num_experts, device=tokens_TD.device)
             expert_TK = expert_TK.expand(tokens_TD.shape[0], -1)
         else:
+            # Shazeer et al. (2017), eq. 3: G(x) = softmax(KeepTopK(H(x), k)), here H(x) = x W_g.
             kept_TK, expert_TK = logits_TE.topk(self.k, dim=-1)
             weight_TK = torch.softmax(kept_TK, dim=-1)
         load_E = count_load(expert_TK, mask_T, self.num_experts)

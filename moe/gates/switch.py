@@ -4,13 +4,22 @@ import torch
 from torch import Tensor
 
 from moe.balance import switch_loss, z_loss
-from moe.gates.base import Gate, count_load, even_routing, gate_weight, linear, without_padding
-from moe.gates.checks import check_at_least
+from moe.gates.base import (
+    Gate,
+    check_at_least,
+    count_load,
+    even_routing,
+    gate_weight,
+    linear,
+    without_padding,
+)
 from moe.routing import Routing
 
 
 class SwitchGate(Gate):
     """One expert per token, its answer multiplied by its probability.
+
+    Of the three studies none uses it; it is here for those who train with the library.
 
     Source: Fedus, Zoph & Shazeer (2021), section 2; input jitter from their appendix, the loss `z`
     from Zoph et al. (2022).
@@ -38,6 +47,9 @@ class SwitchGate(Gate):
             init_scale: see `moe.gates.base.gate_weight`; the paper takes 0.1.
             device: of the weights.
             dtype: of the weights; tokens are routed in float32 at least, whatever it is.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
         """
         super().__init__(num_features, num_experts)
         check_at_least(0, jitter=jitter)
@@ -50,6 +62,7 @@ class SwitchGate(Gate):
         """Route a flat batch; see `moe.gates.base.Gate`."""
         logits_TE = linear(self._jittered(tokens_TD), self.weight_DE)
         probabilities_TE = without_padding(torch.softmax(logits_TE, dim=-1), mask_T, 0.0)
+        # Fedus et al. (2021), eq. 2: y = p_i(x) E_i(x) for the i of the largest p_i alone.
         weight_T1, expert_T1 = probabilities_TE.max(dim=-1, keepdim=True)
         load_E = count_load(expert_T1, mask_T, self.num_experts)
         losses = {

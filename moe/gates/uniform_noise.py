@@ -8,6 +8,7 @@ from torch import Tensor
 from moe.balance import switch_loss
 from moe.gates.base import (
     Gate,
+    check_at_least,
     count_load,
     even_routing,
     gate_weight,
@@ -15,7 +16,6 @@ from moe.gates.base import (
     softmax_over_experts,
     without_padding,
 )
-from moe.gates.checks import check_at_least
 from moe.routing import Routing
 
 
@@ -53,7 +53,13 @@ class UniformNoiseGate(Gate):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Make the gate; for the arguments see the class, device and dtype are the weights'."""
+        """Make the gate.
+
+        The class describes the arguments; device and dtype are those of the weights.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
+        """
         super().__init__(num_features, num_experts)
         check_at_least(0, noise_scale=noise_scale)
         self.value = value
@@ -67,8 +73,10 @@ class UniformNoiseGate(Gate):
         probabilities_TE = softmax_over_experts(logits_TE)
         noisy_TE = logits_TE
         if self.training or self.noise_in_evaluation:
+            # Chen et al. (2022), section 3: h_m(x; theta) + r_m with r_m uniform in [0, 1).
             noisy_TE = logits_TE + self.noise_scale * torch.rand_like(logits_TE)
         is_probability = self.value is GateValue.probability
+        # Written: pi_m = softmax(h)_m, without noise; coded: the noisy logit itself.
         value_TE = probabilities_TE if is_probability else noisy_TE
         expert_T1 = noisy_TE.argmax(dim=-1, keepdim=True)
         load_E = count_load(expert_T1, mask_T, self.num_experts)

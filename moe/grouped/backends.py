@@ -13,6 +13,8 @@ from typing import Protocol, cast
 import torch
 from torch import Tensor
 
+from moe.grouped.torch_backends import Padded, Reference, TorchGrouped
+
 log = logging.getLogger("moe.grouped")
 
 
@@ -27,30 +29,41 @@ class Backend(Enum):
     triton = "triton"
 
 
+# As `make benchmark-core` and `make benchmark-gpu` print them.
 FASTEST_FIRST = {
     "cpu": [Backend.native, Backend.padded],
     "cuda": [Backend.triton, Backend.torch_grouped, Backend.padded],
 }
 
+# What the fastest backend of a device multiplies where nothing is missing.
 FAST_DTYPES = {
     "cpu": {torch.float32, torch.float64},
     "cuda": {torch.float32, torch.bfloat16, torch.float16},
 }
-"""What the fastest backend of a device multiplies where nothing is missing."""
 
+# What it costs where something is.
 COST = {
     "cpu": "2 to 3 times slower with many experts, and rounded otherwise",
     "cuda": "slower, and rounded otherwise",
 }
-"""What it costs where something is."""
 
 
+OF_TORCH: dict[Backend, "Products"] = {
+    Backend.reference: Reference(),
+    Backend.padded: Padded(),
+    Backend.torch_grouped: TorchGrouped(),
+}
+
+# What native multiplies as it is; it converts other dtypes, which torch's products need not.
 WHOLE = {torch.float32, torch.float64}
-"""What native multiplies as it is; it converts other dtypes, which torch's products need not."""
 
 
 class Products(Protocol):
-    """What a backend's module offers; see `moe.grouped.reference` for shapes."""
+    """What a backend offers.
+
+    Shapes: R rows sorted by expert, E experts with a D x H matrix each. Rows of expert e are
+    `start_E1[e]` up to `start_E1[e + 1]`; rows from `start_E1[E]` on have no expert and give zeros.
+    """
 
     def forward(self, rows_RD: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
         """Each row times its expert's matrix, `[R, H]`."""
@@ -69,7 +82,9 @@ class Products(Protocol):
 
 @cache
 def implementation(backend: Backend) -> Products:
-    """The module of a backend, imported when first used."""
+    """The products of a backend; the modules of native and triton are imported when first used."""
+    if backend in OF_TORCH:
+        return OF_TORCH[backend]
     return cast(Products, importlib.import_module(f"moe.grouped.{backend.value}"))
 
 
@@ -123,6 +138,7 @@ def _fastest(device: str, dtype: torch.dtype) -> Backend:
     reasons = {backend: refusal(backend, device, dtype) for backend in order}
     backend = next(backend for backend, reason in reasons.items() if reason is None)
     log.info("%s on %s: backend %s", str(dtype).removeprefix("torch."), device, backend.value)
+    # A missing compiler or package is worth a warning; a dtype that a backend never takes is not.
     for faster in order[: order.index(backend)]:
         if dtype in FAST_DTYPES[device]:
             _warn_once(

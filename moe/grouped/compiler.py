@@ -39,14 +39,14 @@ FLAGS = (
     "-ffp-contract=fast",
 )
 
+# Time limit of the compiler, which takes five seconds on an idle core.
 COMPILING_SECONDS = 120.0
-"""Time limit of the compiler, which takes five seconds on an idle core."""
 
+# Time limit of the compiler's version line.
 ANSWER_SECONDS = 20.0
-"""Time limit of the compiler's version line."""
 
+# More than the compiler writes.
 ROOM_BYTES = 2**21
-"""More than the compiler writes."""
 
 CACHE_NAME = "moe-reproductions"
 

@@ -4,7 +4,7 @@
  * the matrices. So every matrix is read once, in order and ahead of use, and the gradient is
  * written past the cache, which saves reading it first. No row is padded.
  *
- * Compiled once for float and once for double (REAL). Names as in moe/grouped/reference.py: D
+ * Compiled once for float and once for double (REAL). Names as in moe/grouped/backends.py: D
  * features in, H features out, `start` the first row of every expert. A product leaves out experts
  * of more than `most` rows, for which a library's matrix product is faster.
  */

@@ -2,7 +2,7 @@
 
 Large experts, whose products are bound by arithmetic, go to torch's matrix product instead. Numbers
 of two bytes are multiplied as float32 and rounded once.
-Shapes as in `moe.grouped.reference`.
+Shapes as in `moe.grouped.backends.Products`.
 """
 
 import ctypes
@@ -23,20 +23,20 @@ from moe.grouped.compiler import CompilerError, compiled
 
 SOURCE = cast(Path, files("moe.grouped") / "native.c")
 REALS = {torch.float32: "float", torch.float64: "double"}
+# Rows from which torch's own product, on all threads, is the faster one (see the benchmark).
 LARGE_EXPERT = 96
-"""Rows from which torch's own product, on all threads, is the faster one (see the benchmark)."""
 
+# Work is handed out in pieces, because skewed routing makes some experts dearer than others.
 CHUNKS_PER_THREAD = 8
-"""Work is handed out in pieces, because skewed routing makes some experts dearer than others."""
 
+# Reading an expert's matrix takes about as long as computing this many rows.
 MATRIX_COST_IN_ROWS = 8
-"""Reading an expert's matrix takes about as long as computing this many rows."""
 
+# Multiplications that take less time than waking another thread.
 SMALL_PRODUCT = 2**20
-"""Multiplications that take less time than waking another thread."""
 
+# A weight gradient up to this size is read again at once, so it is written into the cache.
 CACHED_BLOCK_BYTES = 2**24
-"""A weight gradient up to this size is read again at once, so it is written into the cache."""
 
 
 @cache

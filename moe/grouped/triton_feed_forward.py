@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from moe.grouped.linear import GradientSink, as_autocast, expert_blocks
-from moe.grouped.operands import check_product
-from moe.grouped.triton_ops import hidden_gradient, rows_product, weight_gradient
+from moe.dispatch import sum_per_token
+from moe.grouped.linear import GradientSink, as_autocast, check_product, expert_blocks
+from moe.grouped.triton import hidden_gradient, rows_product, weight_gradient
 from moe.plan import Plan
 
 
@@ -68,10 +67,6 @@ def mixture_of_feed_forward(
     return out_TO
 
 
-def _sum_per_token(rows_RD: Tensor, row_A: Tensor, start_T1: Tensor) -> Tensor:
-    return F.embedding_bag(row_A, rows_RD, offsets=start_T1, mode="sum", include_last_offset=True)
-
-
 def _weight_gradient(
     weight: Tensor, sink: GradientSink | None, gradient: Callable[[slice], Tensor]
 ) -> Tensor | None:
@@ -97,12 +92,13 @@ class _FeedForward(torch.autograd.Function):
         start_E1: Tensor,
         sinks: tuple[GradientSink | None, GradientSink | None],
     ) -> Tensor:
+        # h_R = relu(x W_1), y_t = sum over t's rows of G_R (h_R W_2).
         weight_R = weight_A[assignment_R]
         hidden_RH = rows_product(tokens_TD, first_EDH, start_E1, token_R, rectify=True)
         rows_RO = rows_product(hidden_RH, second_EHO, start_E1, scale_R=weight_R)
         ctx.save_for_backward(tokens_TD, weight_R, first_EDH, second_EHO, hidden_RH)
         ctx.where, ctx.sinks = (token_R, row_A, start_T1, start_E1), sinks
-        return _sum_per_token(rows_RO, row_A, start_T1)
+        return sum_per_token(rows_RO, row_A, start_T1)
 
     @staticmethod
     @once_differentiable
@@ -110,6 +106,8 @@ class _FeedForward(torch.autograd.Function):
         tokens_TD, weight_R, first_EDH, second_EHO, hidden_RH = ctx.saved_tensors
         token_R, row_A, start_T1, start_E1 = ctx.where
         d_TO = d_out[0].contiguous()
+        # With u_R = dy_t W_2^T: dh_R = G_R u_R where h_R > 0, and dG_R = <h_R, u_R>, so that the
+        # answers h_R W_2 are not needed.
         d_RH, d_weight_R = hidden_gradient(
             d_TO, token_R, second_EHO.mT, start_E1, weight_R, hidden_RH
         )
@@ -118,7 +116,7 @@ class _FeedForward(torch.autograd.Function):
         # Rows before weights: a sink may change the weights in place.
         if needs_tokens:
             rows_RD = rows_product(d_RH, first_EDH.mT, start_E1)
-            d_tokens = _sum_per_token(rows_RD, row_A, start_T1)
+            d_tokens = sum_per_token(rows_RD, row_A, start_T1)
         if needs_first:
             d_first = _weight_gradient(
                 first_EDH,

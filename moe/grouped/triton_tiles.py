@@ -11,14 +11,14 @@ from typing import NamedTuple
 
 import torch
 
+# Smaller sides than this the matrix units do not take.
 SMALLEST = 16
-"""Smaller sides than this the matrix units do not take."""
 
+# A tile is this much higher than the mean expert, so that most experts need only one.
 ROOM_FOR_SKEW = 1.25
-"""A tile is this much higher than the mean expert, so that most experts need only one."""
 
+# Operands under way in one program: what every GPU since 2020 has room for.
 FREE_BYTES = 96 * 2**10
-"""Operands under way in one program: what every GPU since 2020 has room for."""
 
 
 class Product(Enum):

@@ -23,10 +23,11 @@ Checkpoints: `moe.parallel.checkpoint`.
 """
 
 from moe.parallel.experts import ExpertParallel, local_experts
-from moe.parallel.processes import start_process_group, stop_process_group
 from moe.parallel.replicas import (
     copy_from_first_rank,
     over_all_ranks,
+    start_process_group,
+    stop_process_group,
     sum_gradients,
     sum_over_ranks,
 )

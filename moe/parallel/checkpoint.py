@@ -1,118 +1,115 @@
 """Checkpoints that another number of ranks can load, one included.
 
-    dcp.save({"training": TrainingState(model, optimiser)}, checkpoint_id=folder)
-    dcp.load({"training": TrainingState(model, optimiser)}, checkpoint_id=folder)
+    state = {"model": whole_weights(model), "optimiser": whole_state(model, optimiser)}
+    if dist.get_rank() == 0:
+        torch.save(state, path)
+    ...
+    load_weights(model, state["model"])
+    load_state(model, optimiser, state["optimiser"])
 
-with `import torch.distributed.checkpoint as dcp`. All ranks call it together. A model whose experts
-are all in one process has the same names and can load the same folder.
+All ranks call these together. What is saved is the state of a model and an optimiser in one
+process, with the experts of all ranks in main memory: there torch's own `load_state_dict` takes it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import (
-    get_optimizer_state_dict,
-    set_optimizer_state_dict,
-)
-from torch.distributed.checkpoint.stateful import Stateful
-from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Shard
 from torch.optim import Optimizer
 
-from moe.parallel.experts import ExpertParallel
+from moe.parallel.experts import ExpertParallel, local_experts
+
+_HOME = "local."
 
 
-class TrainingState(Stateful):
-    """A model and its optimiser as torch.distributed.checkpoint wants them.
+def whole_weights(model: nn.Module) -> dict[str, Any]:
+    """The model's state with the experts of all ranks, named as in one process."""
+    homes = dict(_homes(model))
+    whole = {}
+    for name, value in model.state_dict().items():
+        home = next((home for home in homes if name.startswith(home)), None)
+        if home is None:
+            whole[name] = value
+        else:
+            whole[home.removesuffix(_HOME) + name.removeprefix(home)] = _joined(value, homes[home])
+    return whole
 
-    The tensors are the model's own: nothing is copied before saving, and loading fills them.
-    Experts, and what the optimiser keeps per expert, are split along the experts.
+
+def load_weights(model: nn.Module, whole: dict[str, Any]) -> None:
+    """Take over what `whole_weights` gave, on any number of ranks; each keeps its experts."""
+    own = dict(whole)
+    for home, part in _homes(model):
+        for name in part.local.state_dict():
+            value = own.pop(home.removesuffix(_HOME) + name)
+            own[home + name] = _cut(value, part)
+    model.load_state_dict(own)
+
+
+def whole_state(model: nn.Module, optimiser: Optimizer) -> dict[str, Any]:
+    """The optimiser's state with what it keeps for the experts of all ranks.
+
+    Raises:
+        ValueError: something kept for experts does not hold one entry per expert.
     """
 
-    def __init__(self, model: nn.Module, optimiser: Optimizer | None = None) -> None:
-        """Name what to save or to load into."""
-        self.model, self.optimiser = model, optimiser
-        modules = model.named_modules()
-        self._parts = {name: part for name, part in modules if isinstance(part, ExpertParallel)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The state, experts as parts of a whole, under the names of a single process's model."""
-        weights = self.model.state_dict()
-        state: dict[str, Any] = {
-            "model": {self._whole_name(name): self._whole(name, weights[name]) for name in weights}
-        }
-        if self.optimiser is not None:
-            kept = get_optimizer_state_dict(self.model, self.optimiser)
-            state["optimiser"] = _renamed(kept, self._whole_name, self._whole)
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state that was made by `state_dict` and filled."""
-        names = {self._whole_name(name): name for name in self.model.state_dict()}
-        weights = state_dict["model"]
-        self.model.load_state_dict({names[name]: _part(name, weights[name]) for name in weights})
-        if self.optimiser is not None:
-            kept = _renamed(state_dict["optimiser"], names.__getitem__, _part)
-            set_optimizer_state_dict(self.model, self.optimiser, kept)
-
-    def _home(self, name: str) -> tuple[str, ExpertParallel] | None:
-        for prefix, part in self._parts.items():
-            start = f"{prefix}.local." if prefix else "local."
-            if name.startswith(start):
-                return start, part
-        return None
-
-    def _whole_name(self, name: str) -> str:
-        home = self._home(name)
-        if home is None:
-            return name
-        start = home[0]
-        return start.removesuffix("local.") + name.removeprefix(start)
-
-    def _whole(self, name: str, value: Any) -> Any:
-        home = self._home(name)
-        if home is None or not isinstance(value, Tensor) or value.dim() == 0:
-            return value
-        part = home[1]
+    def join(value: Tensor, part: ExpertParallel) -> Tensor:
         if value.shape[0] != part.local.num_experts:
             raise ValueError(
-                f"what the optimiser keeps for {name} has the shape {list(value.shape)}, not one "
+                f"what the optimiser keeps for experts has the shape {list(value.shape)}, not one "
                 f"entry for each of the {part.local.num_experts} experts of this rank: give biases "
                 "to an optimiser that factors nothing"
             )
-        mesh = DeviceMesh.from_group(part.group or _all_ranks(), value.device.type)
-        size = torch.Size([part.num_experts, *value.shape[1:]])
-        # All that is split holds one contiguous entry per expert.
-        strides = torch.empty(size, device="meta").stride()
-        return DTensor.from_local(
-            value, mesh, [Shard(0)], run_check=False, shape=size, stride=strides
-        )
+        return _joined(value, part)
+
+    return _changed(model, optimiser, optimiser.state_dict(), join)
 
 
-def _all_ranks() -> dist.ProcessGroup:
-    group = dist.group.WORLD
-    assert group is not None
-    return group
+def load_state(model: nn.Module, optimiser: Optimizer, whole: dict[str, Any]) -> None:
+    """Take over what `whole_state` gave; the optimiser has the parameters in the same order."""
+    optimiser.load_state_dict(_changed(model, optimiser, whole, _cut))
 
 
-def _part(name: str, value: Any) -> Any:
-    return value.to_local() if isinstance(value, DTensor) else value
+def _homes(model: nn.Module) -> Iterator[tuple[str, ExpertParallel]]:
+    """What the names of each rank's own experts begin with, and their module."""
+    for name, part in model.named_modules():
+        if isinstance(part, ExpertParallel):
+            yield (f"{name}.{_HOME}" if name else _HOME), part
 
 
-def _renamed(
-    kept: Any, rename: Callable[[str], str], convert: Callable[[str, Any], Any]
+def _changed(
+    model: nn.Module,
+    optimiser: Optimizer,
+    state: dict[str, Any],
+    change: Callable[[Tensor, ExpertParallel], Tensor],
 ) -> dict[str, Any]:
-    """An optimiser's state with other names for its parameters and other values for theirs."""
-    return {
-        "state": {
-            rename(name): {key: convert(name, value) for key, value in values.items()}
-            for name, values in kept["state"].items()
-        },
-        "param_groups": [
-            {**group, "params": [rename(name) for name in group["params"]]}
-            for group in kept["param_groups"]
-        ],
+    """An optimiser's state in which all that is kept for experts is joined or cut."""
+    part_of = {weight: part for _, part in _homes(model) for weight in part.local.parameters()}
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+
+    def changed(key: int, value: Any) -> Any:
+        part = part_of.get(weights[key])
+        # Scalars count steps, which are the same for all.
+        if part is None or not isinstance(value, Tensor) or value.dim() == 0:
+            return value
+        return change(value, part)
+
+    kept = {
+        key: {name: changed(key, value) for name, value in of_weight.items()}
+        for key, of_weight in state["state"].items()
     }
+    return {**state, "state": kept}
+
+
+def _joined(own: Tensor, part: ExpertParallel) -> Tensor:
+    """The blocks of all ranks one after another, in main memory."""
+    blocks: list[Any] = [None] * dist.get_world_size(part.group)
+    # By way of objects: the last rank's block may be smaller, and gloo gathers equal sizes only.
+    dist.all_gather_object(blocks, own.cpu(), part.group)
+    return torch.cat(blocks)
+
+
+def _cut(whole: Tensor, part: ExpertParallel) -> Tensor:
+    mine = local_experts(len(whole), part.group)
+    return whole[mine.start : mine.stop].clone()

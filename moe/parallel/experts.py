@@ -4,8 +4,9 @@ Shapes: W ranks, E experts of all ranks, L experts of this rank; R rows of this 
 rows that this rank's experts receive; D features in, O features out.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import cast
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -13,10 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe.dispatch import reorder
-from moe.parallel.exchange import exchange
 from moe.plan import Plan, plan
 from moe.routing import Routing, even_starts
-from moe.stacked import Experts, ModuleExperts
+from moe.stacked import ModuleExperts, StackedLinear
 
 
 def local_experts(num_experts: int, group: dist.ProcessGroup | None = None) -> range:
@@ -85,6 +85,12 @@ class ExpertParallel(nn.Module):
         self.register_buffer("_first_expert_W1", first_expert_W1.to(device), persistent=False)
         self._first_expert_W1: Tensor
 
+    @property
+    def stacks(self) -> tuple[StackedLinear, ...]:
+        """The stacks of this rank's experts."""
+        stacks: tuple[StackedLinear, ...] = getattr(self.local, "stacks", ())
+        return stacks
+
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
         """Answer each row with its expert, wherever that is: `[R, O]`, zeros for no expert.
 
@@ -97,13 +103,16 @@ class ExpertParallel(nn.Module):
             raise ValueError(
                 f"{self.num_experts} experts got rows routed to {plan.num_experts} experts"
             )
+        # Shazeer et al. (2017), section 3.1: each expert sees the rows of all ranks together, so
+        # that its batch does not shrink with their number.
         counts_WL = self._exchange_counts(plan.counts_E)
         sent_W, received_W = self._splits(plan, counts_WL)
         num_rows = sum(sent_W)
         received_SD = exchange(rows_RD[:num_rows], sent_W, received_W, self.group)
         mine = _plan_of_received(counts_WL, sum(received_W))
+        # They come rank by rank, each sorted by expert; experts want all of theirs in a row.
         sorted_SD = reorder(received_SD, mine.assignment_R, mine.row_A)
-        answers_SO = cast(Experts, self.local)(sorted_SD, mine)
+        answers_SO: Tensor = self.local(sorted_SD, mine)
         answers_SO = reorder(answers_SO, mine.row_A, mine.assignment_R)
         answers_RO = exchange(answers_SO, received_W, sent_W, self.group)
         num_idle = plan.num_rows - num_rows
@@ -172,3 +181,46 @@ def _agreed_shares(num_local: int, group: dist.ProcessGroup | None) -> list[rang
             f"are {wanted_W}: see local_experts"
         )
     return shares
+
+
+def exchange(
+    rows: Tensor, sent_W: Sequence[int], received_W: Sequence[int], group: dist.ProcessGroup | None
+) -> Tensor:
+    """Send consecutive rows to the ranks in turn; gradients travel back the same way.
+
+    All ranks call this together, and again in the backward pass.
+
+    Args:
+        rows: `[R, ...]`, the first rank's first.
+        sent_W: how many rows go to each rank; sums to R.
+        received_W: how many rows come from each rank; sums to S.
+        group: of processes.
+
+    Returns:
+        `[S, ...]`, rows from the first rank first.
+    """
+    received: Tensor = _Exchange.apply(  # type: ignore[no-untyped-call]
+        rows, list(sent_W), list(received_W), group
+    )
+    return received
+
+
+class _Exchange(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        rows: Tensor,
+        sent_W: list[int],
+        received_W: list[int],
+        group: dist.ProcessGroup | None,
+    ) -> Tensor:
+        ctx.splits, ctx.group = (sent_W, received_W), group
+        received = rows.new_empty(sum(received_W), *rows.shape[1:])
+        dist.all_to_all_single(received, rows.contiguous(), received_W, sent_W, group=group)
+        return received
+
+    @staticmethod
+    def backward(ctx: Any, *d_received: Tensor) -> tuple[Tensor | None, ...]:
+        sent_W, received_W = ctx.splits
+        # Backwards every row goes where it came from.
+        return exchange(d_received[0], received_W, sent_W, ctx.group), None, None, None

@@ -1,8 +1,9 @@
-"""What every rank has a copy of: parameters outside the experts, and sums over the whole batch.
+"""Ranks join, and share what each has a copy of: parameters outside the experts, and sums.
 
 Shapes: E experts.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -34,6 +35,7 @@ def over_all_ranks(routing: Routing, group: dist.ProcessGroup | None = None) -> 
     the sum over ranks only approximates it; so does a batchwise mask (appendix F), which a gate
     computes from the tokens it sees.
     """
+    # One exchange for both sums.
     parts = torch.stack([routing.importance_E, routing.load_E.to(routing.importance_E.dtype)])
     importance_E, load_E = sum_over_ranks(parts, group)
     anew = {"importance": importance_loss(importance_E), "load": load_loss(load_E)}
@@ -51,6 +53,7 @@ def sum_gradients(model: nn.Module, group: dist.ProcessGroup | None = None) -> N
     for dtype in sorted({weight.dtype for weight in weights}, key=str):
         same = [weight for weight in weights if weight.dtype is dtype]
         gradients = [torch.zeros_like(w) if w.grad is None else w.grad for w in same]
+        # One reduction per dtype: many small ones take as long each as a large one.
         total = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(total, group=group)
         pieces = torch.split(total, [weight.numel() for weight in same])
@@ -88,4 +91,51 @@ class _SumOverRanks(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *d_total: Tensor) -> tuple[Tensor, None]:
+        # Every rank's objective has the loss in full; its gradient by the own part is one of them.
         return d_total[0], None
+
+
+# What torchrun tells each process through the environment.
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+
+
+def start_process_group(device: str | None = None) -> torch.device:
+    """Join the processes that torchrun started: over NCCL with GPUs, over gloo without.
+
+    Args:
+        device: `cpu` or `cuda`; GPUs where there are any by default.
+
+    Returns:
+        This process's device, one GPU per process.
+
+    Raises:
+        RuntimeError: not started by torchrun, or there are fewer GPUs than processes.
+    """
+    missing = [name for name in VARIABLES if name not in os.environ]
+    if missing:
+        raise RuntimeError(
+            f"not started by torchrun ({', '.join(missing)} not set): start with "
+            "torchrun --nproc-per-node=2 program.py"
+        )
+    if not (torch.cuda.is_available() if device is None else device == "cuda"):
+        dist.init_process_group("gloo")
+        return torch.device("cpu")
+    local_rank, num_gpus = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if local_rank >= num_gpus:
+        raise RuntimeError(
+            f"process {local_rank} of this machine has no GPU, there are {num_gpus}: start "
+            "fewer processes, or use the device cpu"
+        )
+    gpu = torch.device("cuda", local_rank)
+    torch.cuda.set_device(gpu)
+    dist.init_process_group("nccl", device_id=gpu)
+    return gpu
+
+
+def stop_process_group() -> None:
+    """Part from the other processes once all have come this far.
+
+    A gloo process that leaves while others still send can abort them.
+    """
+    dist.barrier()
+    dist.destroy_process_group()

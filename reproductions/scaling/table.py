@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from moe.benchmarks.timing import ratios, spread
+from experiments.scaling.timing import ratios, spread
 from reproductions.runs import NamedRun
 from reproductions.scaling.measures import limit, ours, seconds
 

@@ -8,8 +8,6 @@ at the speed of torch's largest product on this thread, or of moving their bytes
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -17,11 +15,11 @@ from rich.console import Console
 from rich.table import Table
 
 from experiments.clusters import data
-from experiments.clusters.descent import optimiser
 from experiments.clusters.model import Network, inputs_of
-from experiments.clusters.objective import margin_loss
 from experiments.clusters.reference import reference_loss
 from experiments.clusters.settings import Activation, ClustersConfig
+from experiments.clusters.training import margin_loss, optimiser
+from experiments.scaling.timing import interleaved, ratios, spread
 
 _PUBLISHED_STEPS = 501
 # Steps until the gate has begun to choose: an untrained one spreads its load evenly.
@@ -94,19 +92,11 @@ def floor_seconds(config: ClustersConfig) -> float:
     num_flops = 2 * 2 * config.num_train * config.dim * columns
     num_bytes = 2 * 4 * config.num_train * (2 * config.dim + columns)
     big = torch.rand(1024, 1024)
-    seconds = _seconds(lambda: big @ big)
     lots = torch.rand(16_000_000)
-    per_byte = _seconds(lambda: lots.sum()) / (4 * len(lots))
-    return max(num_flops * seconds / (2 * 1024**3), num_bytes * per_byte)
-
-
-def _seconds(function: Callable[[], object], repeats: int = 9) -> float:
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    probes = interleaved({"product": lambda: big @ big, "sum": lots.sum}, num_rounds=9)
+    per_flop = statistics.median(probes["product"]) / (2 * 1024**3)
+    per_byte = statistics.median(probes["sum"]) / (4 * len(lots))
+    return max(num_flops * per_flop, num_bytes * per_byte)
 
 
 def main() -> None:
@@ -124,21 +114,23 @@ def main() -> None:
 
 
 def _print(console: Console, contender: Contender, rounds: int) -> None:
-    ways = (contender.reference, contender.grouped, contender.decomposed)
-    times = [[_seconds(way, 1) for way in ways] for _ in range(rounds)]
+    ways = {
+        "plain reference": contender.reference,
+        "grouped by expert": contender.grouped,
+        "grouped, shorter way": contender.decomposed,
+    }
+    times = interleaved(ways, rounds)
     floor = floor_seconds(contender.config)
     table = Table(
         "", "ms per step", f"s for {_PUBLISHED_STEPS} steps", "times faster", "over floor"
     )
-    names = ("plain reference", "grouped by expert", "grouped, shorter way")
-    for name, column in zip(names, zip(*times, strict=True), strict=True):
-        ratios = [row[0] / own for row, own in zip(times, column, strict=True)]
-        own = statistics.median(column)
+    for name, seconds in times.items():
+        own = statistics.median(seconds)
         table.add_row(
             name,
             f"{1e3 * own:.1f}",
             f"{_PUBLISHED_STEPS * own:.1f}",
-            f"{statistics.median(ratios):.1f} ({min(ratios):.1f} to {max(ratios):.1f})",
+            spread(ratios(times["plain reference"], seconds), 1),
             f"{own / floor:.1f}",
         )
     table.add_row("floor", f"{1e3 * floor:.1f}", f"{_PUBLISHED_STEPS * floor:.1f}", "", "1")

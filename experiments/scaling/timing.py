@@ -1,12 +1,15 @@
-"""What the layer is measured against: two limits, our backends, and other libraries' code.
+"""What is timed, and how: two limits, our backends, other libraries' code, and the gates.
 
 Every contender runs forward and backward of the same experts with the same routing, to the
 gradients of tokens, gate values and weights. Shapes: T tokens, E experts, D features, H hidden.
 """
 
 import importlib.util
-from collections.abc import Callable
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isqrt
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,11 +17,37 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from experiments.scaling.settings import ScalingConfig
 from moe.dispatch import combine, dispatch
+from moe.gates import Gate, HierarchicalGate, NoisyTopKGate
 from moe.grouped import Backend, backends
 from moe.plan import plan
 from moe.routing import Routing, even_starts
 from moe.stacked import FeedForwardExperts
+
+
+def interleaved(
+    contenders: Mapping[str, Callable[[], object]], num_rounds: int
+) -> dict[str, list[float]]:
+    """Seconds per round of each contender; one more round, the first, is left out."""
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for _ in range(num_rounds + 1):
+        for name, work in contenders.items():
+            started = time.perf_counter()
+            work()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: times[1:] for name, times in seconds.items()}
+
+
+def ratios(times: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Round by round, `times` over `base`."""
+    return [time / other for time, other in zip(times, base, strict=True)]
+
+
+def spread(values: Sequence[float], digits: int = 2) -> str:
+    """Median, with the lowest and the highest value behind it."""
+    low, middle, high = min(values), statistics.median(values), max(values)
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 @dataclass(frozen=True)
@@ -47,6 +76,7 @@ class Problem:
         torch.manual_seed(0)
         self.cell = cell
         self.options: dict[str, Any] = {"device": device, "dtype": dtype}
+        # Zipf's law: the expert of rank r is chosen in proportion to r^-skew.
         popularity_E = torch.arange(1.0, cell.num_experts + 1, device=device) ** -cell.skew
         expert_TK = torch.multinomial(popularity_E.expand(cell.num_tokens, -1), cell.k)
         self.expert_TK = expert_TK
@@ -57,7 +87,7 @@ class Problem:
         self.experts = FeedForwardExperts(
             cell.num_experts, cell.num_features, cell.num_hidden, **self.options
         )
-        self.weights = (self.experts.first.weight, self.experts.second.weight)
+        self.weights = [stack.weight for stack in self.experts.stacks]
 
     def contenders(self) -> dict[str, Callable[[], None]]:
         """Each by its name; those of libraries that are not installed are left out."""
@@ -65,6 +95,8 @@ class Problem:
         for backend in (Backend.native, Backend.triton, Backend.padded, Backend.torch_grouped):
             if backends.refusal(backend, self.options["device"], self.options["dtype"]) is None:
                 found[f"ours, {backend.value}"] = self._layer(backend)
+                if backend is Backend.triton:
+                    found["ours, triton in one node"] = self._layer(backend, fused=True)
         found["F.grouped_mm"] = self._grouped_mm()
         if importlib.util.find_spec("transformers"):
             found["transformers grouped_mm"] = self._transformers()
@@ -96,7 +128,7 @@ class Problem:
 
         return work
 
-    def _layer(self, backend: Backend) -> Callable[[], None]:
+    def _layer(self, backend: Backend, fused: bool = False) -> Callable[[], None]:
         gate_values = self.weight_TK.flatten().requires_grad_()
         num_experts = self.cell.num_experts
         routing = Routing(
@@ -110,10 +142,14 @@ class Problem:
 
         def work() -> None:
             _forget(self.tokens_TD, gate_values, *self.weights)
-            self.experts.first.backend = self.experts.second.backend = backend
+            for stack in self.experts.stacks:
+                stack.backend = backend
             where = plan(routing)
-            rows = self.experts(dispatch(self.tokens_TD, where), where)
-            combine(rows, gate_values, where).backward(self.d_TD)  # type: ignore[no-untyped-call]
+            answers = self.experts.mixture(self.tokens_TD, gate_values, where) if fused else None
+            if answers is None:
+                rows = self.experts(dispatch(self.tokens_TD, where), where)
+                answers = combine(rows, gate_values, where)
+            answers.backward(self.d_TD)  # type: ignore[no-untyped-call]
 
         return work
 
@@ -165,3 +201,52 @@ class Problem:
 def _forget(*tensors: Tensor) -> None:
     for tensor in tensors:
         tensor.grad = None
+
+
+Work = Callable[[], object]
+
+
+def contenders(config: ScalingConfig, num_experts: int) -> dict[str, Work]:
+    """Forward and backward of each, by name."""
+    cell = Cell(
+        config.num_tokens,
+        num_experts,
+        config.skew,
+        config.k,
+        config.num_features,
+        config.num_hidden,
+    )
+    problem = Problem(cell)
+    return {**problem.contenders(), **_gates(config, num_experts, problem.tokens_TD)}
+
+
+def _gates(config: ScalingConfig, num_experts: int, tokens_TD: Tensor) -> dict[str, Work]:
+    flat = NoisyTopKGate(config.num_features, num_experts, config.k)
+    found: dict[str, Work] = {"gate, flat": _gate_work(flat, tokens_TD)}
+    groups = num_groups(num_experts)
+    k_each = isqrt(config.k)
+    if k_each**2 == config.k and min(groups, num_experts // groups) >= k_each:
+        gate = HierarchicalGate(config.num_features, num_experts, groups, k_each, k_each)
+        found["gate, two levels"] = _gate_work(gate, tokens_TD)
+    return found
+
+
+def num_groups(num_experts: int) -> int:
+    """The largest power of two up to the square root of the experts that divides them."""
+    # About as many groups as experts in each: then both levels together have the fewest logits.
+    groups = 1
+    while (2 * groups) ** 2 <= num_experts and num_experts % (2 * groups) == 0:
+        groups *= 2
+    return groups
+
+
+def _gate_work(gate: Gate, tokens_TD: Tensor) -> Work:
+    def work() -> None:
+        gate.zero_grad()
+        tokens_TD.grad = None
+        routing = gate(tokens_TD)
+        # The balance losses too: without them half of a gate's backward pass would be missing.
+        loss = routing.weight_A.sum() + routing.losses["importance"] + routing.losses["load"]
+        torch.autograd.backward(loss)
+
+    return work

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
 
+from experiments.scaling.timing import interleaved, ratios, spread
 from moe.balance import importance_loss
-from moe.benchmarks.timing import interleaved, ratios, spread
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate
 from moe.grouped import Backend
 from moe.layer import MoE
@@ -49,7 +48,7 @@ def step(
     size: Size,
     gate: Gate,
     backend: Backend,
-    optimiser_of: Callable[[nn.Module], torch.optim.Optimizer],
+    optimiser_of: Callable[[MoE], torch.optim.Optimizer],
 ) -> Callable[[], None]:
     """A function that takes one training step of a freshly made layer."""
     torch.manual_seed(0)
@@ -71,12 +70,10 @@ def step(
     return work
 
 
-def _factored(layer: nn.Module) -> torch.optim.Optimizer:
+def _factored(layer: MoE) -> torch.optim.Optimizer:
     optimiser = FactoredAdam(layer.parameters(), lr=1e-3)
-    experts = layer.experts
-    assert isinstance(experts, FeedForwardExperts)
-    optimiser.attach(experts.first)
-    optimiser.attach(experts.second)
+    for stack in layer.stacks:
+        optimiser.attach(stack)
     return optimiser
 
 

@@ -109,9 +109,7 @@ def by_number_of_seeds(counts: list[int], rounds: int, num_epochs: int) -> Table
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, prog="python -m experiments.vowel.benchmark"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, prog="python -m benchmarks.vowel")
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=100)

@@ -3,7 +3,7 @@
 The bound of a contender is the larger of its arithmetic at the rate of a measured dense product and
 of its weights, gradients and rows at the bandwidth of a measured copy.
 
-    python -m moe.benchmarks.gpu
+    python -m benchmarks.gpu
 """
 
 import argparse
@@ -14,8 +14,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from moe.benchmarks.contenders import Cell, Problem
-from moe.benchmarks.timing import ratios, spread
+from experiments.scaling.timing import Cell, Problem, ratios, spread
 
 # Shazeer et al. (2017), section 5.2 and appendix D: experts of 512-1024-512 up to 512-2048-512.
 CELLS = [
@@ -40,6 +39,7 @@ def interleaved_on_device(
     contenders: dict[str, Callable[[], object]], num_rounds: int
 ) -> dict[str, list[float]]:
     """Seconds per round of each contender; two more rounds, the first, are left out."""
+    # By events on the device: the host's clock would measure how fast kernels are asked for.
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(num_rounds + 2):
         for name, work in contenders.items():

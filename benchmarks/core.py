@@ -12,8 +12,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from moe.benchmarks.contenders import Cell, Problem
-from moe.benchmarks.timing import interleaved, ratios, spread
+from experiments.scaling.timing import Cell, Problem, interleaved, ratios, spread
 from moe.memory import keep_memory
 
 CELLS = [

@@ -1,0 +1,1 @@
+"""Commands that time the core and the studies; `make` lists them. Nothing imports them."""

@@ -1,1 +1,0 @@
-"""Timings of the core, as ratios within one run: `python -m moe.benchmarks.cpu`."""
