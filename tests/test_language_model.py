@@ -1,7 +1,7 @@
 """Laws of the language model, and its whole path on real text at toy size."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,15 @@ from experiments.language_model.evaluation import (
     routing,
 )
 from experiments.language_model.model import HashGate, LanguageModel
-from experiments.language_model.settings import Block, Gate, LanguageModelConfig, Text, check
+from experiments.language_model.search import points
+from experiments.language_model.settings import (
+    Block,
+    Gate,
+    LanguageModelConfig,
+    SearchConfig,
+    Text,
+    check,
+)
 from experiments.language_model.training import Training, learning_rate
 from experiments.run_folder import read_finished
 
@@ -364,3 +372,31 @@ def test_a_bible_that_is_not_free_is_refused_with_those_that_are() -> None:
     with pytest.raises(UserError, match="z is none of the free Bibles") as caught:
         text.documents(replace(TOY, bibles=["k", "z"]))
     assert "k (English, King James, 1769)" in caught.value.fix
+
+
+def test_a_search_tries_every_point_and_names_the_best(cache: Path, tmp_path: Path) -> None:
+    own = {item.name: getattr(files(tmp_path), item.name) for item in fields(LanguageModelConfig)}
+    config = SearchConfig(**own | {"name": "language_model_search", "num_seeds": 1})
+    config = replace(
+        config,
+        learning_rates=[0.02, 1000.0],
+        gate_learning_rates=[1.0, 4.0],
+        expert_learning_rates=[1.0],
+    )
+    run = read_finished(execute(config, str(tmp_path / "runs")).path)
+    found = run.table("search")
+    assert len(found) == 4
+    best = found.loc[found["perplexity"].idxmin()]
+    names = ("learning_rate", "gate_learning_rate", "expert_learning_rate")
+    assert run.manifest["best"] == {name: best[name] for name in names}
+    assert best["learning_rate"] == 0.02
+    # A point is the training that the study itself would do.
+    alone = replace(files(tmp_path), num_seeds=1, **{name: float(best[name]) for name in names})
+    curve = read_finished(execute(alone, str(tmp_path / "runs")).path).table("evaluations")
+    assert curve["perplexity"].iloc[-1] == best["perplexity"]
+
+
+def test_without_a_gate_the_learning_rate_alone_is_searched() -> None:
+    config = SearchConfig(block=Block.wide, learning_rates=[0.1, 0.2])
+    assert [point["learning_rate"] for point in points(config)] == [0.1, 0.2]
+    assert len(points(replace(config, block=Block.experts))) == 2 * 2 * 2

@@ -1,7 +1,10 @@
 """What a run of the language model takes, by its settings."""
 
+from dataclasses import replace
+
 from experiments.language_model.counts import num_weights, operations_per_word
-from experiments.language_model.settings import Block, LanguageModelConfig, Text
+from experiments.language_model.search import points
+from experiments.language_model.settings import Block, LanguageModelConfig, SearchConfig, Text
 from experiments.resources import Estimate, Part
 
 _FLOAT = 4
@@ -20,6 +23,11 @@ _LEVERS = (
     "width",
     "num_subwords",
 )
+
+
+def estimate_search(config: SearchConfig) -> Estimate:
+    """The same for a search: one model after the other."""
+    return estimate(replace(config, num_seeds=config.num_seeds * len(points(config))))
 
 
 def estimate(config: LanguageModelConfig) -> Estimate:

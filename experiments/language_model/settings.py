@@ -114,6 +114,18 @@ class LanguageModelConfig:
     num_threads: int = setting(1, "0 takes one per core", Range(at_least=0, at_most=1024))
 
 
+@dataclass
+class SearchConfig(LanguageModelConfig):
+    """The search for one arm's learning rates."""
+
+    name: str = "language_model_search"
+    num_seeds: int = setting(1, "ours: trainings per point", Range(at_least=1, at_most=10_000))
+    max_steps: int = setting(500, "ours: of every training; the budget is the same for all", _STEPS)
+    learning_rates: list[float] = setting([0.008, 0.016, 0.032], "ours: the grid", _RATE)
+    gate_learning_rates: list[float] = setting([1.0, 4.0], "ours: shares of the rate", _RATE)
+    expert_learning_rates: list[float] = setting([0.25, 1.0], "ours: shares of the rate", _RATE)
+
+
 def has_gate(config: LanguageModelConfig) -> bool:
     """Whether there is a choice among experts."""
     return config.block is Block.experts
@@ -223,4 +235,13 @@ def idle(config: LanguageModelConfig) -> dict[str, str]:
             f"study.gate={config.gate.name} learns nothing",
             of_learning,
         ),
+    )
+
+
+def idle_search(config: SearchConfig) -> dict[str, str]:
+    """Settings that have no effect beside the others, and why."""
+    names = ("learning_rate", "gate_learning_rate", "expert_learning_rate")
+    return idle(config) | without_effect(
+        (True, "the search tries values of its own", (*names, "report_every")),
+        (not has_gate(config), "there is no gate", tuple(f"{name}s" for name in names[1:])),
     )
