@@ -7,6 +7,10 @@ from typing import Any
 from experiments.clusters import estimate as clusters_estimate
 from experiments.clusters import settings as clusters_settings
 from experiments.clusters import study as clusters_study
+from experiments.language_model import estimate as language_model_estimate
+from experiments.language_model import search as language_model_search
+from experiments.language_model import settings as language_model_settings
+from experiments.language_model import study as language_model_study
 from experiments.questions import clusters as clusters_start
 from experiments.questions import estimate as start_estimate
 from experiments.questions import settings as start_settings
@@ -97,6 +101,22 @@ STUDIES: dict[str, Study] = {
         translation_study.run,
         translation_study.modules,
         idle=translation_settings.idle,
+    ),
+    "language_model": Study(
+        language_model_settings.LanguageModelConfig,
+        language_model_settings.check,
+        language_model_estimate.estimate,
+        language_model_study.identity,
+        language_model_study.run,
+        idle=language_model_settings.idle,
+    ),
+    "language_model_search": Study(
+        language_model_settings.SearchConfig,
+        language_model_settings.check,
+        language_model_estimate.estimate_search,
+        language_model_study.identity,
+        language_model_search.run,
+        idle=language_model_settings.idle_search,
     ),
     "vowel_start": Study(
         start_settings.VowelStartConfig,

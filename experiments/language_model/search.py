@@ -1,0 +1,73 @@
+"""The search for an arm's learning rates: one grid and one budget for all, on validation text."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from itertools import product
+from math import inf
+from typing import Any
+
+import pandas as pd
+
+from experiments.errors import UserError
+from experiments.language_model import text
+from experiments.language_model.settings import LanguageModelConfig, SearchConfig, has_gate
+from experiments.language_model.training import Training
+from experiments.run_folder import RunFolder
+from moe.memory import keep_memory
+
+_SHARES = ("learning_rate", "gate_learning_rate", "expert_learning_rate")
+
+
+def points(config: SearchConfig) -> list[dict[str, float]]:
+    """The grid of a config; without a gate the learning rate alone is searched."""
+    shares = [config.gate_learning_rates, config.expert_learning_rates]
+    lists = [config.learning_rates, *(shares if has_gate(config) else [[1.0], [1.0]])]
+    return [dict(zip(_SHARES, values, strict=True)) for values in product(*lists)]
+
+
+def model_at(config: SearchConfig, point: dict[str, float]) -> LanguageModelConfig:
+    """The model that a point of the grid trains."""
+    own = {item.name: getattr(config, item.name) for item in fields(LanguageModelConfig)}
+    return replace(LanguageModelConfig(**own), **point)  # type: ignore[arg-type]
+
+
+def run(
+    config: SearchConfig, folder: RunFolder, report: Callable[[str, float], None]
+) -> dict[str, Any]:
+    """Train one model per point of the grid and seed; a killed search goes on with the next point.
+
+    Writes search.csv: the point, the seed, and the perplexity of validation text at the last step,
+    infinite where training blew up.
+
+    Args:
+        config: the settings.
+        folder: a claimed run folder.
+        report: called with a stage's name and the share of it that is done.
+
+    Returns:
+        The best point, by the mean over seeds, for the manifest.
+    """
+    keep_memory()
+    report("subwords", 0.0)
+    subwords, splits = text.prepare(config)
+    kept = folder.load_checkpoint() or {"rows": []}
+    rows: list[dict[str, Any]] = kept["rows"]
+    seeds = range(config.first_seed, config.first_seed + config.num_seeds)
+    every = [(point, seed) for point in points(config) for seed in seeds]
+    for number, (point, seed) in enumerate(every[len(rows) :], start=len(rows)):
+        report(f"search: {number + 1} of {len(every)}", number / len(every))
+        training = Training(model_at(config, point), len(subwords), seed, None)
+        try:
+            progress = training.run(
+                splits["train"], splits["valid"], lambda stage, share: None, lambda: None
+            )
+            found = progress.evaluations[-1]["perplexity"]
+        except UserError:
+            found = inf
+        rows.append({**point, "seed": seed, "perplexity": found})
+        folder.save_checkpoint({"rows": rows})
+    table = pd.DataFrame(rows)
+    folder.write_table("search", table)
+    mean = table.groupby(list(_SHARES), as_index=False)["perplexity"].mean()
+    best = mean.loc[mean["perplexity"].idxmin(), list(_SHARES)]
+    return {"best": {str(name): float(value) for name, value in best.items()}}
