@@ -17,12 +17,12 @@ from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
+from reproductions.drawing import rename_ids
 from reproductions.html import render, write
-from reproductions.published import FOLDER, Record, Row, filled_in, read, record_of
+from reproductions.records import FOLDER, Record, Row, filled_in, read, record_of
 from reproductions.report import BUILDERS, Built, built, page_of
-from reproductions.report_types import Figure
-from reproductions.svg import rename_ids
-from reproductions.wording import NOT_RUN, SYMBOLS
+from reproductions.study_report import Figure
+from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 
 _ANSWERS = Path(__file__).with_name("answers.yaml")
 

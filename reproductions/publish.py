@@ -14,9 +14,9 @@ from pathlib import Path
 from experiments.atomic import sha256, storage_errors, sweep_temporary_files, write_atomically
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
-from reproductions import published
+from reproductions import records
 from reproductions.drawing import to_png
-from reproductions.published import Record, record_of
+from reproductions.records import Record, record_of
 from reproductions.report import BUILDERS, Built, built
 from reproductions.results_md import (
     FIGURE_FOLDER,
@@ -25,7 +25,7 @@ from reproductions.results_md import (
     text_of,
     write_sections,
 )
-from reproductions.wording import NOT_RUN
+from reproductions.verdicts.verdict_text import NOT_RUN
 
 ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = ("study", "runs_dir", "accept")
@@ -51,7 +51,7 @@ def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None
     """
     order, folder = list(BUILDERS), root / "reproductions" / "published"
     sections = {each.report.study: study_section(each.report) for each in every}
-    records = [
+    new = [
         replace(
             record_of(each.report, each.found.runs),
             section=sha256(sections[each.report.study].encode()),
@@ -59,18 +59,18 @@ def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None
         for each in every
     ]
     with publishing(root):
-        earlier = published.read(order, folder)
-        _refuse_losses(earlier, records, accept)
+        earlier = records.read(order, folder)
+        _refuse_losses(earlier, new, accept)
         readme = text_of(root / "README.md")
-        published.with_table(readme, "")
-        for each, record in zip(every, records, strict=True):
+        records.with_table(readme, "")
+        for each, record in zip(every, new, strict=True):
             _write_pictures(each, root)
-            published.write(record, folder)
+            records.write(record, folder)
         write_sections(sections, order, root / "RESULTS.md")
-        table = published.readme_table(published.read(order, folder))
-        whole = published.with_table(readme, table)
+        table = records.readme_table(records.read(order, folder))
+        whole = records.with_table(readme, table)
         write_atomically(root / "README.md", whole.encode())
-        for record in records:
+        for record in new:
             _remove_others(record, root)
 
 

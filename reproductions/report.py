@@ -6,25 +6,27 @@ that such a report takes no other's place. Trains nothing, and leaves what is pu
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+from rich.table import Table
+
 from experiments.atomic import sha256
 from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.errors import UserError
+from experiments.errors import UserError, shown
 from experiments.schema import Config
 from experiments.suite import suite_runs
 from reproductions.clusters.report import build as build_clusters
 from reproductions.page import write_page
-from reproductions.pictures import Picture
 from reproductions.questions.report import build as build_questions
-from reproductions.report_types import StudyReport
 from reproductions.runs import Found, NamedRun, find_runs, none_finished
 from reproductions.scaling.report import build as build_scaling
-from reproductions.terminal import print_report
-from reproductions.translation.browser import write_expert_page
+from reproductions.study_report import Picture, StudyReport
+from reproductions.translation.experts import write_expert_page
 from reproductions.translation.report import build as build_translation
+from reproductions.verdicts.verdict_text import NOT_RUN, count_verdicts
 from reproductions.vowel.report import build as build_vowel
 
 Builder = Callable[[Found, str, str], tuple[StudyReport, list[Picture]]]
@@ -189,3 +191,58 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+# Columns of a report's first table that are printed; `system` heads their blocks.
+_PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
+# Columns that only the page has room for.
+_ON_PAGE = ("system", "median")
+_MANY_COLUMNS = 4
+
+
+def print_report(report: StudyReport) -> None:
+    """Print the report's first tables, a block for each system, and the count of verdicts."""
+    if report.overrides:
+        console.print(f"with other settings than the published runs: {' '.join(report.overrides)}")
+    for caption, frame in report.tables[: report.num_printed]:
+        console.print(f"\n{caption}", style="bold")
+        if "system" in frame:
+            _print_systems(frame)
+        else:
+            _print_table(*_narrow(frame))
+    counts = count_verdicts(verdict for _, _, verdict in report.judged)
+    console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
+
+
+def _narrow(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The table and its columns, on its side where it has far more columns than rows."""
+    if len(frame.columns) > len(frame) + _MANY_COLUMNS:
+        name = str(frame.columns[0])
+        frame = frame.set_index(name).T.rename_axis(name).reset_index()
+    return frame, [str(column) for column in frame.columns]
+
+
+def _print_systems(frame: pd.DataFrame) -> None:
+    was_run = ~frame["verdict"].str.endswith(NOT_RUN).groupby(frame["system"]).transform("all")
+    for system, block in frame[was_run].groupby("system", sort=False):
+        console.print(f"\n{system}{_details(block.iloc[0])}")
+        _print_table(block, _PRINTED)
+    if not was_run.all():
+        console.print(f"\nnot run yet: {', '.join(frame[~was_run]['system'].unique())}")
+
+
+def _print_table(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    lines = Table(*columns, box=None, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
+    for row in frame[list(columns)].itertuples(index=False):
+        lines.add_row(*(shown(str(cell)) for cell in row))
+    console.print(lines)
+
+
+def _details(row: "pd.Series[str]") -> str:
+    """What else the table says of a system, such as its step size."""
+    others = [f"{name} {row[name]}" for name in row.index if name not in (*_ON_PAGE, *_PRINTED)]
+    return f": {', '.join(others)}" if others else ""
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)

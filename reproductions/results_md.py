@@ -9,10 +9,11 @@ from filelock import FileLock
 
 from experiments.atomic import TEMPORARY_PREFIX, sha256, storage_errors, write_atomically
 from experiments.errors import UserError
-from reproductions import published
-from reproductions.report_types import Figure, Judged, Silence, StudyReport
+from reproductions import records
+from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
-from reproductions.wording import (
+from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.verdict_text import (
     SYMBOLS,
     count_verdicts,
     interval_text,
@@ -131,7 +132,7 @@ def _check(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
     wrong = {f"{name} (there is no such study)" for name in set(marks) - set(order)}
     wrong |= {f"{name} (it is there twice)" for name in marks if marks.count(name) > 1}
     sections = _sections(text)
-    for record in published.read(order, path.parent / "reproductions" / "published"):
+    for record in records.read(order, path.parent / "reproductions" / "published"):
         if record.study in kept and record.study not in sections:
             wrong.add(f"{record.study} (it is missing)")
         elif record.study in kept and sha256(sections[record.study].encode()) != record.section:

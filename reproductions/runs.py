@@ -87,6 +87,10 @@ class NamedRun:
         return {"run": self.name, **self.finished.manifest, "config": self.finished.config}
 
 
+Runs = Mapping[str, NamedRun]
+"""Finished runs by their names in the suite."""
+
+
 def _in_words(key: str, value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     known = key in _WORDS and isinstance(value, int | str)

@@ -7,7 +7,7 @@ from numbers import Real
 import pandas as pd
 
 from experiments.errors import shown
-from reproductions.formatting import number
+from reproductions.verdicts.number_text import number
 
 _MISSING = "–"
 _LOOKS_NUMERIC = re.compile(r"[−+±≥≤≈<>]? ?\d")

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from experiments.errors import UserError
-from reproductions.claims import Claim, Published, load_claims
+from reproductions.verdicts.claims import Claim, Published, load_claims
 
 VALUE = {
     "id": "epochs-four-experts",

@@ -18,12 +18,11 @@ from experiments.errors import UserError
 from experiments.execute import execute
 from experiments.run_folder import FinishedRun, read_finished
 from experiments.suite import run_suite, suite_runs
-from reproductions.claims import load_claims
 from reproductions.clusters import evidence as recipes
-from reproductions.clusters.report import build
-from reproductions.clusters.summary import GROUPS
+from reproductions.clusters.report import GROUPS, build
 from reproductions.page import write_page
 from reproductions.runs import find_runs
+from reproductions.verdicts.claims import load_claims
 
 SHORT = ClustersConfig(
     num_train=400, num_test=200, num_experts=4, max_steps=12, num_seeds=3, snapshot_every=6

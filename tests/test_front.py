@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import UserError
-from reproductions.claims import load_claims
 from reproductions.front import answers, render_front, standing
-from reproductions.published import (
+from reproductions.records import (
     BEGIN,
     END,
     filled_in,
@@ -16,12 +15,13 @@ from reproductions.published import (
     record_of,
     with_table,
 )
-from reproductions.published import read as read_records
+from reproductions.records import read as read_records
 from reproductions.report import BUILDERS, Built
-from reproductions.report_types import StudyReport
 from reproductions.results_md import escape
 from reproductions.runs import Found
-from reproductions.wording import SYMBOLS
+from reproductions.study_report import StudyReport
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.verdict_text import SYMBOLS
 
 ROOT = Path(__file__).resolve().parents[1]
 RECORDS = read_records(list(BUILDERS))

@@ -18,19 +18,19 @@ from matplotlib.figure import Figure as Drawing
 
 from experiments.atomic import sha256
 from experiments.errors import UserError
-from reproductions import published
-from reproductions.claims import load_claims
+from reproductions import records
 from reproductions.publish import finished, losses, publish
-from reproductions.published import Record, record_of
+from reproductions.records import Record, record_of
 from reproductions.report import BUILDERS, Built
-from reproductions.report_types import Figure, Silence, StudyReport
 from reproductions.results_md import _sections, write_section, write_sections
 from reproductions.runs import Found
-from reproductions.verdicts import Verdict
+from reproductions.study_report import Figure, Silence, StudyReport
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.judge import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = list(BUILDERS)
-RECORDS = {record.study: record for record in published.read(STUDIES)}
+RECORDS = {record.study: record for record in records.read(STUDIES)}
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
 
 
@@ -120,11 +120,11 @@ def test_what_is_published_again_stays_and_so_does_all_else(root: Path) -> None:
     after = _sections((root / "RESULTS.md").read_text())
     assert set(after) == set(before) == set(STUDIES)
     assert {name for name in after if after[name] != before[name]} <= {"vowel"}
-    records = published.read(STUDIES, root / "reproductions" / "published")
-    assert losses(RECORDS["vowel"], records[0]) == losses(records[0], RECORDS["vowel"]) == []
-    assert records[0].section == sha256(after["vowel"].encode())
+    found = records.read(STUDIES, root / "reproductions" / "published")
+    assert losses(RECORDS["vowel"], found[0]) == losses(found[0], RECORDS["vowel"]) == []
+    assert found[0].section == sha256(after["vowel"].encode())
     readme = (root / "README.md").read_text()
-    assert published.with_table(readme, published.readme_table(records)) == readme
+    assert records.with_table(readme, records.readme_table(found)) == readme
     pictures = {file.stem for file in (root / "reproductions/figures/vowel").glob("*")}
     assert pictures == {figure.id for figure in VOWEL.report.figures}
     once = state(root)
@@ -219,7 +219,7 @@ def test_a_full_disk_at_any_write_leaves_whole_files_and_the_same_command_goes_o
         after = _sections((root / "RESULTS.md").read_text())
         assert set(after) == set(STUDIES)
         assert {name for name in after if after[name] != sections[name]} <= {"vowel"}
-        assert len(published.read(STUDIES, root / "reproductions" / "published")) == len(STUDIES)
+        assert len(records.read(STUDIES, root / "reproductions" / "published")) == len(STUDIES)
         assert not list(root.rglob(".tmp-*"))
     monkeypatch.setattr(os, "fsync", sync)
     publish([small], root)
@@ -273,12 +273,12 @@ def test_nothing_is_published_without_runs(monkeypatch: pytest.MonkeyPatch) -> N
 def sealed(data: dict[str, Any], folder: Path) -> None:
     """Write a record as if publishing had written these contents."""
     content = {key: value for key, value in data.items() if key != "seal"}
-    whole = {**content, "seal": published._seal(content)}
+    whole = {**content, "seal": records._seal(content)}
     (folder / "scaling.json").write_text(json.dumps(whole, ensure_ascii=False))
 
 
 def contents() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((published.FOLDER / "scaling.json").read_text("utf-8"))
+    loaded: dict[str, Any] = json.loads((records.FOLDER / "scaling.json").read_text("utf-8"))
     return loaded
 
 
@@ -307,7 +307,7 @@ def test_a_wrong_record_is_named_with_its_key(tmp_path: Path, kind: str) -> None
     change(data)
     sealed(data, tmp_path)
     with pytest.raises(UserError, match=named) as refused:
-        published.read(["scaling"], tmp_path)
+        records.read(["scaling"], tmp_path)
     assert "scaling.json" in refused.value.problem
 
 
@@ -317,24 +317,24 @@ def test_a_wrong_record_is_named_with_its_key(tmp_path: Path, kind: str) -> None
 def test_what_is_no_record_at_all_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "scaling.json").write_bytes(data)
     with pytest.raises(UserError, match=r"scaling\.json"):
-        published.read(["scaling"], tmp_path)
+        records.read(["scaling"], tmp_path)
 
 
 def test_a_folder_in_a_records_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "scaling.json").mkdir()
     with pytest.raises(UserError, match=r"scaling\.json cannot be read"):
-        published.read(["scaling"], tmp_path)
+        records.read(["scaling"], tmp_path)
 
 
 def test_no_change_of_a_record_goes_unseen(tmp_path: Path) -> None:
-    whole, chance = (published.FOLDER / "scaling.json").read_bytes(), random.Random(0)
+    whole, chance = (records.FOLDER / "scaling.json").read_bytes(), random.Random(0)
     path, num_found = tmp_path / "scaling.json", 0
     for _ in range(200):
         place, length = chance.randrange(len(whole)), chance.choice([0, 1, 40])
         filling = bytes(chance.choices(b'09 a"},\n\xc3', k=chance.choice([0, 1, 3])))
         path.write_bytes(whole[:place] + filling + whole[place + length :])
         try:
-            assert published.read(["scaling"], tmp_path) == [RECORDS["scaling"]]
+            assert records.read(["scaling"], tmp_path) == [RECORDS["scaling"]]
         except UserError:
             num_found += 1
     assert num_found > 100

@@ -32,12 +32,12 @@ from experiments.vowel import systems
 from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
 from moe import Unit
-from reproductions.claims import load_claims
-from reproductions.evidence import OrderEvidence, RateEvidence
 from reproductions.questions import report as questions_report
 from reproductions.questions.evidence import evidence
-from reproductions.questions.summary import GROUPS
+from reproductions.questions.report import GROUPS
 from reproductions.runs import Found, named_run
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.evidence import OrderEvidence, RateEvidence
 
 VOWEL = VowelStartConfig(num_seeds=3, max_epochs=60, snapshot_every=20, step_size=16.0)
 CLUSTERS = ClustersStartConfig(

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reproductions.claims import Claim, Published
-from reproductions.evidence import ValueEvidence
-from reproductions.report_types import Figure, Silence, StudyReport
 from reproductions.results_md import escape, study_section, write_section
-from reproductions.verdicts import judge
+from reproductions.study_report import Figure, Silence, StudyReport
+from reproductions.verdicts.claims import Claim, Published
+from reproductions.verdicts.evidence import ValueEvidence
+from reproductions.verdicts.judge import judge
 
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
 

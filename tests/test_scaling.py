@@ -12,13 +12,13 @@ from experiments.scaling.contenders import num_groups
 from experiments.scaling.memory import memory_row
 from experiments.scaling.settings import ScalingConfig, check
 from experiments.suite import run_suite, suite_runs
-from reproductions.claims import load_claims
 from reproductions.page import write_page
+from reproductions.report import print_report
 from reproductions.runs import find_runs
 from reproductions.scaling import report as scaling_report
 from reproductions.scaling.evidence import evidence
-from reproductions.scaling.summary import GROUPS
-from reproductions.terminal import print_report
+from reproductions.scaling.report import GROUPS
+from reproductions.verdicts.claims import load_claims
 
 TOY = ["study.num_tokens=64", "study.num_rounds=2", "study.num_experts=[4,16]"]
 CONFIG = ScalingConfig(num_experts=[4, 16], num_tokens=64, num_rounds=2, num_threads=1)

@@ -19,19 +19,30 @@ from experiments.run_folder import read_finished
 from experiments.suite import run_suite, suite_runs
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translate import answer, load, newest
-from reproductions.claims import load_claims
 from reproductions.page import write_page
+from reproductions.report import print_report
 from reproductions.runs import Found, find_runs
-from reproductions.terminal import print_report
 from reproductions.translation import report as translation_report
-from reproductions.translation.balance import chance
-from reproductions.translation.browser import expert_page, write_expert_page
-from reproductions.translation.early import early_table, gaps, why_many_lose, why_more_lose
+from reproductions.translation.equal_cost import (
+    early_table,
+    gaps,
+    in_every_training,
+    perplexity,
+    seeds_table,
+    why_many_lose,
+    why_more_lose,
+)
 from reproductions.translation.evidence import evidence
-from reproductions.translation.kinds import chosen_experts, mean_cosine, pointwise_information
-from reproductions.translation.perplexity import perplexity
-from reproductions.translation.seeds import in_every_training, seeds_table
-from reproductions.translation.summary import GROUPS
+from reproductions.translation.experts import (
+    chosen_experts,
+    expert_page,
+    mean_cosine,
+    pointwise_information,
+    write_expert_page,
+)
+from reproductions.translation.report import GROUPS
+from reproductions.translation.tables import chance
+from reproductions.verdicts.claims import load_claims
 
 TOY = (
     "max_train_pairs=300 num_subwords=300 width=12 num_units=16 expert_units=6 max_steps=4 "

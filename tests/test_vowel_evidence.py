@@ -16,17 +16,16 @@ from experiments.run_folder import FinishedRun
 from experiments.schema import plain
 from experiments.vowel.settings import Coding, InputScale, Split, System, VowelConfig
 from moe import Cost
-from reproductions.claims import load_claims
-from reproductions.evidence import OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
-from reproductions.summary import summary as summarise
-from reproductions.verdicts import Verdict, judge
-from reproductions.vowel import lines, summary
-from reproductions.vowel.departures import why_not_comparable
-from reproductions.vowel.evidence import evidence, measured
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.evidence import OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.verdicts.judge import Judged, Verdict, judge
+from reproductions.verdicts.verdict_text import summary as summarise
+from reproductions.vowel import decision_lines as lines
+from reproductions.vowel import report
+from reproductions.vowel.evidence import evidence, measured, why_not_comparable
 
-CLAIMS = load_claims(Path(summary.__file__).with_name("claims.yaml"))
+CLAIMS = load_claims(Path(report.__file__).with_name("claims.yaml"))
 SYSTEMS = (
     "experts_4",
     "experts_8",
@@ -251,13 +250,13 @@ def with_word(choose: Callable[[str], str]) -> list[Judged]:
 
 def test_every_claim_belongs_to_one_group_of_the_summary() -> None:
     for claim in CLAIMS:
-        assert sum(claim.id.startswith(group.prefix) for group in summary.GROUPS) == 1, claim.id
+        assert sum(claim.id.startswith(group.prefix) for group in report.GROUPS) == 1, claim.id
 
 
 def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence() -> None:
     different = {"half-the-epochs-4-6", "half-the-epochs-8-12", "first-together-then-apart"}
     judged = with_word(lambda name: "differs" if name in different else "matches")
-    first, second = summarise(judged, {}, summary.GROUPS)
+    first, second = summarise(judged, {}, report.GROUPS)
     assert f"{len(CLAIMS) - 3} match and 3 differ" in first
     assert "half the epochs" not in first
     assert second.count("differs") == 2
@@ -266,11 +265,11 @@ def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence()
 
 def test_a_group_that_is_divided_says_how_many_of_its_claims_matched() -> None:
     judged = with_word(lambda name: "inconclusive" if name == "epochs-4-experts" else "matches")
-    assert "the mean epochs of Table 1 (3 of 4 claims)" in summarise(judged, {}, summary.GROUPS)[0]
+    assert "the mean epochs of Table 1 (3 of 4 claims)" in summarise(judged, {}, report.GROUPS)[0]
 
 
 def test_claims_that_were_not_run_are_counted_and_nothing_else_is_said() -> None:
     judged: list[Judged] = [(claim, None, None) for claim in CLAIMS]
-    assert summarise(judged, {}, summary.GROUPS) == [
+    assert summarise(judged, {}, report.GROUPS) == [
         f"Of {len(CLAIMS)} published claims, {len(CLAIMS)} are not run."
     ]

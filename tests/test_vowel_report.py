@@ -15,7 +15,7 @@ from reproductions.report import main, page_of, print_report, write_report
 from reproductions.results_md import study_section
 from reproductions.runs import Found, find_runs, named_run
 from reproductions.vowel.report import build
-from reproductions.vowel.rows import LINES
+from reproductions.vowel.suite import LINES
 
 TOY = [
     "study.num_seeds=3",

@@ -8,10 +8,9 @@ import pytest
 from experiments.compose import composed, typed
 from experiments.execute import execute
 from experiments.run_folder import read_finished
-from reproductions.claims import load_claims
-from reproductions.vowel import multiverse
-from reproductions.vowel.figures import multiverse as drawings
-from reproductions.vowel.worlds import CLAIM_IDS, judged_worlds, shows_figure_2, worlds
+from reproductions.verdicts.claims import load_claims
+from reproductions.vowel import multiverse_report as part
+from reproductions.vowel.multiverse import CLAIM_IDS, judged_worlds, shows_figure_2, worlds
 
 TOY = [
     "study=vowel_multiverse",
@@ -26,7 +25,7 @@ TOY = [
     "study.exploration_epochs=40",
     "study.max_epochs=60",
 ]
-CLAIMS = Path(multiverse.__file__).with_name("claims.yaml")
+CLAIMS = Path(part.__file__).with_name("claims.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -52,11 +51,15 @@ def test_every_world_gets_a_word_for_every_claim(
 ) -> None:
     claims = {claim.id: claim for claim in load_claims(CLAIMS)}
     judged = judged_worlds(*tables, claims)
-    assert judged[list(CLAIM_IDS)].isin(drawings.WORDS).all(axis=None)
-    for draw in (drawings.specification_curve, drawings.claim_shares, drawings.picture_map):
+    assert judged[list(CLAIM_IDS)].isin(part.WORDS).all(axis=None)
+    for draw in (
+        part.specification_curve,
+        part.claim_shares,
+        part.picture_map,
+    ):
         assert draw(judged).axes
-    assert multiverse.sentences(judged, judged)
-    assert len(multiverse.best_pictures(judged)) > 0
+    assert part.sentences(judged, judged)
+    assert len(part.best_pictures(judged)) > 0
 
 
 def test_the_picture_of_figure_2_is_three_live_with_two_on_a() -> None:

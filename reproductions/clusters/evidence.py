@@ -1,6 +1,6 @@
 """What the finished runs of the clusters study say about each of its claims."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from reproductions.clusters import measures
-from reproductions.clusters.rows import ACTIVATION_RUNS, BALANCED, KINDS, SETTINGS, TUNED_BOUND
-from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.judging import Found, evidence_of
-from reproductions.runs import NamedRun, why_not_comparable
+from reproductions.clusters.suite import (
+    ACTIVATION_RUNS,
+    BALANCED,
+    KINDS,
+    SETTINGS,
+    TUNED_BOUND,
+    agreement_of_maps,
+    entropy_curves,
+)
+from reproductions.runs import NamedRun, Runs, why_not_comparable
+from reproductions.verdicts.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.verdicts.judge import Found, evidence_of
 
-Runs = Mapping[str, NamedRun]
 _Names = tuple[str, ...]
 _Maker = Callable[[Runs, _Names], Evidence | None]
 
@@ -118,7 +124,7 @@ def _paired(first: pd.Series, second: pd.Series, names: _Names) -> OrderEvidence
 
 def _entropy_at(step: int) -> _Maker:
     def make(runs: Runs, names: _Names) -> ValueEvidence | None:
-        curve = measures.entropy_curves(runs[names[0]])
+        curve = entropy_curves(runs[names[0]])
         if step not in curve.index:
             return None
         return ValueEvidence(tuple(curve.T[step].to_numpy(float).tolist()), names)
@@ -127,7 +133,7 @@ def _entropy_at(step: int) -> _Maker:
 
 
 def _flat_then_falls(runs: Runs, names: _Names) -> RateEvidence | None:
-    curve = measures.entropy_curves(runs[names[0]])
+    curve = entropy_curves(runs[names[0]])
     if not {FLAT_AT, FALLEN_AT} <= set(curve.index):
         return None
     flat, fallen = curve.loc[FLAT_AT] >= FLAT_ENTROPY, curve.loc[FALLEN_AT] <= FALLEN_ENTROPY
@@ -135,7 +141,7 @@ def _flat_then_falls(runs: Runs, names: _Names) -> RateEvidence | None:
 
 
 def _climbs_back(runs: Runs, names: _Names) -> RateEvidence:
-    curve = measures.entropy_curves(runs[names[0]])
+    curve = entropy_curves(runs[names[0]])
     return _share(curve.iloc[-1] >= curve.min() + CLIMB, names)
 
 
@@ -153,7 +159,7 @@ def _init_decides(runs: Runs, names: _Names) -> RateEvidence:
 
 
 def _maps_at_random(runs: Runs, names: _Names) -> ValueEvidence | None:
-    agreement = measures.agreement_of_maps(runs[names[0]])
+    agreement = agreement_of_maps(runs[names[0]])
     return ValueEvidence(tuple(100 * agreement), names) if len(agreement) > 1 else None
 
 

@@ -4,22 +4,40 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproductions.claims import load_claims
-from reproductions.clusters import table
 from reproductions.clusters.evidence import evidence
-from reproductions.clusters.figures.alignment import alignment
-from reproductions.clusters.figures.curves import curves
-from reproductions.clusters.figures.figure1 import figure1
-from reproductions.clusters.figures.matrices import matrices
-from reproductions.clusters.figures.published import ladder, published, sweep
-from reproductions.clusters.rows import KINDS, SWEEP, ladder_labels, settings_in_words
-from reproductions.clusters.summary import GROUPS
-from reproductions.judging import drawn, filled, judge_all
-from reproductions.notes import load_notes
-from reproductions.pictures import Picture
-from reproductions.report_types import Judged, StudyReport
-from reproductions.runs import Found
-from reproductions.summary import summary
+from reproductions.clusters.figure1 import figure1
+from reproductions.clusters.figures import (
+    alignment,
+    curves,
+    ladder,
+    matrices,
+    sweep,
+    table_1_figure,
+)
+from reproductions.clusters.suite import (
+    KINDS,
+    SWEEP,
+    ladder_labels,
+    metric,
+    setting_of,
+    settings_in_words,
+)
+from reproductions.clusters.tables import (
+    activation_table,
+    filters_in_words,
+    ladder_table,
+    map_experts,
+    map_table,
+    single_table,
+    sweep_table,
+    table_1,
+    written_table,
+)
+from reproductions.runs import Found, Runs
+from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.judge import Judged, judge_all
+from reproductions.verdicts.verdict_text import Group, summary
 
 _HERE = Path(__file__).parent
 _CITATION = (
@@ -63,7 +81,7 @@ def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
     return drawn(
         [
             figure1(runs),
-            published(runs, claims),
+            table_1_figure(runs, claims),
             curves(runs),
             alignment(runs),
             matrices(runs, "four"),
@@ -80,24 +98,81 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
     tables = [
         (
             "Table 1 of the paper and its extensions beside ours: means over seeds, by the "
-            f"authors' recipe; single networks of {table.filters_in_words(runs)}.",
-            table.table_1(runs, judged),
+            f"authors' recipe; single networks of {filters_in_words(runs)}.",
+            table_1(runs, judged),
         ),
-        ("As written in the paper.", table.written_table(runs)),
+        ("As written in the paper.", written_table(runs)),
         (
             "From the code to the text, one difference at a time, setting "
             f"{settings_in_words(ladder_labels(KINDS), runs)}.",
-            table.ladder_table(runs),
+            ladder_table(runs),
         ),
         (
-            f"Which expert gets which cluster: {table.map_experts(runs)} as written.",
-            table.map_table(runs),
+            f"Which expert gets which cluster: {map_experts(runs)} as written.",
+            map_table(runs),
         ),
-        ("Single networks by width, and tuned with ten times the data.", table.single_table(runs)),
-        ("Single networks with other activations, test %.", table.activation_table(runs)),
+        ("Single networks by width, and tuned with ten times the data.", single_table(runs)),
+        ("Single networks with other activations, test %.", activation_table(runs)),
         (
             f"Cubic experts with one setting changed, setting {settings_in_words(SWEEP, runs)}.",
-            table.sweep_table(runs),
+            sweep_table(runs),
         ),
     ]
     return filled(tables)
+
+
+def _written(runs: Runs) -> str:
+    if not {"coded_1_linear", "written_1_linear"} <= set(runs):
+        return ""
+    coded, text = (
+        metric(runs[name], "test_accuracy", 100).mean()
+        for name in ("coded_1_linear", "written_1_linear")
+    )
+    return (
+        f"linear experts reach {coded:.1f} % as coded and {text:.1f} % as written in setting "
+        f"{setting_of(runs['coded_1_linear'].study)}"
+    )
+
+
+def _single(runs: Runs) -> str:
+    return (
+        "the paper does not say how wide its single networks are; ours have "
+        f"{filters_in_words(runs)}"
+    )
+
+
+def _init(runs: Runs) -> str:
+    if "four_cubic" not in runs:
+        return ""
+    study, mean = runs["four_cubic"].study, metric(runs["four_cubic"], "init_predicts").mean()
+    chance = study.num_clusters / study.num_experts
+    return (
+        f"on average it holds for {mean:.1f} of {study.num_clusters} clusters, where chance gives "
+        f"{chance:g}"
+    )
+
+
+GROUPS = (
+    Group("accuracy", "the accuracies of the mixtures", lambda runs: ""),
+    Group("entropy", "the dispatch entropies of the mixtures"),
+    Group("single-bound", "a single network cannot pass 87.5 %"),
+    Group("single-1", "the single networks of setting 1", _single),
+    Group("single-2", "the single networks of setting 2", _single),
+    Group("single-3", "the single networks of setting 3", _single),
+    Group("single-4", "the single networks of setting 4", _single),
+    Group("cubic-over-linear", "cubic experts beat linear ones"),
+    Group("mixture-over-single", "linear experts beat a single network"),
+    Group("cubic-sorts", "cubic experts sort the clusters better than linear ones"),
+    Group("balanced", "the numbers with load balancing"),
+    Group("curve-", "the entropy curves' values"),
+    Group("flat-then-falls", "the entropy stays, then collapses"),
+    Group("linear-climbs-back", "the entropy of linear experts climbs back"),
+    Group("one-to-one", "four cubic experts end with one cluster each"),
+    Group("init-decides", "the start decides which expert gets which cluster", _init),
+    Group("maps-at-random", "which expert gets which cluster is random"),
+    Group("gate-learns-centres", "the gate learns the cluster centres"),
+    Group("experts-learn-features", "the experts learn the features"),
+    Group("experts-fail-elsewhere", "experts fail on others' clusters"),
+    Group("activations-bound", "other activations stay below 87.5 %"),
+    Group("written-linear", "as written, linear experts nearly close the gap", _written),
+)

@@ -8,11 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, figure_style
-from reproductions.pictures import Picture, still
-from reproductions.questions.measures import STARTS, curve
-from reproductions.runs import NamedRun, distinct
-
-Runs = Mapping[str, NamedRun]
+from reproductions.questions.evidence import STARTS, curve
+from reproductions.runs import NamedRun, Runs, distinct
+from reproductions.study_report import Picture, still
 
 
 @dataclass(frozen=True)

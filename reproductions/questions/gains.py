@@ -7,15 +7,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
-from reproductions.clusters.measures import agreement_of_maps
+from reproductions.clusters.suite import agreement_of_maps
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.intervals import mean_estimate
-from reproductions.pictures import Picture, still
-from reproductions.questions.evidence import DOMAINS, FOUR, gain, text_gain
-from reproductions.questions.measures import STARTS, grouping_with_first
-from reproductions.runs import NamedRun
+from reproductions.questions.evidence import (
+    DOMAINS,
+    FOUR,
+    STARTS,
+    gain,
+    grouping_with_first,
+    text_gain,
+)
+from reproductions.runs import Runs
+from reproductions.study_report import Picture, still
+from reproductions.verdicts.intervals import mean_estimate
 
-Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
 _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}

@@ -2,18 +2,19 @@
 
 from pathlib import Path
 
-from reproductions.claims import load_claims
-from reproductions.judging import drawn, filled, judge_all
-from reproductions.notes import load_notes
-from reproductions.pictures import Picture
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from reproductions.questions.curves import collapse, groups, identity
-from reproductions.questions.evidence import evidence
+from reproductions.questions.evidence import SETTLED, STARTS, at_end, evidence, steps_to_leave
 from reproductions.questions.gains import agreement, gains
-from reproductions.questions.summary import GROUPS
-from reproductions.questions.table import references_table, starts_table
-from reproductions.report_types import StudyReport
-from reproductions.runs import Found
-from reproductions.summary import summary
+from reproductions.runs import Found, NamedRun, Runs
+from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.judge import judge_all
+from reproductions.verdicts.number_text import number
+from reproductions.verdicts.verdict_text import Group, summary
 
 _HERE = Path(__file__).parent
 
@@ -52,3 +53,99 @@ def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[
         command=command,
     )
     return report, pictures
+
+
+GROUPS = (
+    Group("help-vowel", "a mixture helps where vowels fall into two pairs"),
+    Group("help-clusters", "a mixture helps where the gate sees clusters"),
+    Group("help-two-clusters", "two clusters are enough for that"),
+    Group(
+        "help-more-clusters",
+        "eight clusters gain more than two",
+        lambda runs: (
+            "one network already misses a third of the examples with two clusters, since what "
+            "misleads it is the signal of one other cluster, and every example has just one"
+        ),
+    ),
+    Group("help-text", "32 experts predict text better than a layer of equal cost"),
+    Group("leaves", "a collapsed gate comes back"),
+    Group("stays", "without balance losses the collapsed translation gate stays"),
+    Group("balance", "balance losses spread the load"),
+    Group("frozen", "a gate that cannot learn costs"),
+    Group("identical", "symmetry alone keeps identical experts identical"),
+    Group("noise-breaks", "a little noise parts them"),
+    Group("competition", "competition parts them further"),
+    Group("routing-noise", "routing noise parts identical experts"),
+    Group(
+        "no-noise",
+        "without any noise they do not sort the data",
+        lambda runs: (
+            "ties go to the first expert, which alone learns at first and so parts from the others"
+        ),
+    ),
+    Group("text-parts", "identical experts of the translation mixture part"),
+    Group("at-random", "who takes which cluster is chance"),
+    Group("filters-over-noise", "the experts' start decides more than the routing noise"),
+    Group("text-groups", "seeds group words alike"),
+    Group("gate", "the gate learns the groups"),
+)
+
+
+_COLUMNS = {
+    "loss": "loss",
+    "effective_experts": "effective experts",
+    "largest_share": "largest share",
+    "similarity": "mean cosine",
+}
+
+
+def starts_table(runs: Runs) -> pd.DataFrame:
+    """A row per run with a measured start: means over seeds at the last step."""
+    return pd.DataFrame(
+        [_row(name, run) for name, run in runs.items() if hasattr(run.study, "gate_start")]
+    )
+
+
+def _row(name: str, run: NamedRun) -> dict[str, str]:
+    label = run.called(name.replace("_", " "), STARTS)
+    cells = {"run": label, "seeds": str(len(at_end(run, "loss")))}
+    for column, words in _COLUMNS.items():
+        values = at_end(run, column)
+        cells[words] = _mean(values) if len(values) > 1 else "–"
+    is_collapsed = run.study.gate_start.name == "collapsed"
+    cells["steps to leave"] = _left(run) if is_collapsed else "–"
+    return cells
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    return f"{number(values.mean(), 3)} (SD {number(values.std(ddof=1), 2)})"
+
+
+def _left(run: NamedRun) -> str:
+    is_text = run.study.name == "translation_start"
+    least = run.study.num_experts / 2 if is_text else SETTLED
+    found = steps_to_leave(run, least, run.study.collapse_at if is_text else 0)
+    if np.isnan(found).all():
+        return "never"
+    stayed = int(np.isnan(found).sum())
+    return f"{np.nanmedian(found):.0f}" + (f" ({stayed} seeds never)" if stayed else "")
+
+
+def references_table(runs: Runs) -> pd.DataFrame:
+    """Adjusted mutual information with the true groups: the gate's, and standard clusterings'."""
+    rows = []
+    for name in ("vowel_published", "clusters_published", "text_published", "domains_four"):
+        if name not in runs:
+            continue
+        table = runs[name].finished.table("references")
+        for of, own in table.groupby("of"):
+            means = own.groupby("method")["agreement"].mean()
+            gate = at_end(runs[name], f"agreement_{of}")
+            label = runs[name].called(name.replace("_", " "), STARTS)
+            cells = {"run": label, "groups": str(of)}
+            rows.append(
+                cells
+                | {"gate": f"{gate.mean():.3f}"}
+                | {str(m): f"{v:.3f}" for m, v in means.items()}
+            )
+    return pd.DataFrame(rows)

@@ -1,17 +1,14 @@
 """The figures of the scaling report."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun, distinct
-from reproductions.scaling.measures import limit, ours, seconds
+from reproductions.runs import NamedRun, Runs, distinct
+from reproductions.scaling.evidence import limit, ours, seconds
+from reproductions.study_report import Picture, still
 
-Runs = Mapping[str, NamedRun]
 _PEERS = {
     "F.grouped_mm": ("orange", "s"),
     "transformers grouped_mm": ("purple", "^"),

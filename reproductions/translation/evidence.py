@@ -1,13 +1,12 @@
 """What the finished runs say about each claim."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pandas as pd
 
-from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, Runs
+from reproductions.verdicts.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
 
-Runs = Mapping[str, NamedRun]
 _REDUCED = "Another corpus and a smaller model than the published ones."
 FEWEST = 20
 """Assignments below which an expert's variety says nothing."""

@@ -1,18 +1,15 @@
 """The figures of the translation report."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun, distinct
+from reproductions.runs import Runs, distinct
+from reproductions.study_report import Picture, still
+from reproductions.translation.equal_cost import label
 from reproductions.translation.evidence import judged_experts
-from reproductions.translation.seeds import label
 
-Runs = Mapping[str, NamedRun]
 _LOOKS = {
     "experts_0": ("purple", "v", ":"),
     "wide": ("vermillion", "s", "--"),

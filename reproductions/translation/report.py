@@ -4,22 +4,32 @@ from pathlib import Path
 
 import pandas as pd
 
-from reproductions.citations import SHAZEER_2017, SHAZEER_2017_URL
-from reproductions.claims import load_claims
-from reproductions.judging import drawn, filled, judge_all
-from reproductions.notes import load_notes
-from reproductions.pictures import Picture
-from reproductions.report_types import StudyReport
-from reproductions.runs import Found
-from reproductions.summary import summary
-from reproductions.translation import table
-from reproductions.translation.balance import balance_table
-from reproductions.translation.early import early_table
+from reproductions.runs import Found, Runs
+from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes
+from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
+from reproductions.translation.equal_cost import (
+    early_table,
+    in_every_training,
+    label,
+    seeds_table,
+    why_many_lose,
+    why_more_lose,
+)
 from reproductions.translation.evidence import evidence
+from reproductions.translation.experts import cosine_table, kinds_table
 from reproductions.translation.figures import loads, perplexity_curves, variety
-from reproductions.translation.kinds import cosine_table, kinds_table
-from reproductions.translation.seeds import label, seeds_table
-from reproductions.translation.summary import GROUPS
+from reproductions.translation.tables import (
+    balance_table,
+    domains_table,
+    examples_table,
+    results_table,
+    specialisation_table,
+    use_table,
+    why_uneven,
+)
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.judge import judge_all
+from reproductions.verdicts.verdict_text import Group, summary
 
 _HERE = Path(__file__).parent
 
@@ -56,16 +66,16 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         (
             "Test chapters; intervals are 95 % over sentences of one training. Published numbers "
             "are of WMT'14 and a larger model.",
-            table.results_table(runs),
+            results_table(runs),
         ),
-        ("Evenly spaced test sentences.", table.examples_table(runs)),
+        ("Evenly spaced test sentences.", examples_table(runs)),
     ]
     if "experts_2048" in runs:
         run = runs["experts_2048"]
         printed += [
             (
                 f"What an assignment's expert tells, {label(run, runs)}.",
-                table.specialisation_table(run),
+                specialisation_table(run),
             ),
             (
                 "Distance in embedding space: words of an expert's largest gates, two and two.",
@@ -78,8 +88,8 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
             ),
         ]
     others = [
-        ("By kind of book, test chapters.", table.domains_table(runs)),
-        ("Use of the encoder's experts on the test chapters.", table.use_table(runs)),
+        ("By kind of book, test chapters.", domains_table(runs)),
+        ("Use of the encoder's experts on the test chapters.", use_table(runs)),
         (
             "What holds many experts back: held-out perplexity, one training each.",
             early_table(runs),
@@ -95,3 +105,24 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         ),
     ]
     return filled([*printed, *others])
+
+
+def _why_it_loses(runs: Runs) -> str:
+    """The causes that runs tell of, and whether other seeds end so."""
+    return "; ".join(part for part in (in_every_training(runs), why_many_lose(runs)) if part)
+
+
+GROUPS = (
+    Group("perplexity-2048", "the published perplexity"),
+    Group("bleu-2048", "the published BLEU"),
+    Group(
+        "equal-cost-perplexity", "2,048 experts beat one of equal cost in perplexity", _why_it_loses
+    ),
+    Group("perplexity-order-", "more experts give lower perplexity", why_more_lose),
+    Group("bleu-order", "2,048 experts beat one of equal cost in BLEU"),
+    Group("balance", "balance losses keep loads even", why_uneven),
+    Group("experts-meaning", "experts specialise in words"),
+    Group("experts-syntax", "experts specialise by word class"),
+    Group("experts-topic", "experts specialise by topic"),
+    Group("experts-one-word", "some experts are about one word"),
+)

@@ -1,29 +1,26 @@
 """The vowel study's report, put together from finished runs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
-from reproductions.claims import load_claims
-from reproductions.judging import drawn, filled, judge_all
-from reproductions.notes import load_notes
-from reproductions.overview import interval_overview
-from reproductions.pictures import Picture, still
-from reproductions.report_types import Judged, StudyReport
-from reproductions.runs import Found, NamedRun, distinct
-from reproductions.summary import summary
-from reproductions.vowel import table
+from reproductions.runs import Found, Runs, distinct
+from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes, still
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.judge import Judged, judge_all
+from reproductions.verdicts.number_text import number
+from reproductions.verdicts.verdict_text import Group, summary
+from reproductions.vowel import decision_lines
+from reproductions.vowel.decision_lines import has_lines
 from reproductions.vowel.evidence import evidence
-from reproductions.vowel.figures.figure2 import figure2
-from reproductions.vowel.figures.figure3 import figure3
-from reproductions.vowel.figures.seeds import costs, seeds
-from reproductions.vowel.figures.steps import steps
-from reproductions.vowel.figures.training import training
-from reproductions.vowel.multiverse import COMMAND, MultiversePart, multiverse_part
-from reproductions.vowel.rows import LINES, cost_runs, costs_in_words, table_1_rows
-from reproductions.vowel.summary import GROUPS
-from reproductions.vowel.trajectories import has_lines
+from reproductions.vowel.figure2 import figure2
+from reproductions.vowel.figure3 import figure3
+from reproductions.vowel.figures import costs, interval_overview, seeds, training
+from reproductions.vowel.multiverse_report import COMMAND, MultiversePart, multiverse_part
+from reproductions.vowel.step_sizes import steps
+from reproductions.vowel.suite import LINES, cost_runs, costs_in_words, table_1_rows
+from reproductions.vowel.tables import cost_table, reference_table, table_1, tuned_table
 
 _CLAIMS = Path(__file__).with_name("claims.yaml")
 _NOTES = Path(__file__).with_name("notes.yaml")
@@ -81,7 +78,7 @@ def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
     )
 
 
-def _figure3(runs: Mapping[str, NamedRun]) -> Picture | None:
+def _figure3(runs: Runs) -> Picture | None:
     needed = {"experts_8", *LINES}
     if not needed <= set(runs) or not all(has_lines(runs[name]) for name in needed):
         return None
@@ -120,18 +117,18 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
         (
             "Table 1 of the paper beside ours: means over seeds, each system at the step that "
             f"{step}.",
-            table.table_1(runs, judged),
+            table_1(runs, judged),
         ),
         (
             "The same systems with step sizes tuned towards the published epochs: a world in which "
             "those epochs can be looked for, and no evidence.",
-            table.tuned_table(runs),
+            tuned_table(runs),
         ),
-        (f"{costs_in_words(cost_runs(runs))}.", table.cost_table(runs)),
+        (f"{costs_in_words(cost_runs(runs))}.", cost_table(runs)),
     ]
     if "references" in runs:
         caption = "Standard classifiers on the same recordings and split, not in the paper."
-        tables.append((caption, table.reference_table(runs["references"])))
+        tables.append((caption, reference_table(runs["references"])))
     return filled(tables)
 
 
@@ -142,3 +139,52 @@ def _paragraphs(
     if multiverse is None:
         return [*paragraphs, f"Not run yet: every other reading of the paper ({COMMAND})."]
     return [*paragraphs, " ".join(multiverse.summary)]
+
+
+_MIXTURES = ("experts_4", "experts_8")
+_STEPS = "the paper gives no step sizes and the epochs depend on them"
+
+
+def _reference_scores(column: str) -> Callable[[Runs], str]:
+    def why(runs: Runs) -> str:
+        if "references" not in runs:
+            return ""
+        scores = 100 * runs["references"].finished.table("metrics")[column]
+        low, high = number(float(scores.min()), 3), number(float(scores.max()), 3)
+        return f"standard classifiers score {low} to {high} % on these recordings"
+
+    return why
+
+
+def _one_for_each_pair(runs: Runs) -> str:
+    mixtures = distinct(runs.get(name) for name in _MIXTURES)
+    tables = [run.finished.table("metrics") for run in mixtures]
+    pairs = ["experts_on_iy_ih", "experts_on_aa_ah"]
+    seeds = [bool(all_one) for table in tables for all_one in (table[pairs] == 1).all(axis=1)]
+    if not seeds:
+        return ""
+    return f"one expert for each pair of vowels does in {sum(seeds)} of {len(seeds)} runs"
+
+
+def _strictness(runs: Runs) -> str:
+    return (
+        "we ask that all lines, used later or not, lie within "
+        f"{decision_lines.ANGLE_TOLERANCE:g} degrees and half a standard deviation of X at one "
+        "epoch"
+    )
+
+
+GROUPS = (
+    Group("experts-faster", "experts learn in fewer epochs than back-propagation"),
+    Group("half-the-epochs", "experts need about half the epochs", lambda runs: _STEPS),
+    Group("epochs", "the mean epochs of Table 1", lambda runs: _STEPS),
+    Group("eight-faster-than-four", "8 experts are slightly faster than 4"),
+    Group("backprop-12-slower", "12 hidden units are slower than 6"),
+    Group("train-accuracy", "88 % on the training cases", _reference_scores("train_accuracy")),
+    Group("test-accuracy", "90 % on the test cases", _reference_scores("test_accuracy")),
+    Group("equal-test-accuracy", "experts and back-propagation are equally accurate"),
+    Group("two-or-three-live", "all but two or three experts go unused"),
+    Group("two-experts-on-a", "two experts share [a]/[A]", _one_for_each_pair),
+    Group("likelihood-beats", "equation 1.3 does better than 1.2"),
+    Group("first-together", "all experts first head for one line, then part", _strictness),
+)
