@@ -20,7 +20,7 @@ from experiments.errors import UserError
 from reproductions.drawing import rename_ids
 from reproductions.html import render, write
 from reproductions.records import FOLDER, Record, Row, filled_in, read, record_of
-from reproductions.report import BUILDERS, Built, built, page_of
+from reproductions.report import STUDIES, Built, built, page_of
 from reproductions.study_report import Figure
 from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 
@@ -92,7 +92,7 @@ def render_front(
     """
     here = {each.report.study: record_of(each.report, each.found.runs) for each in every}
     records, elsewhere = [], {}
-    for study in BUILDERS:
+    for study in STUDIES:
         known = here.get(study) or next((old for old in earlier if old.study == study), None)
         if known is not None:
             record, taken = filled_in(known, earlier)
@@ -113,7 +113,7 @@ def render_front(
         records=records,
         elsewhere=elsewhere,
         links=links or {},
-        missing=[study for study in BUILDERS if study not in here],
+        missing=[study for study in STUDIES if study not in here],
         symbols=SYMBOLS,
         costs=[(*_cost(record), record.study not in here) for record in records],
     )
@@ -180,12 +180,12 @@ def write_front(overrides: Sequence[str] = ()) -> Path:
     unknown = [item for item in overrides if not item.startswith("runs_dir=")]
     if unknown:
         raise UserError(f"There is no setting {unknown[0]} here.", "Allowed: runs_dir=PATH.")
-    every = [each for study in BUILDERS if (each := built([f"suite={study}", *overrides]))]
-    earlier = read(list(BUILDERS))
+    every = [each for study in STUDIES if (each := built([f"suite={study}", *overrides]))]
+    earlier = read(list(STUDIES))
     if not every and not earlier:
         raise UserError("No study has a finished run.", "Train first: make reproduce")
     page = page_of("", overrides)
-    pages = {study: page_of(study, overrides) for study in BUILDERS}
+    pages = {study: page_of(study, overrides) for study in STUDIES}
     links = {study: relpath(own, page.parent) for study, own in pages.items() if own.exists()}
     write(render_front(every, earlier, links), page)
     return page

@@ -17,7 +17,7 @@ from experiments.errors import UserError
 from reproductions import records
 from reproductions.drawing import to_png
 from reproductions.records import Record, record_of
-from reproductions.report import BUILDERS, Built, built
+from reproductions.report import STUDIES, Built, built
 from reproductions.results_md import (
     FIGURE_FOLDER,
     publishing,
@@ -49,7 +49,7 @@ def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None
     Raises:
         UserError: something that is published would be lost, or was damaged, or there is no room.
     """
-    order, folder = list(BUILDERS), root / "reproductions" / "published"
+    order, folder = list(STUDIES), root / "reproductions" / "published"
     sections = {each.report.study: study_section(each.report) for each in every}
     new = [
         replace(
@@ -167,12 +167,12 @@ def finished(arguments: Sequence[str]) -> list[Built]:
             f"Allowed: {', '.join(f'{name}=...' for name in _SETTINGS)}.",
         )
     named = given["study"].split(",") if "study" in given else []
-    if unknown := [study for study in named if study not in BUILDERS]:
+    if unknown := [study for study in named if study not in STUDIES]:
         raise UserError(
-            f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(BUILDERS)}."
+            f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(STUDIES)}."
         )
     runs = [f"runs_dir={given['runs_dir']}"] if "runs_dir" in given else []
-    found = {study: built([f"suite={study}", *runs]) for study in named or BUILDERS}
+    found = {study: built([f"suite={study}", *runs]) for study in named or STUDIES}
     every = [whole for whole in found.values() if whole is not None]
     if len(every) < len(named) or not every:
         without = [study for study, whole in found.items() if whole is None]

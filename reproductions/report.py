@@ -6,7 +6,7 @@ that such a report takes no other's place. Trains nothing, and leaves what is pu
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,56 +18,19 @@ from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError, shown
 from experiments.schema import Config
 from experiments.suite import suite_runs
-from reproductions.clusters.report import build as build_clusters
+from reproductions.clusters.report import STUDY as CLUSTERS
 from reproductions.page import write_page
-from reproductions.questions.report import build as build_questions
-from reproductions.runs import Found, NamedRun, find_runs, none_finished
-from reproductions.scaling.report import build as build_scaling
-from reproductions.study_report import Picture, StudyReport
-from reproductions.translation.experts import write_expert_page
-from reproductions.translation.report import build as build_translation
+from reproductions.questions.report import STUDY as QUESTIONS
+from reproductions.runs import Found, find_runs, none_finished
+from reproductions.scaling.report import STUDY as SCALING
+from reproductions.study_report import Picture, Study, StudyReport
+from reproductions.translation.report import STUDY as TRANSLATION
 from reproductions.verdicts.verdict_text import NOT_RUN, count_verdicts
-from reproductions.vowel.report import build as build_vowel
+from reproductions.vowel.report import STUDY as VOWEL
 
-Builder = Callable[[Found, str, str], tuple[StudyReport, list[Picture]]]
-# A study's report by the first word of its suites' names; a new study adds one line.
-BUILDERS: dict[str, Builder] = {
-    "vowel": build_vowel,
-    "clusters": build_clusters,
-    "scaling": build_scaling,
-    "translation": build_translation,
-    "questions": build_questions,
-}
-# Pages beside a study's report: the run that they show, the file, its writer.
-BESIDE: dict[str, tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...]] = {
-    "translation": (("experts_2048", "experts.html", write_expert_page),),
-}
-# The make target that trains a study, where it is not reproduce-<study>.
-_TARGETS = {"scaling": "scaling", "questions": "questions"}
-# The suite whose finished runs a report shows, where it is a larger one than it is named after.
-_SHOWN = {
-    "clusters": "clusters_all",
-    "translation": "translation_all",
-    "questions": "questions_domains",
-}
-_NEXT = {
-    "vowel": (
-        "make multiverse-vowel   which claims hold in which reading",
-        'make reproduce-vowel ARGS="study.num_experts=16"',
-    ),
-    "clusters": (
-        "make reproduce-clusters-all   settings 3 and 4, code against text, sensitivity",
-        'make reproduce-clusters ARGS="study.num_experts=16"',
-    ),
-    "translation": (
-        "python -m experiments.translation.translate show=words   type English, see French",
-        "python -m experiments.suite suite=translation_all   0 to 2,048 experts, and Table 6",
-    ),
-    "questions": (
-        "make front   the front page of all studies: reports/index.html",
-        "make fetch-texts questions-domains   four kinds of text (Debian or Ubuntu)",
-    ),
-    "scaling": ("make benchmark-core   the same sizes and a whole training step, as plain tables",),
+# By the first word of their suites' names, in the order of RESULTS.md and the front page.
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (VOWEL, CLUSTERS, SCALING, TRANSLATION, QUESTIONS)
 }
 REPORTS = Path("reports")
 # Settings that no result and no report depends on.
@@ -94,19 +57,20 @@ def built(overrides: Sequence[str]) -> Built | None:
         UserError: the suite has no report, or a run is damaged.
     """
     suite = suite_of(overrides)
-    study = study_of(suite)
-    shown = [f"suite={_SHOWN.get(suite, suite)}" if _names(item) else item for item in overrides]
-    config, studies = suite_runs(shown)
-    if study not in BUILDERS:
+    study = STUDIES.get(study_of(suite))
+    # A study's own name stands for all of its runs; every other suite for itself.
+    shown = study.shown_suite if study and study.shown_suite and suite == study.name else suite
+    config, studies = suite_runs([f"suite={shown}" if _names(item) else item for item in overrides])
+    if study is None:
         raise UserError(
             f"There is no report for suite={suite}.",
-            f"Choose a suite whose name begins with {' or '.join(BUILDERS)}.",
+            f"Choose a suite whose name begins with {' or '.join(STUDIES)}.",
         )
-    found = find_runs(studies, config.runs_dir, _SHOWN.get(suite, suite))
+    found = find_runs(studies, config.runs_dir, shown)
     if not found.runs:
         return None
     command = " ".join(["python -m reproductions.report", *overrides])
-    report, pictures = BUILDERS[study](found, config.runs_dir, command)
+    report, pictures = study.build(found, config.runs_dir, command)
     settings = tuple(item for item in changes(overrides) if not item.startswith("runs_dir="))
     return Built(replace(report, overrides=settings), pictures, found)
 
@@ -124,16 +88,16 @@ def write_report(overrides: Sequence[str]) -> Path:
         UserError: the suite has no report, no run is finished, or one is damaged.
     """
     suite = suite_of(overrides)
-    study = study_of(suite)
     whole = built(overrides)
+    study = STUDIES[study_of(suite)]
     if whole is None:
-        raise none_finished(overrides, _TARGETS.get(study, f"reproduce-{study}"))
+        raise none_finished(overrides, study.target)
     if whole.found.missing:
         console.print(f"not finished, so left out: {', '.join(whole.found.missing)}")
     print_report(whole.report)
     page = page_of(suite, overrides)
     write_page(whole.report, page)
-    for run, name, write_beside in BESIDE.get(study, ()):
+    for run, name, write_beside in study.pages_beside:
         if run in whole.found.runs:
             write_beside(whole.found.runs[run], page.with_name(name))
     return page
@@ -185,7 +149,7 @@ def main() -> None:
         arguments = plain_arguments(str(__doc__), has_settings=True)
         page = write_report(arguments)
         console.print(f"\nreport: {page}")
-        for place, line in enumerate(_NEXT[study_of(suite_of(arguments))]):
+        for place, line in enumerate(STUDIES[study_of(suite_of(arguments))].next_steps):
             console.print(f"{'' if place else 'next:':<8}{line}", markup=False)
 
 

@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from experiments.errors import UserError
 from experiments.execute import folder_of
 from experiments.run_folder import FinishedRun, RunFolder, read_finished
@@ -60,6 +62,10 @@ class NamedRun:
     def is_as_named(self) -> bool:
         """Whether it has all settings that its name stands for."""
         return not self.own & self.changed.keys()
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of its tables."""
+        return self.finished.table(name)
 
     def called(self, words: str, about: Collection[str] = ()) -> str:
         """What readers call it: these words, or its settings where the words would be untrue.

@@ -1,7 +1,8 @@
 """A study's report as data: the hand-over between a study and the writers of pages."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -9,8 +10,17 @@ import yaml
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import to_svg
-from reproductions.runs import NamedRun
-from reproductions.verdicts.judge import Judged
+from reproductions.runs import Found, NamedRun, Runs, why_not_comparable
+from reproductions.verdicts.claims import Claim, load_claims
+from reproductions.verdicts.evidence import (
+    COMMON_FORMS,
+    Form,
+    Reading,
+    check_recipes,
+    read_evidence,
+)
+from reproductions.verdicts.judge import Judged, judge_all
+from reproductions.verdicts.verdict_text import Group, summary
 
 
 @dataclass(frozen=True)
@@ -109,11 +119,110 @@ def load_notes(path: Path) -> tuple[Silence, ...]:
     return tuple(Silence(**entry) for entry in entries)
 
 
-def drawn(pictures: Iterable[Picture | None]) -> list[Picture]:
-    """The pictures for which there were runs."""
-    return [picture for picture in pictures if picture is not None]
+Table = tuple[str, pd.DataFrame]
+"""A caption and what stands below it."""
 
 
-def filled(tables: Iterable[tuple[str, pd.DataFrame]]) -> list[tuple[str, pd.DataFrame]]:
-    """Captions and tables, without the empty ones."""
-    return [(caption, frame) for caption, frame in tables if len(frame)]
+@dataclass(frozen=True)
+class Parts:
+    """What a report shows beside the verdicts; pictures and tables without runs are left out."""
+
+    pictures: Sequence[Picture | None]
+    tables: Sequence[Table]
+    paragraphs: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study as far as its report goes; a new study is one of these.
+
+    Attributes:
+        name: the first word of its suites' names.
+        title: of the report.
+        citation: the paper.
+        citation_url: its address, if any.
+        folder: where its claims.yaml and notes.yaml lie.
+        forms: its own ways to read evidence, by the names that its claims use.
+        why_not_comparable: gives the reason why runs cannot be held against a claim, if any.
+        groups: claims that the summary takes together.
+        parts: puts pictures, tables and closing paragraphs together, from the finished runs, the
+            judged claims and the folder of all runs.
+        target: the make target that trains it.
+        shown_suite: the suite that its name stands for in reports, where that is a larger one.
+        next_steps: what to try next, one line each.
+        claims_are: what its claims are called.
+        num_printed: how many of its tables the terminal shows.
+        pages_beside: pages beside the report: the run that they show, the file, its writer.
+    """
+
+    name: str
+    title: str
+    citation: str
+    citation_url: str | None
+    folder: Path
+    forms: Mapping[str, Form]
+    why_not_comparable: Callable[[Claim, Sequence[NamedRun]], str | None]
+    groups: Sequence[Group]
+    parts: Callable[[Found, Sequence[Judged], str], Parts]
+    target: str
+    shown_suite: str | None = None
+    next_steps: tuple[str, ...] = ()
+    claims_are: str = "published claims"
+    num_printed: int = 1
+    pages_beside: tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...] = ()
+
+    @cached_property
+    def claims(self) -> tuple[Claim, ...]:
+        """Its claims.
+
+        Raises:
+            UserError: the file is damaged, or a claim's evidence cannot be read as it says.
+        """
+        path = self.folder / "claims.yaml"
+        claims = load_claims(path)
+        check_recipes(claims, {**COMMON_FORMS, **self.forms}, path.name)
+        return claims
+
+    def evidence(self, runs: Runs) -> dict[str, Reading]:
+        """What finished runs say of each claim, by its id."""
+        forms = {**COMMON_FORMS, **self.forms}
+        return read_evidence(self.claims, runs, forms, self.why_not_comparable)
+
+    def build(self, found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
+        """The report and its pictures.
+
+        Args:
+            found: the finished runs of its suite, or of a part of it.
+            runs_dir: folder of all runs.
+            command: the line that makes the report again.
+        """
+        judged = judge_all(self.claims, self.evidence(found.runs), found.runs)
+        parts = self.parts(found, judged, runs_dir)
+        pictures = [picture for picture in parts.pictures if picture is not None]
+        paragraphs = summary(judged, found.runs, self.groups, self.claims_are)
+        report = StudyReport(
+            study=self.name,
+            title=self.title,
+            summary="\n\n".join([*paragraphs, *parts.paragraphs]),
+            citation=self.citation,
+            tables=tuple((caption, frame) for caption, frame in parts.tables if len(frame)),
+            judged=judged,
+            figures=tuple(figure for figure, _ in pictures),
+            notes=load_notes(self.folder / "notes.yaml"),
+            command=command,
+            citation_url=self.citation_url,
+            num_printed=self.num_printed,
+        )
+        return report, pictures
+
+
+def departures_but(
+    free: Collection[str],
+) -> Callable[[Claim, Sequence[NamedRun]], str | None]:
+    """The rule of most studies: runs that depart from the suite say nothing of the paper.
+
+    Args:
+        free: settings that change how much is seen of a result, or which of equally good draws it
+            is, and so may differ.
+    """
+    return lambda _, runs: why_not_comparable(runs, free)

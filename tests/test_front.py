@@ -16,7 +16,7 @@ from reproductions.records import (
     with_table,
 )
 from reproductions.records import read as read_records
-from reproductions.report import BUILDERS, Built
+from reproductions.report import STUDIES, Built
 from reproductions.results_md import escape
 from reproductions.runs import Found
 from reproductions.study_report import StudyReport
@@ -24,7 +24,7 @@ from reproductions.verdicts.claims import load_claims
 from reproductions.verdicts.verdict_text import SYMBOLS
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDS = read_records(list(BUILDERS))
+RECORDS = read_records(list(STUDIES))
 
 
 def built(study: str = "vowel") -> Built:
@@ -62,7 +62,7 @@ def test_there_are_five_questions_each_with_claims() -> None:
     assert asked == [1, 2, 3, 4, 5]
     of_claims = {
         claim.question
-        for study in BUILDERS
+        for study in STUDIES
         for claim in load_claims(ROOT / "reproductions" / study / "claims.yaml")
     }
     assert set(asked) <= of_claims

@@ -21,7 +21,7 @@ from experiments.errors import UserError
 from reproductions import records
 from reproductions.publish import finished, losses, publish
 from reproductions.records import Record, record_of
-from reproductions.report import BUILDERS, Built
+from reproductions.report import STUDIES, Built
 from reproductions.results_md import _sections, write_section, write_sections
 from reproductions.runs import Found
 from reproductions.study_report import Figure, Silence, StudyReport
@@ -29,7 +29,7 @@ from reproductions.verdicts.claims import load_claims
 from reproductions.verdicts.judge import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = list(BUILDERS)
+STUDIES = list(STUDIES)
 RECORDS = {record.study: record for record in records.read(STUDIES)}
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
 

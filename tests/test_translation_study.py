@@ -22,7 +22,6 @@ from experiments.translation.translate import answer, load, newest
 from reproductions.page import write_page
 from reproductions.report import print_report
 from reproductions.runs import Found, find_runs
-from reproductions.translation import report as translation_report
 from reproductions.translation.equal_cost import (
     early_table,
     gaps,
@@ -32,7 +31,6 @@ from reproductions.translation.equal_cost import (
     why_many_lose,
     why_more_lose,
 )
-from reproductions.translation.evidence import evidence
 from reproductions.translation.experts import (
     chosen_experts,
     expert_page,
@@ -40,9 +38,8 @@ from reproductions.translation.experts import (
     pointwise_information,
     write_expert_page,
 )
-from reproductions.translation.report import GROUPS
+from reproductions.translation.report import STUDY
 from reproductions.translation.tables import chance
-from reproductions.verdicts.claims import load_claims
 
 TOY = (
     "max_train_pairs=300 num_subwords=300 width=12 num_units=16 expert_units=6 max_steps=4 "
@@ -50,7 +47,7 @@ TOY = (
     "tokens_per_batch=2000 report_every=1 valid_share=0.003 test_share=0.005 num_threads=1"
 )
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-CLAIMS = load_claims(Path(translation_report.__file__).with_name("claims.yaml"))
+CLAIMS = STUDY.claims
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +73,7 @@ def named(found: Found) -> Found:
 def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
     found: Found, runs_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, _ = translation_report.build(found, str(runs_dir), "command")
+    report, _ = STUDY.build(found, str(runs_dir), "command")
     print_report(report)
     said = [
         capsys.readouterr().out,
@@ -106,10 +103,10 @@ def test_a_run_says_what_it_measured(found: Found) -> None:
 def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
     found: Found, tmp_path: Path
 ) -> None:
-    by_claim = evidence(found.runs)
+    by_claim = STUDY.evidence(found.runs)
     assert set(by_claim) == {claim.id for claim in CLAIMS}
-    assert all(any(claim.id.startswith(group.prefix) for group in GROUPS) for claim in CLAIMS)
-    report, pictures = translation_report.build(found, "runs", "command")
+    assert all(any(claim.id.startswith(group.prefix) for group in STUDY.groups) for claim in CLAIMS)
+    report, pictures = STUDY.build(found, "runs", "command")
     assert len(pictures) == 3
     words = {verdict.word for _, _, verdict in report.judged if verdict is not None}
     assert words <= {"not comparable", "inconclusive"}

@@ -14,7 +14,7 @@ from reproductions.page import render_page
 from reproductions.report import main, page_of, print_report, write_report
 from reproductions.results_md import study_section
 from reproductions.runs import Found, find_runs, named_run
-from reproductions.vowel.report import build
+from reproductions.vowel.report import STUDY
 from reproductions.vowel.suite import LINES
 
 TOY = [
@@ -40,7 +40,7 @@ def test_every_run_of_the_suite_is_found(found: tuple[Found, str]) -> None:
 
 
 def test_the_report_of_toy_runs_is_complete_and_claims_nothing(found: tuple[Found, str]) -> None:
-    report, pictures = build(*found, command="python -m reproductions.report")
+    report, pictures = STUDY.build(*found, command="python -m reproductions.report")
     words = {verdict.word for _, _, verdict in report.judged if verdict}
     # Sixty epochs are no test of the paper: every claim must say so.
     assert words == {"not comparable"}
@@ -54,7 +54,7 @@ def test_the_report_of_toy_runs_is_complete_and_claims_nothing(found: tuple[Foun
 def test_the_printed_table_has_every_row(
     found: tuple[Found, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, _ = build(*found, command="python -m reproductions.report")
+    report, _ = STUDY.build(*found, command="python -m reproductions.report")
     print_report(report)
     printed = capsys.readouterr().out
     for published in ("1,124", "1,083", "2,209", "2,435"):
@@ -96,7 +96,7 @@ def test_eight_experts_in_the_place_of_four_are_called_eight(found: tuple[Found,
     for name, twin in {**twins, **dict.fromkeys(LINES, "experts_8")}.items():
         runs[name] = named_run(name, runs[twin].study, runs[twin].finished, "vowel_smoke")
         assert not runs[name].is_as_named
-    report, _ = build(Found(runs, ()), found[1], command="x")
+    report, _ = STUDY.build(Found(runs, ()), found[1], command="x")
     said = [
         *(text for caption, frame in report.tables for text in (caption, frame.to_string())),
         *(text for each in report.figures for text in (each.title, each.caption, each.alt)),
@@ -119,7 +119,7 @@ def test_a_report_without_runs_names_the_command_that_trains(tmp_path: Path) -> 
 def test_a_missing_run_leaves_its_claims_unjudged(found: tuple[Found, str]) -> None:
     runs: dict[str, Any] = {**found[0].runs}
     runs.pop("backprop_6")
-    report, _ = build(Found(runs, ("backprop_6",)), found[1], command="x")
+    report, _ = STUDY.build(Found(runs, ("backprop_6",)), found[1], command="x")
     verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
     assert verdicts["epochs-backprop-6"] is None
     assert verdicts["epochs-4-experts"] is not None

@@ -302,6 +302,6 @@ def matrices(runs: Runs, prefix: str) -> Picture | None:
 
 def _shares(run: NamedRun) -> dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
     counts_RKE = run.finished.arrays("snapshots")["counts"][-1].astype(float)
-    seeds = run.finished.table("metrics")["seed"]
+    seeds = run.table("metrics")["seed"]
     shares_RKE = counts_RKE / counts_RKE.sum(axis=2, keepdims=True)
     return dict(zip(seeds[:_MOST_SEEDS].tolist(), shares_RKE, strict=False))

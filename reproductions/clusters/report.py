@@ -1,10 +1,9 @@
 """The clusters study's report, put together from finished runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from reproductions.clusters.evidence import evidence
+from reproductions.clusters.evidence import FORMS, FREE
 from reproductions.clusters.figure1 import figure1
 from reproductions.clusters.figures import (
     alignment,
@@ -34,68 +33,32 @@ from reproductions.clusters.tables import (
     written_table,
 )
 from reproductions.runs import Found, Runs
-from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes
-from reproductions.verdicts.claims import load_claims
-from reproductions.verdicts.judge import Judged, judge_all
-from reproductions.verdicts.verdict_text import Group, summary
+from reproductions.study_report import Parts, Study, Table, departures_but
+from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.verdict_text import Group
 
-_HERE = Path(__file__).parent
-_CITATION = (
-    "Chen, Z., Deng, Y., Wu, Y., Gu, Q. & Li, Y. (2022). Towards understanding the "
-    "mixture-of-experts layer in deep learning. NeurIPS 35."
-)
+_EVERYTHING = "make reproduce-clusters-all"
 
 
-def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
-    """The report and its pictures.
-
-    Args:
-        found: the finished runs of suite clusters_all, or of some of them.
-        runs_dir: folder of all runs.
-        command: the line that makes the report again.
-    """
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs), found.runs)
-    pictures = _pictures(found, judged)
-    paragraphs = summary(judged, found.runs, GROUPS)
-    if found.missing:
-        paragraphs.append(
-            f"Not run yet: {len(found.missing)} of the study's runs (make reproduce-clusters-all)."
-        )
-    report = StudyReport(
-        study="clusters",
-        title="Towards understanding mixture of experts: the clusters study",
-        summary="\n\n".join(paragraphs),
-        citation=_CITATION,
-        tables=tuple(_tables(found, judged)),
-        judged=judged,
-        figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(_HERE / "notes.yaml"),
-        command=command,
-        citation_url="https://arxiv.org/abs/2208.02813",
-    )
-    return report, pictures
-
-
-def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
+def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
-    return drawn(
-        [
-            figure1(runs),
-            table_1_figure(runs, claims),
-            curves(runs),
-            alignment(runs),
-            matrices(runs, "four"),
-            matrices(runs, "coded_1"),
-            ladder(runs),
-            sweep(runs),
-        ]
-    )
+    pictures = [
+        figure1(runs),
+        table_1_figure(runs, claims),
+        curves(runs),
+        alignment(runs),
+        matrices(runs, "four"),
+        matrices(runs, "coded_1"),
+        ladder(runs),
+        sweep(runs),
+    ]
+    missing = f"Not run yet: {len(found.missing)} of the study's runs ({_EVERYTHING})."
+    return Parts(pictures, _tables(runs, judged), [missing] if found.missing else [])
 
 
-def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.DataFrame]]:
+def _tables(runs: Runs, judged: Sequence[Judged]) -> list[Table]:
     """Captions and tables; Table 1 always comes first, the others where there are runs."""
-    runs = found.runs
-    tables = [
+    return [
         (
             "Table 1 of the paper and its extensions beside ours: means over seeds, by the "
             f"authors' recipe; single networks of {filters_in_words(runs)}.",
@@ -118,7 +81,6 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
             sweep_table(runs),
         ),
     ]
-    return filled(tables)
 
 
 def _written(runs: Runs) -> str:
@@ -152,8 +114,8 @@ def _init(runs: Runs) -> str:
     )
 
 
-GROUPS = (
-    Group("accuracy", "the accuracies of the mixtures", lambda runs: ""),
+_GROUPS = (
+    Group("accuracy", "the accuracies of the mixtures"),
     Group("entropy", "the dispatch entropies of the mixtures"),
     Group("single-bound", "a single network cannot pass 87.5 %"),
     Group("single-1", "the single networks of setting 1", _single),
@@ -175,4 +137,23 @@ GROUPS = (
     Group("experts-fail-elsewhere", "experts fail on others' clusters"),
     Group("activations-bound", "other activations stay below 87.5 %"),
     Group("written-linear", "as written, linear experts nearly close the gap", _written),
+)
+
+STUDY = Study(
+    name="clusters",
+    title="Towards understanding mixture of experts: the clusters study",
+    citation="Chen, Z., Deng, Y., Wu, Y., Gu, Q. & Li, Y. (2022). Towards understanding the "
+    "mixture-of-experts layer in deep learning. NeurIPS 35.",
+    citation_url="https://arxiv.org/abs/2208.02813",
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=departures_but(FREE),
+    groups=_GROUPS,
+    parts=_parts,
+    target="reproduce-clusters",
+    shown_suite="clusters_all",
+    next_steps=(
+        f"{_EVERYTHING}   settings 3 and 4, code against text, sensitivity",
+        'make reproduce-clusters ARGS="study.num_experts=16"',
+    ),
 )

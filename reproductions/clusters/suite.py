@@ -95,7 +95,7 @@ def labelled(labels: Mapping[str, str], runs: Runs) -> list[tuple[str, NamedRun]
 
 def entropy_curves(run: NamedRun) -> pd.DataFrame:
     """Dispatch entropy (nats) by step, a column per seed; seeds that stopped keep their last."""
-    curves = run.finished.table("curves")
+    curves = run.table("curves")
     return curves.pivot(index="step", columns="seed", values="entropy").ffill()
 
 
@@ -114,5 +114,5 @@ def agreement_of_maps(run: NamedRun) -> NDArray[np.float64]:
 
 def metric(run: NamedRun, column: str, factor: float = 1.0) -> pd.Series:
     """A column of a run's metrics, without seeds that do not have it."""
-    values: pd.Series = factor * run.finished.table("metrics")[column].dropna().astype(float)
+    values: pd.Series = factor * run.table("metrics")[column].dropna().astype(float)
     return values

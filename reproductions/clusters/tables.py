@@ -1,5 +1,7 @@
 """The report's tables: the paper's beside ours, from code to text, and what else was run."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from reproductions.clusters.suite import (
@@ -26,7 +28,7 @@ _DASH = "–"
 _ACCURACY = "accuracy\u00a0%"
 
 
-def table_1(runs: Runs, judged: tuple[Judged, ...]) -> pd.DataFrame:
+def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
     """Accuracy and entropy of every published system: the paper's, ours and the verdict."""
     by_id = {claim.id: (claim, verdict) for claim, _, verdict in judged}
     systems = [item for setting in SETTINGS for item in _systems(setting)]
@@ -124,7 +126,7 @@ def _published(claim: Claim, decimals: int) -> str:
 
 
 def _num_seeds(run: NamedRun | None) -> str:
-    return _DASH if run is None else str(len(run.finished.table("metrics")))
+    return _DASH if run is None else str(len(run.table("metrics")))
 
 
 def _measures(run: NamedRun) -> dict[str, str]:
@@ -167,7 +169,7 @@ def _experts(run: NamedRun) -> str:
 
 
 def _share(run: NamedRun, column: str) -> str:
-    flags = run.finished.table("metrics")[column].astype(bool)
+    flags = run.table("metrics")[column].astype(bool)
     return f"{flags.sum()} of {len(flags)}"
 
 

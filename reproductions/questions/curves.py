@@ -206,7 +206,7 @@ def _draw(axes: Axes, runs: Runs, lines: Sequence[Line], column: str) -> None:
 
 
 def _references(axes: Axes, run: NamedRun, of: str, colour: str) -> None:
-    table = run.finished.table("references")
+    table = run.table("references")
     means = table[table["of"] == of].groupby("method")["agreement"].mean()
     for method, style in _METHODS.items():
         axes.axhline(float(means[method]), color=COLOURS[colour], linestyle=style, linewidth=1.2)

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from reproductions.clusters.suite import agreement_of_maps
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.questions.evidence import (
-    DOMAINS,
-    FOUR,
     STARTS,
     gain,
     grouping_with_first,
@@ -26,6 +24,9 @@ _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "b
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
 _NUMBERS = {f"num_clusters_{num}": str(num) for num in (2, 4, 8)}
 _TEXTS = {"text_one": "one\nkind\nof book", "text_all": "all\nkinds\nof book"}
+# Runs on four kinds of text together, and on each of them alone.
+_FOUR = "domains_four"
+_DOMAINS = ("domains_bible", "domains_packages", "domains_help", "domains_manuals")
 _MAPS = {
     "clusters_own": "nothing",
     "clusters_same_noise": "noise",
@@ -58,7 +59,7 @@ def gains(runs: Runs) -> Picture | None:
             axes.set_title(title, fontsize=10.5)
             axes.set_ylabel(label)
     names = [*_VOWELS, *_CENTRES, *_NUMBERS]
-    texts = [each for each in (*_TEXTS, FOUR, *DOMAINS) if f"{each}_wide" in runs]
+    texts = [each for each in (*_TEXTS, _FOUR, *_DOMAINS) if f"{each}_wide" in runs]
     return still(
         figure,
         id="gains",
@@ -85,7 +86,7 @@ def gains(runs: Runs) -> Picture | None:
 def _accuracy_gains(names: Mapping[str, str], runs: Runs) -> Samples:
     if not _are_as_named(runs, [each for name in names for each in (name, f"{name}_single")]):
         return {}
-    return {label: gain(runs, name) for name, label in names.items()}
+    return {label: gain(runs[name], runs[f"{name}_single"]) for name, label in names.items()}
 
 
 def _are_as_named(runs: Runs, names: Iterable[str]) -> bool:
@@ -99,14 +100,20 @@ def _text_gains(runs: Runs) -> Samples:
     found = {}
     for name, label in _TEXTS.items():
         many, wide = (
-            runs[each].finished.table("sentences").set_index("pair")["loss"]
+            runs[each].table("sentences").set_index("pair")["loss"]
             for each in (name, f"{name}_wide")
         )
         found[label] = (wide - many).dropna().to_numpy(float)
-    if _are_as_named(runs, [each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")]):
-        found["one\nkind\nof text"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
-        found["four\nkinds\nof text"] = text_gain(runs, FOUR)
+    if _are_as_named(
+        runs, [each for name in (_FOUR, *_DOMAINS) for each in (name, f"{name}_wide")]
+    ):
+        found["one\nkind\nof text"] = np.concatenate([_text_gain(runs, name) for name in _DOMAINS])
+        found["four\nkinds\nof text"] = _text_gain(runs, _FOUR)
     return found
+
+
+def _text_gain(runs: Runs, name: str) -> Array:
+    return text_gain(runs[name], runs[f"{name}_wide"])
 
 
 def agreement(runs: Runs) -> Picture | None:

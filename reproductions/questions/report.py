@@ -1,5 +1,6 @@
 """The report of the five questions, put together from finished runs of other starts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,88 +8,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reproductions.questions.curves import collapse, groups, identity
-from reproductions.questions.evidence import SETTLED, STARTS, at_end, evidence, steps_to_leave
+from reproductions.questions.evidence import FORMS, FREE, SETTLED, STARTS, at_end, steps_to_leave
 from reproductions.questions.gains import agreement, gains
 from reproductions.runs import Found, NamedRun, Runs
-from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes
-from reproductions.verdicts.claims import load_claims
-from reproductions.verdicts.judge import judge_all
+from reproductions.study_report import Parts, Study, departures_but
+from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
-from reproductions.verdicts.verdict_text import Group, summary
-
-_HERE = Path(__file__).parent
+from reproductions.verdicts.verdict_text import Group
 
 
-def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
-    """The report and its pictures.
-
-    Args:
-        found: the suite's finished runs.
-        runs_dir: folder of all runs.
-        command: the line that makes the report again.
-    """
+def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs = found.runs
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(runs), runs)
-    pictures = drawn([gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)])
-    report = StudyReport(
-        study="questions",
-        title="Five questions: the three studies from other starts",
-        summary="\n\n".join(summary(judged, runs, GROUPS, "claims of our own")),
-        citation="Interventions of our own on the three studies; no paper has them as such.",
-        tables=tuple(
-            filled(
-                [
-                    ("Where each start ends; means over seeds.", starts_table(runs)),
-                    (
-                        "Adjusted mutual information with the true groups at the end, and of "
-                        "standard clusterings of the gate's inputs.",
-                        references_table(runs),
-                    ),
-                ]
-            )
+    pictures = [gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)]
+    tables = [
+        ("Where each start ends; means over seeds.", starts_table(runs)),
+        (
+            "Adjusted mutual information with the true groups at the end, and of standard "
+            "clusterings of the gate's inputs.",
+            references_table(runs),
         ),
-        judged=judged,
-        figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(_HERE / "notes.yaml"),
-        command=command,
-    )
-    return report, pictures
-
-
-GROUPS = (
-    Group("help-vowel", "a mixture helps where vowels fall into two pairs"),
-    Group("help-clusters", "a mixture helps where the gate sees clusters"),
-    Group("help-two-clusters", "two clusters are enough for that"),
-    Group(
-        "help-more-clusters",
-        "eight clusters gain more than two",
-        lambda runs: (
-            "one network already misses a third of the examples with two clusters, since what "
-            "misleads it is the signal of one other cluster, and every example has just one"
-        ),
-    ),
-    Group("help-text", "32 experts predict text better than a layer of equal cost"),
-    Group("leaves", "a collapsed gate comes back"),
-    Group("stays", "without balance losses the collapsed translation gate stays"),
-    Group("balance", "balance losses spread the load"),
-    Group("frozen", "a gate that cannot learn costs"),
-    Group("identical", "symmetry alone keeps identical experts identical"),
-    Group("noise-breaks", "a little noise parts them"),
-    Group("competition", "competition parts them further"),
-    Group("routing-noise", "routing noise parts identical experts"),
-    Group(
-        "no-noise",
-        "without any noise they do not sort the data",
-        lambda runs: (
-            "ties go to the first expert, which alone learns at first and so parts from the others"
-        ),
-    ),
-    Group("text-parts", "identical experts of the translation mixture part"),
-    Group("at-random", "who takes which cluster is chance"),
-    Group("filters-over-noise", "the experts' start decides more than the routing noise"),
-    Group("text-groups", "seeds group words alike"),
-    Group("gate", "the gate learns the groups"),
-)
+    ]
+    return Parts(pictures, tables)
 
 
 _COLUMNS = {
@@ -137,7 +77,7 @@ def references_table(runs: Runs) -> pd.DataFrame:
     for name in ("vowel_published", "clusters_published", "text_published", "domains_four"):
         if name not in runs:
             continue
-        table = runs[name].finished.table("references")
+        table = runs[name].table("references")
         for of, own in table.groupby("of"):
             means = own.groupby("method")["agreement"].mean()
             gate = at_end(runs[name], f"agreement_{of}")
@@ -149,3 +89,58 @@ def references_table(runs: Runs) -> pd.DataFrame:
                 | {str(m): f"{v:.3f}" for m, v in means.items()}
             )
     return pd.DataFrame(rows)
+
+
+_GROUPS = (
+    Group("help-vowel", "a mixture helps where vowels fall into two pairs"),
+    Group("help-clusters", "a mixture helps where the gate sees clusters"),
+    Group("help-two-clusters", "two clusters are enough for that"),
+    Group(
+        "help-more-clusters",
+        "eight clusters gain more than two",
+        lambda runs: (
+            "one network already misses a third of the examples with two clusters, since what "
+            "misleads it is the signal of one other cluster, and every example has just one"
+        ),
+    ),
+    Group("help-text", "32 experts predict text better than a layer of equal cost"),
+    Group("leaves", "a collapsed gate comes back"),
+    Group("stays", "without balance losses the collapsed translation gate stays"),
+    Group("balance", "balance losses spread the load"),
+    Group("frozen", "a gate that cannot learn costs"),
+    Group("identical", "symmetry alone keeps identical experts identical"),
+    Group("noise-breaks", "a little noise parts them"),
+    Group("competition", "competition parts them further"),
+    Group("routing-noise", "routing noise parts identical experts"),
+    Group(
+        "no-noise",
+        "without any noise they do not sort the data",
+        lambda runs: (
+            "ties go to the first expert, which alone learns at first and so parts from the others"
+        ),
+    ),
+    Group("text-parts", "identical experts of the translation mixture part"),
+    Group("at-random", "who takes which cluster is chance"),
+    Group("filters-over-noise", "the experts' start decides more than the routing noise"),
+    Group("text-groups", "seeds group words alike"),
+    Group("gate", "the gate learns the groups"),
+)
+
+STUDY = Study(
+    name="questions",
+    title="Five questions: the three studies from other starts",
+    citation="Interventions of our own on the three studies; no paper has them as such.",
+    citation_url=None,
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=departures_but(FREE),
+    groups=_GROUPS,
+    parts=_parts,
+    target="questions",
+    shown_suite="questions_domains",
+    next_steps=(
+        "make front   the front page of all studies: reports/index.html",
+        "make fetch-texts questions-domains   four kinds of text (Debian or Ubuntu)",
+    ),
+    claims_are="claims of our own",
+)

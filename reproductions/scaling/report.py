@@ -1,48 +1,21 @@
 """The scaling study's report, put together from finished timings."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from moe.benchmarks.timing import ratios, spread
 from reproductions.runs import Found, NamedRun, Runs, distinct
-from reproductions.scaling.evidence import evidence, limit, ours, seconds
+from reproductions.scaling.evidence import FORMS, FREE, limit, ours, seconds
 from reproductions.scaling.figures import cost_per_token, skew_and_gates
-from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes
+from reproductions.study_report import Parts, Study, departures_but
 from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
-from reproductions.verdicts.claims import load_claims
-from reproductions.verdicts.judge import judge_all
-from reproductions.verdicts.verdict_text import Group, summary
-
-_HERE = Path(__file__).parent
+from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.verdict_text import Group
 
 
-def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
-    """The report and its pictures.
-
-    Args:
-        found: the suite's finished runs.
-        runs_dir: folder of all runs.
-        command: the line that makes the report again.
-    """
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs), found.runs)
-    pictures = drawn([cost_per_token(found.runs), skew_and_gates(found.runs)])
-    report = StudyReport(
-        study="scaling",
-        title="Constant cost: the scaling study",
-        summary="\n\n".join(summary(judged, found.runs, GROUPS)),
-        citation=SHAZEER_2017,
-        tables=tuple(_tables(found)),
-        judged=judged,
-        figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(_HERE / "notes.yaml"),
-        command=command,
-        citation_url=SHAZEER_2017_URL,
-    )
-    return report, pictures
-
-
-def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
+def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
     tables = [
         (
             f"{run.study.num_tokens:,} tokens{', Zipf' if run.study.skew else ''}: medians over "
@@ -52,17 +25,7 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
         for run in distinct(found.runs.values())
     ]
     tables.append(("Memory, float32.", memory_table(found.runs)))
-    return filled(tables)
-
-
-GROUPS = (
-    Group("flat-cost", "cost per token is flat in the number of experts"),
-    Group("near-limit", "our layer is near its limit"),
-    Group("skew", "skewed routing costs no more"),
-    Group("two-level-gate", "the two-level gate is cheap beside the experts"),
-    Group("two-level-cheaper", "the two-level gate is cheaper than the flat one"),
-    Group("faster-than", "our layer is faster than the usual port"),
-)
+    return Parts([cost_per_token(found.runs), skew_and_gates(found.runs)], tables)
 
 
 def times_table(run: NamedRun) -> pd.DataFrame:
@@ -89,7 +52,7 @@ def memory_table(runs: Runs) -> pd.DataFrame:
     """Bytes by number of experts."""
     if "tokens_4096" not in runs:
         return pd.DataFrame()
-    memory = runs["tokens_4096"].finished.table("memory")
+    memory = runs["tokens_4096"].table("memory")
     return pd.DataFrame(
         {
             "experts": [f"{size:,}" for size in memory["num_experts"]],
@@ -98,3 +61,27 @@ def memory_table(runs: Runs) -> pd.DataFrame:
             "kept per token by the flat gate, bytes": memory["gate_bytes_per_token"].round(),
         }
     )
+
+
+_GROUPS = (
+    Group("flat-cost", "cost per token is flat in the number of experts"),
+    Group("near-limit", "our layer is near its limit"),
+    Group("skew", "skewed routing costs no more"),
+    Group("two-level-gate", "the two-level gate is cheap beside the experts"),
+    Group("two-level-cheaper", "the two-level gate is cheaper than the flat one"),
+    Group("faster-than", "our layer is faster than the usual port"),
+)
+
+STUDY = Study(
+    name="scaling",
+    title="Constant cost: the scaling study",
+    citation=SHAZEER_2017,
+    citation_url=SHAZEER_2017_URL,
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=departures_but(FREE),
+    groups=_GROUPS,
+    parts=_parts,
+    target="scaling",
+    next_steps=("make benchmark-core   the same sizes and a whole training step, as plain tables",),
+)

@@ -17,13 +17,13 @@ from reproductions.verdicts.intervals import Estimate, mean_estimate
 
 def perplexity(run: NamedRun) -> float:
     """Of the test chapters, per subword."""
-    table = run.finished.table("metrics")
+    table = run.table("metrics")
     return float(table.loc[table["split"] == "test", "perplexity"].iloc[0])
 
 
 def perplexity_text(run: NamedRun) -> str:
     """Test perplexity with its 95 % interval over sentences."""
-    low, high = _interval(run.finished.table("sentences"))
+    low, high = _interval(run.table("sentences"))
     return f"{perplexity(run):.2f} ({low:.2f} to {high:.2f})"
 
 
@@ -140,7 +140,7 @@ def gaps(runs: Runs, before: str = "") -> list[Gap]:
     names = (before + WIDE, before + MANY)
     if not as_named(runs, *names):
         return []
-    wide, many = (runs[name].finished.table("evaluations") for name in names)
+    wide, many = (runs[name].table("evaluations") for name in names)
     both = wide.merge(many, on="step", suffixes=("", "_many"))
     columns = ["step", "perplexity", "perplexity_many", "num_tokens"]
     return [Gap(*row) for row in both[columns].itertuples(index=False)]

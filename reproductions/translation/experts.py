@@ -54,7 +54,7 @@ def _random(table: pd.DataFrame) -> list[int]:
 
 def _nearest(run: NamedRun, table: pd.DataFrame) -> list[int]:
     """The two experts whose distinct words of largest gate have the highest mean cosine."""
-    words = run.finished.table("expert_words")
+    words = run.table("expert_words")
     words = words[words["expert"].isin(table.index)]
     vectors = embeddings(run)
     likeness = {
@@ -79,7 +79,7 @@ def cosine_table(run: NamedRun) -> pd.DataFrame:
     Of the experts with enough assignments and two different words among their largest gates; the
     words at random are dealt anew from all those words, to experts of the same numbers of them.
     """
-    words = run.finished.table("expert_words")
+    words = run.table("expert_words")
     words = words[words["expert"].isin(judged_experts(run)["expert"])]
     own = words.drop_duplicates(["expert", "piece"])
     vectors, random = embeddings(run), np.random.default_rng(0)
@@ -116,8 +116,8 @@ def embeddings(run: NamedRun) -> dict[str, "np.typing.NDArray[np.float32]"]:
 
 def kinds_table(run: NamedRun) -> pd.DataFrame:
     """A row per expert: its kind, counts, and the words of the largest gates in their places."""
-    words = run.finished.table("expert_words")
-    table = run.finished.table("experts").set_index("expert")
+    words = run.table("expert_words")
+    table = run.table("experts").set_index("expert")
     information = pointwise_information(run)
     rows = []
     for kind, experts in chosen_experts(run).items():
@@ -139,7 +139,7 @@ def kinds_table(run: NamedRun) -> pd.DataFrame:
 
 def pointwise_information(run: NamedRun) -> "pd.Series[float]":
     """Of each expert and its commonest subword, in nats: log p(subword | expert) / p(subword)."""
-    counts = run.finished.table("expert_pieces")
+    counts = run.table("expert_pieces")
     of_expert = counts.groupby("expert")["count"].sum()
     of_piece = counts.groupby("piece", dropna=False)["count"].sum()
     top = counts.groupby("expert").first()
@@ -198,12 +198,10 @@ def write_expert_page(run: NamedRun, path: Path) -> None:
 
 
 def _experts(run: NamedRun) -> list[_Expert]:
-    table = run.finished.table("experts").sort_values("num_assignments", ascending=False)
-    groups = run.finished.table("expert_words").groupby("expert")
+    table = run.table("experts").sort_values("num_assignments", ascending=False)
+    groups = run.table("expert_words").groupby("expert")
     words: dict[Any, pd.DataFrame] = dict(iter(groups))
-    pieces: dict[Any, pd.DataFrame] = dict(
-        iter(run.finished.table("expert_pieces").groupby("expert"))
-    )
+    pieces: dict[Any, pd.DataFrame] = dict(iter(run.table("expert_pieces").groupby("expert")))
     return [
         _expert(own, words[own.expert], pieces[own.expert])
         for own in table[table["num_assignments"] > 0].itertuples()

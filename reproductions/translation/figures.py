@@ -38,7 +38,7 @@ def perplexity_curves(runs: Runs) -> Picture | None:
         axes = figure.subplots()
         for run in found:
             colour, marker, line = _LOOKS[run.name]
-            table = run.finished.table("evaluations")
+            table = run.table("evaluations")
             axes.plot(
                 table["step"], table["perplexity"], line, color=COLOURS[colour], marker=marker,
                 label=label(run, runs),
@@ -69,7 +69,7 @@ def loads(runs: Runs) -> Picture | None:
     """Held-out assignments per expert, largest first."""
     if "experts_2048" not in runs:
         return None
-    count = runs["experts_2048"].finished.table("experts")["num_assignments"].to_numpy(float)
+    count = runs["experts_2048"].table("experts")["num_assignments"].to_numpy(float)
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.2))
         axes = figure.subplots()

@@ -1,11 +1,10 @@
 """The translation study's report, put together from finished runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from reproductions.runs import Found, Runs
-from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes
+from reproductions.study_report import Parts, Study, Table
 from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.translation.equal_cost import (
     early_table,
@@ -15,8 +14,8 @@ from reproductions.translation.equal_cost import (
     why_many_lose,
     why_more_lose,
 )
-from reproductions.translation.evidence import evidence
-from reproductions.translation.experts import cosine_table, kinds_table
+from reproductions.translation.evidence import FORMS, why_not_comparable
+from reproductions.translation.experts import cosine_table, kinds_table, write_expert_page
 from reproductions.translation.figures import loads, perplexity_curves, variety
 from reproductions.translation.tables import (
     balance_table,
@@ -27,41 +26,16 @@ from reproductions.translation.tables import (
     use_table,
     why_uneven,
 )
-from reproductions.verdicts.claims import load_claims
-from reproductions.verdicts.judge import judge_all
-from reproductions.verdicts.verdict_text import Group, summary
-
-_HERE = Path(__file__).parent
+from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.verdict_text import Group
 
 
-def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
-    """The report and its pictures.
-
-    Args:
-        found: the suite's finished runs.
-        runs_dir: folder of all runs.
-        command: the line that makes the report again.
-    """
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs), found.runs)
-    pictures = drawn([perplexity_curves(found.runs), variety(found.runs), loads(found.runs)])
-    report = StudyReport(
-        study="translation",
-        title="Outrageously large neural networks: the translation study",
-        summary="\n\n".join(summary(judged, found.runs, GROUPS)),
-        citation=SHAZEER_2017,
-        tables=tuple(_tables(found)),
-        judged=judged,
-        figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(_HERE / "notes.yaml"),
-        command=command,
-        citation_url=SHAZEER_2017_URL,
-        num_printed=5,
-    )
-    return report, pictures
-
-
-def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
+def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs = found.runs
+    return Parts([perplexity_curves(runs), variety(runs), loads(runs)], _tables(runs))
+
+
+def _tables(runs: Runs) -> list[Table]:
     printed = [
         (
             "Test chapters; intervals are 95 % over sentences of one training. Published numbers "
@@ -104,7 +78,7 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
             balance_table(runs),
         ),
     ]
-    return filled([*printed, *others])
+    return [*printed, *others]
 
 
 def _why_it_loses(runs: Runs) -> str:
@@ -112,7 +86,7 @@ def _why_it_loses(runs: Runs) -> str:
     return "; ".join(part for part in (in_every_training(runs), why_many_lose(runs)) if part)
 
 
-GROUPS = (
+_GROUPS = (
     Group("perplexity-2048", "the published perplexity"),
     Group("bleu-2048", "the published BLEU"),
     Group(
@@ -125,4 +99,24 @@ GROUPS = (
     Group("experts-syntax", "experts specialise by word class"),
     Group("experts-topic", "experts specialise by topic"),
     Group("experts-one-word", "some experts are about one word"),
+)
+
+STUDY = Study(
+    name="translation",
+    title="Outrageously large neural networks: the translation study",
+    citation=SHAZEER_2017,
+    citation_url=SHAZEER_2017_URL,
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=why_not_comparable,
+    groups=_GROUPS,
+    parts=_parts,
+    target="reproduce-translation",
+    shown_suite="translation_all",
+    next_steps=(
+        "python -m experiments.translation.translate show=words   type English, see French",
+        "python -m experiments.suite suite=translation_all   0 to 2,048 experts, and Table 6",
+    ),
+    num_printed=5,
+    pages_beside=(("experts_2048", "experts.html", write_expert_page),),
 )

@@ -50,26 +50,26 @@ def shown(runs: Runs) -> list[NamedRun]:
 
 
 def _bleu(run: NamedRun, metric: str) -> str:
-    table = run.finished.table("bleu")
+    table = run.table("bleu")
     row = table[(table["metric"] == metric) & (table["domain"] == "all")].iloc[0]
     return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
 
 
 def _speed(run: NamedRun) -> float:
-    return float(run.finished.table("curves")["tokens_per_second"].iloc[-1])
+    return float(run.table("curves")["tokens_per_second"].iloc[-1])
 
 
 def domains_table(runs: Runs) -> pd.DataFrame:
     """A row per kind of book: test perplexity and sacreBLEU of the models of equal cost."""
     columns: dict[str, pd.Series[str]] = {}
     for run in distinct(runs.get(name) for name in (WIDE, MANY)):
-        sentences = run.finished.table("sentences")
+        sentences = run.table("sentences")
         perplexities = {
             str(kind): f"{np.exp(np.average(own['loss'], weights=own['num_tokens'])):.2f}"
             for kind, own in sentences.groupby("domain")
         }
         columns[f"perplexity, {label(run, runs)}"] = pd.Series(perplexities)
-        scores = run.finished.table("bleu")
+        scores = run.table("bleu")
         scores = scores[(scores["metric"] == "sacrebleu") & (scores["domain"] != "all")]
         columns[f"sacreBLEU, {label(run, runs)}"] = pd.Series(
             {
@@ -82,7 +82,7 @@ def domains_table(runs: Runs) -> pd.DataFrame:
 
 def specialisation_table(run: NamedRun) -> pd.DataFrame:
     """Mutual information of an assignment's expert and its subword, class and kind of book."""
-    table = run.finished.table("specialisation")
+    table = run.table("specialisation")
     return pd.DataFrame(
         {
             "of": table["of"].replace(_OF),
@@ -103,7 +103,7 @@ def use_table(runs: Runs) -> pd.DataFrame:
     for run in shown(runs):
         if run.study.num_experts < 2:
             continue
-        count = run.finished.table("experts")["num_assignments"]
+        count = run.table("experts")["num_assignments"]
         share = count[count > 0] / count.sum()
         rows.append(
             {
@@ -118,12 +118,12 @@ def use_table(runs: Runs) -> pd.DataFrame:
 
 def examples_table(runs: Runs) -> pd.DataFrame:
     """Some test sentences, evenly spaced and not picked, in every model's words."""
-    first = next(iter(runs.values())).finished.table("answers")
+    first = next(iter(runs.values())).table("answers")
     places = np.linspace(0, len(first) - 1, min(_NUM_EXAMPLES, len(first))).astype(int)
     table = first.loc[places, ["source", "reference"]].reset_index(drop=True)
     for run in distinct(runs.get(name) for name in (WIDE, MANY)):
         # A column in which all are empty reads as one of numbers.
-        answers = run.finished.table("answers")["answer"].astype(object)
+        answers = run.table("answers")["answer"].astype(object)
         if len(answers) == len(first):
             table[label(run, runs)] = answers.loc[places].fillna("").to_numpy()
     return table
@@ -157,7 +157,7 @@ def balance_table(runs: Runs) -> pd.DataFrame:
 
 
 def _balance_row(run: NamedRun) -> dict[str, str]:
-    curves = run.finished.table("curves")
+    curves = run.table("curves")
     half = curves[curves["step"] > curves["step"].max() / 2]
     row = {"model": _model(run), "test perplexity": perplexity_text(run)}
     for (column, words), published in zip(

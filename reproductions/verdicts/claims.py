@@ -10,15 +10,16 @@ claims, where, and what would count as seeing it again:
       published: {value: 1124, spread: 23, spread_is: standard deviation, n: 25, unit: epochs}
       margin: 60
       margin_reason: Five percent of the published value.
+      evidence: {value: {runs: [experts_4], column: epochs}}
 """
 
 import difflib
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeGuard, cast
 
 import yaml
 
@@ -35,10 +36,10 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "shape": ("at_least",),
 }
 _OPTIONAL: dict[str, tuple[str, ...]] = {
-    "value": ("question",),
-    "order": ("question", "published", "sample"),
-    "rate": ("question", "published", "margin_reason", "sample"),
-    "shape": ("question", "margin_reason", "sample"),
+    "value": ("question", "evidence"),
+    "order": ("question", "evidence", "published", "sample"),
+    "rate": ("question", "evidence", "published", "margin_reason", "sample"),
+    "shape": ("question", "evidence", "margin_reason", "sample"),
 }
 _PUBLISHED_NEEDED = ("value",)
 _PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit")
@@ -56,6 +57,15 @@ class Published:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a claim's evidence is read: a form of `verdicts.evidence`, its runs and its options."""
+
+    form: str
+    runs: tuple[str, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Claim:
     """One statement of the paper and what would count as seeing it again.
 
@@ -63,7 +73,7 @@ class Claim:
     order: the first variant is ``better`` ("lower" or "higher") than the second.
     rate, shape: at least the share ``at_least`` of the seeds must show it.
     ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
-    counted, where it is not seeds.
+    counted, where it is not seeds. ``evidence`` says how runs are read for it.
     """
 
     id: str
@@ -77,6 +87,7 @@ class Claim:
     at_least: float | None = None
     question: int | None = None
     sample: str = "seeds"
+    evidence: Recipe | None = None
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -142,7 +153,25 @@ def _claim(entry: object, file: str, position: int) -> Claim:
         at_least=_share(entry, where) if "at_least" in entry else None,
         question=_count(entry, "question", where) if "question" in entry else None,
         sample=_text(entry, "sample", where) if "sample" in entry else "seeds",
+        evidence=_recipe(entry["evidence"], where) if "evidence" in entry else None,
     )
+
+
+def _recipe(entry: object, where: str) -> Recipe:
+    where = f"{where}, evidence"
+    form, options = next(iter(entry.items())) if _is_single(entry) else ("", {})
+    options = options if isinstance(options, Mapping) else {}
+    runs = options.get("runs")
+    if not runs or not isinstance(runs, list) or not all(isinstance(name, str) for name in runs):
+        raise UserError(
+            f"{where} does not name one form with the runs that it reads.",
+            "Write it as 'evidence: {order: {runs: [first, second], column: test_accuracy}}'.",
+        )
+    return Recipe(str(form), tuple(runs), {key: options[key] for key in options if key != "runs"})
+
+
+def _is_single(entry: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(entry, Mapping) and len(entry) == 1
 
 
 def _published(entry: object, where: str) -> Published:
@@ -173,13 +202,14 @@ def _check_keys(
     known = [*needed, *optional]
     for key in entry:
         if key not in known:
-            raise UserError(f"{where} has the unknown key '{key}'.", _nearest(str(key), known))
+            raise UserError(f"{where} has the unknown key '{key}'.", nearest(str(key), known))
     for key in needed:
         if key not in entry:
             raise UserError(f"{where} lacks the key '{key}'.", f"Add a line '{key}: ...'.")
 
 
-def _nearest(word: str, known: Collection[str]) -> str:
+def nearest(word: str, known: Collection[str]) -> str:
+    """Advice after an unknown word: the known one that is like it, and all that are known."""
     close = difflib.get_close_matches(word, known, n=1)
     guess = f"Did you mean '{close[0]}'? " if close else ""
     return f"{guess}Allowed here: {', '.join(known)}."
@@ -199,9 +229,7 @@ def _one_of(entry: Mapping[Any, object], key: str, choices: Collection[str], whe
         )
     chosen = entry[key]
     if not isinstance(chosen, str) or chosen not in choices:
-        raise UserError(
-            f"{where} has the unknown {key} '{chosen}'.", _nearest(str(chosen), choices)
-        )
+        raise UserError(f"{where} has the unknown {key} '{chosen}'.", nearest(str(chosen), choices))
     return chosen
 
 

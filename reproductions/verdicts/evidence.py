@@ -1,8 +1,24 @@
-"""What our own runs say about a claim: one frozen dataclass per kind of claim."""
+"""What our own runs say about a claim, and the common ways to read it off their tables.
 
+A claim names its evidence in its study's ``claims.yaml``: a form, the runs that it reads, and the
+form's options. This module has the common forms; a study adds functions of its own by name.
+
+    evidence: {order: {runs: [experts_4, backprop_6], column: epochs}}
+"""
+
+import inspect
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from experiments.errors import UserError
+from reproductions.runs import NamedRun, Runs
+from reproductions.verdicts.claims import Claim, Recipe, nearest
 
 
 @dataclass(frozen=True)
@@ -77,3 +93,200 @@ Evidence = ValueEvidence | OrderEvidence | RateEvidence
 def _check_finite(numbers: Iterable[float]) -> None:
     if not all(math.isfinite(number) for number in numbers):
         raise ValueError("every sample must be a finite number")
+
+
+Array = NDArray[np.float64]
+Form = Callable[..., Evidence | None]
+"""A way to read evidence off runs; None where they do not hold what it reads."""
+Reading = Evidence | tuple[str, ...] | None
+"""Evidence on a claim; the names of its runs where they are not what they say; or nothing."""
+# Rows of two tables belong together by the first of these columns that they have.
+_ROW_KEYS = ("seed", "pair")
+
+
+class HasTables(Protocol):
+    """What the common forms read: a finished run, or tables that stand for one."""
+
+    @property
+    def name(self) -> str:
+        """The run's name in its suite."""
+
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the run's tables."""
+
+
+def value(
+    run: HasTables,
+    *,
+    column: str,
+    table: str = "metrics",
+    where: Mapping[str, object] | None = None,
+    scale: float = 1.0,
+) -> ValueEvidence:
+    """One number per row of a table, ``scale`` times its column; rows without one are left out."""
+    values = scale * read_rows(run, table, where, column)[column].dropna().astype(float)
+    return ValueEvidence(tuple(values), (run.name,))
+
+
+def order(
+    *runs: HasTables,
+    column: str | Sequence[str],
+    table: str = "metrics",
+    where: Mapping[str, object] | None = None,
+    scale: float = 1.0,
+) -> OrderEvidence:
+    """One column of two runs, or two columns of one run, row by row of the same seed."""
+    columns = [column, column] if isinstance(column, str) else column
+    frames = [
+        read_rows(run, table, where, name)
+        for run, name in zip((runs[0], runs[-1]), columns, strict=True)
+    ]
+    first, second = (scale * paired(frames, columns)).tolist()
+    return OrderEvidence(tuple(first), tuple(second), names_of(*runs))
+
+
+def rate(
+    *runs: HasTables,
+    column: str,
+    table: str = "metrics",
+    where: Mapping[str, object] | None = None,
+    **test: Any,
+) -> RateEvidence:
+    """How many rows pass one test; those of several runs are counted together.
+
+    The test is one of ``at_least``, ``above``, ``at_most``, ``below``, ``equals`` and ``one_of``.
+    """
+    ((name, bound),) = test.items()
+    shown = [
+        TESTS[name](read_rows(run, table, where, column)[column].to_numpy(float), bound)
+        for run in runs
+    ]
+    return rate_of(np.concatenate(shown), *runs)
+
+
+TESTS: Mapping[str, Callable[[Array, Any], NDArray[np.bool_]]] = {
+    "at_least": np.greater_equal,
+    "above": np.greater,
+    "at_most": np.less_equal,
+    "below": np.less,
+    "equals": np.equal,
+    "one_of": np.isin,
+}
+COMMON_FORMS: Mapping[str, Form] = {"value": value, "order": order, "rate": rate}
+
+
+def rate_of(shown: NDArray[np.bool_], *runs: HasTables) -> RateEvidence:
+    """The count of what was shown in these runs."""
+    return RateEvidence(int(shown.sum()), len(shown), names_of(*runs))
+
+
+def names_of(*runs: HasTables) -> tuple[str, ...]:
+    """The names of runs, as evidence keeps them."""
+    return tuple(run.name for run in runs)
+
+
+def read_rows(
+    run: HasTables, table: str, where: Mapping[str, object] | None, *columns: str
+) -> pd.DataFrame:
+    """The rows of a run's table that have these values; "last" is a column's largest one.
+
+    Raises:
+        UserError: the table lacks one of the columns.
+    """
+    frame, where = run.table(table), where or {}
+    for key in (*where, *columns):
+        if key not in frame:
+            raise UserError(
+                f"The table {table} of the run {run.name} has no column '{key}'.",
+                f"In the claim's evidence, choose from: {', '.join(map(str, frame.columns))}.",
+            )
+    for key, wanted in where.items():
+        frame = frame[frame[key] == (frame[key].max() if wanted == "last" else wanted)]
+    return frame
+
+
+def paired(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> Array:
+    """Two tables' columns ``[2, n]`` for the seeds, or pairs of sentences, that both have."""
+    first, second = (_row_keys(frame) for frame in frames)
+    places = np.intersect1d(first, second, return_indices=True)[1:]
+    values = np.stack(
+        [
+            frame[column].to_numpy(float)[place]
+            for frame, column, place in zip(frames, columns, places, strict=True)
+        ]
+    )
+    both: Array = values[:, np.isfinite(values).all(axis=0)]
+    return both
+
+
+def _row_keys(frame: pd.DataFrame) -> NDArray[Any]:
+    key = next((name for name in _ROW_KEYS if name in frame), None)
+    return np.arange(len(frame)) if key is None else frame[key].to_numpy()
+
+
+def check_recipes(claims: Iterable[Claim], forms: Mapping[str, Form], file: str) -> None:
+    """Check that every claim names its evidence by a known form, with the options that it takes.
+
+    Raises:
+        UserError: one does not; names the file, the claim and what is allowed.
+    """
+    for claim in claims:
+        where = f"{file}, claim '{claim.id}'"
+        if claim.evidence is None:
+            raise UserError(f"{where} lacks the key 'evidence'.", "Add a line 'evidence: ...'.")
+        recipe = claim.evidence
+        if recipe.form not in forms:
+            raise UserError(
+                f"{where} has evidence of the unknown form '{recipe.form}'.",
+                nearest(recipe.form, forms),
+            )
+        signature = inspect.signature(forms[recipe.form])
+        try:
+            signature.bind(*recipe.runs, **recipe.options)
+            tests = set(recipe.options) - set(signature.parameters)
+            if recipe.form == "rate" and (len(tests) != 1 or not tests <= set(TESTS)):
+                raise TypeError(f"needs one test of {', '.join(TESTS)}")
+        except TypeError as error:
+            raise UserError(
+                f"{where} has evidence that the form '{recipe.form}' cannot be given: {error}.",
+                f"It takes {signature.replace(return_annotation=inspect.Signature.empty)}.",
+            ) from error
+
+
+def measure(
+    recipe: Recipe, runs: Mapping[str, HasTables], forms: Mapping[str, Form]
+) -> Evidence | None:
+    """What the recipe's form reads off its runs, all of which are there."""
+    return forms[recipe.form](*(runs[name] for name in recipe.runs), **recipe.options)
+
+
+def read_evidence(
+    claims: Iterable[Claim],
+    runs: Runs,
+    forms: Mapping[str, Form],
+    why_not_comparable: Callable[[Claim, Sequence[NamedRun]], str | None],
+) -> dict[str, Reading]:
+    """What finished runs say of every claim, by its id; None where a run that it needs is missing.
+
+    Args:
+        claims: a study's claims.
+        runs: that are finished.
+        forms: ways to read evidence, by the names that the claims use.
+        why_not_comparable: gives the reason why runs cannot be held against a claim, if any.
+    """
+    found: dict[str, Reading] = {}
+    for claim in claims:
+        recipe = claim.evidence
+        if recipe is None or not set(recipe.runs) <= set(runs):
+            found[claim.id] = None
+            continue
+        used = [runs[name] for name in recipe.runs]
+        if not all(run.is_as_named for run in used):
+            found[claim.id] = recipe.runs
+            continue
+        item = measure(recipe, runs, forms)
+        if item is not None:
+            reason = item.not_comparable or why_not_comparable(claim, used)
+            item = replace(item, not_comparable=reason)
+        found[claim.id] = item
+    return found

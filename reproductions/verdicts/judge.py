@@ -1,6 +1,6 @@
 """The one rule that turns a claim and its evidence into a verdict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -8,7 +8,13 @@ import numpy as np
 
 from reproductions.runs import Runs
 from reproductions.verdicts.claims import Claim
-from reproductions.verdicts.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.verdicts.evidence import (
+    Evidence,
+    OrderEvidence,
+    RateEvidence,
+    Reading,
+    ValueEvidence,
+)
 from reproductions.verdicts.intervals import (
     Estimate,
     Interval,
@@ -280,25 +286,8 @@ def _seeds(n: int) -> str:
     return {0: "No seeds", 1: "Only 1 seed"}.get(n, f"Only {n} seeds")
 
 
-Found = Evidence | tuple[str, ...] | None
-"""Evidence on a claim; the names of its runs where they are not what they say; or nothing."""
-
-
-def evidence_of(make: Callable[[], Evidence | None], names: tuple[str, ...], runs: Runs) -> Found:
-    """What runs say of a claim, as far as they are there and are those that it speaks of.
-
-    Args:
-        make: gives the evidence.
-        names: of the runs that it needs.
-        runs: that are finished.
-    """
-    if not set(names) <= set(runs):
-        return None
-    return make() if all(runs[name].is_as_named for name in names) else names
-
-
 def judge_all(
-    claims: Sequence[Claim], evidence: Mapping[str, Found], runs: Runs
+    claims: Sequence[Claim], evidence: Mapping[str, Reading], runs: Runs
 ) -> tuple[Judged, ...]:
     """Every claim with its evidence and verdict, or None for both where no run speaks about it.
 
@@ -316,7 +305,7 @@ def judge_all(
     return tuple(_judged(claim, evidence[claim.id], runs) for claim in claims)
 
 
-def _judged(claim: Claim, item: Found, runs: Runs) -> Judged:
+def _judged(claim: Claim, item: Reading, runs: Runs) -> Judged:
     if item is None:
         return claim, None, None
     names = item if isinstance(item, tuple) else item.runs

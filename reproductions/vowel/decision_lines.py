@@ -147,7 +147,7 @@ def formants(run: NamedRun) -> Array:
 def trajectory(run: NamedRun, position: int = 0) -> Trajectory:
     """The path of the seed at ``position`` in the run's list of seeds; 0 is the first seed."""
     arrays = run.finished.arrays("snapshots")
-    metrics = run.finished.table("metrics").iloc[position]
+    metrics = run.table("metrics").iloc[position]
     kept = np.isfinite(arrays["gate"][:, position]).all(axis=(-1, -2))
     epochs = arrays["epochs"][kept]
     experts, gate = arrays["experts"][kept, position], arrays["gate"][kept, position]

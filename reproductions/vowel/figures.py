@@ -118,7 +118,7 @@ def _seed_row(
     factor: float,
     published: Published | None = None,
 ) -> _SeedRow:
-    metrics = run.finished.table("metrics")
+    metrics = run.table("metrics")
     values = factor * metrics[column].astype(float)
     is_censored = (metrics["status"] != "converged") & (column == "epochs")
     label, colour, marker = look
@@ -212,7 +212,7 @@ def _draw_training(rows: Sequence[Row], runs: Runs, stop: float) -> Drawing:
         figure = Drawing(figsize=(6.4, 5.0))
         grid = figure.subplots(2, len(rows), sharex=True, sharey="row", squeeze=False)
         for place, row in enumerate(rows):
-            curves = runs[row.run].finished.table("curves")
+            curves = runs[row.run].table("curves")
             for axes, column in zip(grid[:, place], _CURVES, strict=True):
                 _draw_seeds(axes, curves, column, COLOURS[row.colour])
             grid[0, place].axhline(stop, color=INK, linewidth=1.2, linestyle=":")

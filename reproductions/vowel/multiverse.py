@@ -103,7 +103,7 @@ def judged_worlds(
     """
     rows = []
     for world, tables in worlds(exploration, metrics):
-        evidence = {name: measured(name, tables) for name in CLAIM_IDS}
+        evidence = {name: measured(claims[name], tables) for name in CLAIM_IDS}
         words = {
             name: judge(claims[name], item).word if item else "inconclusive"
             for name, item in evidence.items()

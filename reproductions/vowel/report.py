@@ -1,80 +1,50 @@
 """The vowel study's report, put together from finished runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from reproductions.runs import Found, Runs, distinct
-from reproductions.study_report import Picture, StudyReport, drawn, filled, load_notes, still
-from reproductions.verdicts.claims import load_claims
-from reproductions.verdicts.judge import Judged, judge_all
+from reproductions.study_report import Parts, Picture, Study, Table, still
+from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
-from reproductions.verdicts.verdict_text import Group, summary
+from reproductions.verdicts.verdict_text import Group
 from reproductions.vowel import decision_lines
 from reproductions.vowel.decision_lines import has_lines
-from reproductions.vowel.evidence import evidence
+from reproductions.vowel.evidence import FORMS, why_not_comparable
 from reproductions.vowel.figure2 import figure2
 from reproductions.vowel.figure3 import figure3
 from reproductions.vowel.figures import costs, interval_overview, seeds, training
-from reproductions.vowel.multiverse_report import COMMAND, MultiversePart, multiverse_part
+from reproductions.vowel.multiverse_report import COMMAND, multiverse_part
 from reproductions.vowel.step_sizes import steps
 from reproductions.vowel.suite import LINES, cost_runs, costs_in_words, table_1_rows
 from reproductions.vowel.tables import cost_table, reference_table, table_1, tuned_table
 
-_CLAIMS = Path(__file__).with_name("claims.yaml")
-_NOTES = Path(__file__).with_name("notes.yaml")
-_CITATION = (
-    "Jacobs, R. A., Jordan, M. I., Nowlan, S. J. & Hinton, G. E. (1991). Adaptive mixtures of "
-    "local experts. Neural Computation 3(1), 79-87."
-)
-_DOI = "https://doi.org/10.1162/neco.1991.3.1.79"
 
-
-def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
-    """The report and its pictures.
-
-    Args:
-        found: the suite's finished runs.
-        runs_dir: folder of all runs, where the multiverse is looked for.
-        command: the line that makes the report again.
-    """
-    claims = load_claims(_CLAIMS)
-    judged = judge_all(claims, evidence(found.runs), found.runs)
-    multiverse = multiverse_part(runs_dir, claims)
-    pictures = [*_pictures(found, judged), *(multiverse.figures if multiverse else ())]
-    report = StudyReport(
-        study="vowel",
-        title="Adaptive mixtures of local experts: the vowel study",
-        summary="\n\n".join(_paragraphs(judged, found, multiverse)),
-        citation=_CITATION,
-        tables=(*_tables(found, judged), *(multiverse.tables if multiverse else ())),
-        judged=judged,
-        figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(_NOTES),
-        command=command,
-        citation_url=_DOI,
-    )
-    return report, pictures
-
-
-def _pictures(found: Found, judged: tuple[Judged, ...]) -> list[Picture]:
-    """All figures for which the runs are there."""
+def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
-    return drawn(
-        [
-            _overview(found, judged),
-            *(
-                figure2(run, id="figure2" if run.name == "experts_4" else "figure2-8-experts")
-                for run in distinct(runs.get(name) for name in ("experts_4", "experts_8"))
-                if has_lines(run)
-            ),
-            _figure3(runs),
-            training(runs),
-            steps(runs, claims),
-            seeds(runs, claims),
-            costs(runs),
-        ]
+    multiverse = multiverse_part(runs_dir, claims)
+    mixtures = distinct(runs.get(name) for name in _MIXTURES)
+    pictures = [
+        _overview(found, judged),
+        *(
+            figure2(run, id="figure2" if run.name == "experts_4" else "figure2-8-experts")
+            for run in mixtures
+            if has_lines(run)
+        ),
+        _figure3(runs),
+        training(runs),
+        steps(runs, claims),
+        seeds(runs, claims),
+        costs(runs),
+    ]
+    tables = _tables(runs, judged)
+    if multiverse is None:
+        missing = f"Not run yet: every other reading of the paper ({COMMAND})."
+        return Parts(pictures, tables, [missing])
+    return Parts(
+        [*pictures, *multiverse.figures],
+        [*tables, *multiverse.tables],
+        [" ".join(multiverse.summary)],
     )
 
 
@@ -88,7 +58,7 @@ def _figure3(runs: Runs) -> Picture | None:
     return figure3(runs["experts_8"], {name: runs[name] for name in LINES})
 
 
-def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
+def _overview(found: Found, judged: Sequence[Judged]) -> Picture | None:
     shown = [
         claim
         for claim, _, verdict in judged
@@ -108,9 +78,8 @@ def _overview(found: Found, judged: tuple[Judged, ...]) -> Picture | None:
     )
 
 
-def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.DataFrame]]:
+def _tables(runs: Runs, judged: Sequence[Judged]) -> list[Table]:
     """Captions and tables; Table 1 always comes first, the others where there are runs."""
-    runs = found.runs
     is_given = any(run.study.step_size is not None for _, run in table_1_rows(runs))
     step = "was given" if is_given else "the rule of the exploration takes"
     tables = [
@@ -129,16 +98,7 @@ def _tables(found: Found, judged: tuple[Judged, ...]) -> list[tuple[str, pd.Data
     if "references" in runs:
         caption = "Standard classifiers on the same recordings and split, not in the paper."
         tables.append((caption, reference_table(runs["references"])))
-    return filled(tables)
-
-
-def _paragraphs(
-    judged: tuple[Judged, ...], found: Found, multiverse: MultiversePart | None
-) -> list[str]:
-    paragraphs = summary(judged, found.runs, GROUPS)
-    if multiverse is None:
-        return [*paragraphs, f"Not run yet: every other reading of the paper ({COMMAND})."]
-    return [*paragraphs, " ".join(multiverse.summary)]
+    return tables
 
 
 _MIXTURES = ("experts_4", "experts_8")
@@ -149,7 +109,7 @@ def _reference_scores(column: str) -> Callable[[Runs], str]:
     def why(runs: Runs) -> str:
         if "references" not in runs:
             return ""
-        scores = 100 * runs["references"].finished.table("metrics")[column]
+        scores = 100 * runs["references"].table("metrics")[column]
         low, high = number(float(scores.min()), 3), number(float(scores.max()), 3)
         return f"standard classifiers score {low} to {high} % on these recordings"
 
@@ -158,7 +118,7 @@ def _reference_scores(column: str) -> Callable[[Runs], str]:
 
 def _one_for_each_pair(runs: Runs) -> str:
     mixtures = distinct(runs.get(name) for name in _MIXTURES)
-    tables = [run.finished.table("metrics") for run in mixtures]
+    tables = [run.table("metrics") for run in mixtures]
     pairs = ["experts_on_iy_ih", "experts_on_aa_ah"]
     seeds = [bool(all_one) for table in tables for all_one in (table[pairs] == 1).all(axis=1)]
     if not seeds:
@@ -174,7 +134,7 @@ def _strictness(runs: Runs) -> str:
     )
 
 
-GROUPS = (
+_GROUPS = (
     Group("experts-faster", "experts learn in fewer epochs than back-propagation"),
     Group("half-the-epochs", "experts need about half the epochs", lambda runs: _STEPS),
     Group("epochs", "the mean epochs of Table 1", lambda runs: _STEPS),
@@ -187,4 +147,22 @@ GROUPS = (
     Group("two-experts-on-a", "two experts share [a]/[A]", _one_for_each_pair),
     Group("likelihood-beats", "equation 1.3 does better than 1.2"),
     Group("first-together", "all experts first head for one line, then part", _strictness),
+)
+
+STUDY = Study(
+    name="vowel",
+    title="Adaptive mixtures of local experts: the vowel study",
+    citation="Jacobs, R. A., Jordan, M. I., Nowlan, S. J. & Hinton, G. E. (1991). Adaptive "
+    "mixtures of local experts. Neural Computation 3(1), 79-87.",
+    citation_url="https://doi.org/10.1162/neco.1991.3.1.79",
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=why_not_comparable,
+    groups=_GROUPS,
+    parts=_parts,
+    target="reproduce-vowel",
+    next_steps=(
+        f"{COMMAND}   which claims hold in which reading",
+        'make reproduce-vowel ARGS="study.num_experts=16"',
+    ),
 )

@@ -95,7 +95,7 @@ def _finish(axes: Axes, limit: int) -> None:
 
 
 def _draw_panel(axes: Axes, row: Row, run: NamedRun, limit: int) -> None:
-    tried, colour = run.finished.table("exploration"), COLOURS[row.colour]
+    tried, colour = run.table("exploration"), COLOURS[row.colour]
     arrived = tried["status"] == "converged"
     axes.axhline(limit, color=INK, linewidth=1, linestyle=":")
     home = tried[arrived]
@@ -130,7 +130,7 @@ def _mark_lost(axes: Axes, lost: pd.Series, colour: str, limit: int) -> None:
 
 
 def _mark_tuned(axes: Axes, row: Row, tuned: NamedRun) -> None:
-    epochs = float(tuned.finished.table("metrics")["epochs"].mean())
+    epochs = float(tuned.table("metrics")["epochs"].mean())
     _mark(axes, row, float(tuned.finished.manifest["step_size"]), epochs, is_chosen=False)
 
 

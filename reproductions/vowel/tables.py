@@ -1,5 +1,7 @@
 """The report's tables: Table 1 beside ours, tuned steps, the three costs, reference classifiers."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 
 from reproductions.runs import NamedRun, Runs
@@ -19,7 +21,7 @@ _DASH = "–"
 _PLACES = {row.run: place for place, row in enumerate(TABLE_1)}
 
 
-def table_1(runs: Runs, judged: tuple[Judged, ...]) -> pd.DataFrame:
+def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
     """Table 1 number by number: published, ours, and the verdict; a row for each of twelve.
 
     A system that was given another size, say, stands for itself and beside no published number.
@@ -77,7 +79,7 @@ def cost_table(runs: Runs) -> pd.DataFrame:
 
 def reference_table(run: NamedRun) -> pd.DataFrame:
     """Standard classifiers on the same split, in %."""
-    metrics = run.finished.table("metrics")
+    metrics = run.table("metrics")
     shares = {"training %": metrics["train_accuracy"], "test %": metrics["test_accuracy"]}
     texts = {title: [f"{100 * share:.1f}" for share in column] for title, column in shares.items()}
     return pd.DataFrame({"classifier": metrics["classifier"], **texts})
@@ -107,7 +109,7 @@ def _interval(values: pd.Series) -> Interval:
 
 
 def _values(run: NamedRun | None, column: str, factor: float) -> pd.Series:
-    metrics = pd.DataFrame() if run is None else run.finished.table("metrics")
+    metrics = pd.DataFrame() if run is None else run.table("metrics")
     if column not in metrics:
         return pd.Series(dtype=float)
     return factor * metrics[column].dropna().astype(float)
@@ -117,7 +119,7 @@ def _num_lost(run: NamedRun | None) -> int:
     """Seeds that never reached the stop and enter with the epoch limit."""
     if run is None:
         return 0
-    return int((run.finished.table("metrics")["status"] != "converged").sum())
+    return int((run.table("metrics")["status"] != "converged").sum())
 
 
 def _measures(run: NamedRun) -> dict[str, str]:
