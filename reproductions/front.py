@@ -19,8 +19,8 @@ from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
 from reproductions.drawing import rename_ids
 from reproductions.html import render, write
-from reproductions.records import FOLDER, Record, Row, filled_in, read, record_of
-from reproductions.report import STUDIES, Built, built, page_of
+from reproductions.records import FOLDER, ClaimRecord, StudyRecord, filled_in, read, record_of
+from reproductions.report import STUDIES, BuiltReport, build_report, page_of
 from reproductions.study_report import Figure
 from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 
@@ -57,7 +57,7 @@ class _Screen:
     counts: str
     num_published: int
     figure: _Shown | None
-    rows: tuple[tuple[str, Row], ...]
+    rows: tuple[tuple[str, ClaimRecord], ...]
 
 
 def answers() -> list[Answer]:
@@ -81,7 +81,9 @@ def standing(words: Iterable[str]) -> str:
 
 
 def render_front(
-    every: Sequence[Built], earlier: Sequence[Record] = (), links: Mapping[str, str] | None = None
+    every: Sequence[BuiltReport],
+    earlier: Sequence[StudyRecord] = (),
+    links: Mapping[str, str] | None = None,
 ) -> str:
     """The page's HTML.
 
@@ -121,7 +123,7 @@ def render_front(
 
 def _screen(
     answer: Answer,
-    records: Sequence[Record],
+    records: Sequence[StudyRecord],
     elsewhere: Mapping[str, Collection[str]],
     figure: _Shown | None,
 ) -> _Screen:
@@ -144,7 +146,7 @@ def _screen(
 
 
 def _shown(
-    answer: Answer, figures: Mapping[tuple[str, str], Figure], earlier: Sequence[Record]
+    answer: Answer, figures: Mapping[tuple[str, str], Figure], earlier: Sequence[StudyRecord]
 ) -> _Shown | None:
     """The answer's figure from our runs, else the published one; None without either."""
     figure = figures.get((answer.study, answer.figure))
@@ -161,7 +163,7 @@ def _shown(
     return None
 
 
-def _cost(record: Record) -> tuple[str, str, str, str]:
+def _cost(record: StudyRecord) -> tuple[str, str, str, str]:
     minutes = record.seconds / 60
     return (
         record.study,
@@ -180,7 +182,7 @@ def write_front(overrides: Sequence[str] = ()) -> Path:
     unknown = [item for item in overrides if not item.startswith("runs_dir=")]
     if unknown:
         raise UserError(f"There is no setting {unknown[0]} here.", "Allowed: runs_dir=PATH.")
-    every = [each for study in STUDIES if (each := built([f"suite={study}", *overrides]))]
+    every = [each for study in STUDIES if (each := build_report([f"suite={study}", *overrides]))]
     earlier = read(list(STUDIES))
     if not every and not earlier:
         raise UserError("No study has a finished run.", "Train first: make reproduce")

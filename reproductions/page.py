@@ -41,7 +41,7 @@ class _ClaimRow:
     word: str
     symbol: str
     explanation: str
-    strip: "Strip | None"
+    bar: "IntervalBar | None"
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def _claim_row(judged: Judged) -> _ClaimRow:
         word=word,
         symbol=SYMBOLS[word],
         explanation=_unbroken(verdict.explanation) if verdict else "No finished run yet.",
-        strip=strip(claim, verdict),
+        bar=interval_bar(claim, verdict),
     )
 
 
@@ -231,12 +231,12 @@ def _indented(fact: object) -> str:
     return json.dumps(fact, indent=2, ensure_ascii=False, default=str)
 
 
-_STRIP_MARGIN = 0.08  # share of the width left free on either side
+_BAR_MARGIN = 0.08  # share of the width left free on either side
 
 
 @dataclass(frozen=True)
-class Strip:
-    """Positions along the strip, from 0 (left) to 100 (right).
+class IntervalBar:
+    """Positions along the bar, from 0 (left) to 100 (right).
 
     ``allowed`` is the band the claim allows, ``published`` the paper's number if it prints one.
     """
@@ -247,10 +247,10 @@ class Strip:
     ours: float
 
 
-def strip(claim: Claim, verdict: Verdict | None) -> Strip | None:
-    """The strip of a judged claim; None where there is no interval to draw.
+def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
+    """The interval bar of a judged claim; None where there is no interval to draw.
 
-    Shares run from 0 to 1. For values the strip spans the allowed band and our interval.
+    Shares run from 0 to 1. For values the bar spans the allowed band and our interval.
     """
     if verdict is None or verdict.interval is None or verdict.estimate is None:
         return None
@@ -264,10 +264,10 @@ def strip(claim: Claim, verdict: Verdict | None) -> Strip | None:
     def place(amount: float) -> float:
         share = (amount - low) / (high - low)
         # An interval without an end runs out of the picture.
-        return 100 * min(1.0, max(0.0, _STRIP_MARGIN + (1 - 2 * _STRIP_MARGIN) * share))
+        return 100 * min(1.0, max(0.0, _BAR_MARGIN + (1 - 2 * _BAR_MARGIN) * share))
 
     published = claim.published if claim.kind == "value" else None
-    return Strip(
+    return IntervalBar(
         allowed=(place(allowed[0]), place(allowed[1])),
         published=None if published is None else place(published.value),
         interval=(place(verdict.interval[0]), place(verdict.interval[1])),

@@ -16,8 +16,8 @@ from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
 from reproductions import records
 from reproductions.drawing import to_png
-from reproductions.records import Record, record_of
-from reproductions.report import STUDIES, Built, built
+from reproductions.records import StudyRecord, record_of
+from reproductions.report import STUDIES, BuiltReport, build_report
 from reproductions.results_md import (
     FIGURE_FOLDER,
     publishing,
@@ -38,7 +38,7 @@ _OF_VERDICTS = re.compile(
 )
 
 
-def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None:
+def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -> None:
     """Publish reports, all of them or none.
 
     Args:
@@ -74,7 +74,7 @@ def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None
             _remove_others(record, root)
 
 
-def _write_pictures(each: Built, root: Path) -> None:
+def _write_pictures(each: BuiltReport, root: Path) -> None:
     folder = root / FIGURE_FOLDER / each.report.study
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def _write_pictures(each: Built, root: Path) -> None:
         to_png(drawing, folder / f"{figure.id}.png")
 
 
-def _remove_others(record: Record, root: Path) -> None:
+def _remove_others(record: StudyRecord, root: Path) -> None:
     """Delete pictures that the study no longer shows."""
     shown = {figure.id for figure in record.figures}
     for picture in (root / FIGURE_FOLDER / record.study).glob("*.png"):
@@ -92,7 +92,9 @@ def _remove_others(record: Record, root: Path) -> None:
             picture.unlink()
 
 
-def _refuse_losses(earlier: Sequence[Record], records: Sequence[Record], accept: str) -> None:
+def _refuse_losses(
+    earlier: Sequence[StudyRecord], records: Sequence[StudyRecord], accept: str
+) -> None:
     now = {record.study: record for record in records}
     lost = [loss for old in earlier if old.study in now for loss in losses(old, now[old.study])]
     code = sha256("\n".join(lost).encode())[:8]
@@ -104,7 +106,7 @@ def _refuse_losses(earlier: Sequence[Record], records: Sequence[Record], accept:
         )
 
 
-def losses(old: Record, new: Record) -> list[str]:
+def losses(old: StudyRecord, new: StudyRecord) -> list[str]:
     """What is published of a study and would no longer be, in words.
 
     Numbers may change, and so may verdicts: what counts is that something is said of every claim,
@@ -113,7 +115,7 @@ def losses(old: Record, new: Record) -> list[str]:
     return [f"{old.study}: {loss}" for loss in (*_lost_parts(old, new), *_lost_texts(old, new))]
 
 
-def _lost_parts(old: Record, new: Record) -> Iterator[str]:
+def _lost_parts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
     judged = {row.id for row in new.rows if row.word != NOT_RUN}
     for row in old.rows:
         if row.word != NOT_RUN and row.id not in judged:
@@ -132,7 +134,7 @@ def _lost_parts(old: Record, new: Record) -> Iterator[str]:
             yield f"{table.num_rows - other.num_rows} of {table.num_rows} rows of {name}"
 
 
-def _lost_texts(old: Record, new: Record) -> Iterator[str]:
+def _lost_texts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
     said = _masked(" ".join(new.summary))
     for statement in _statements(" ".join(old.summary)):
         if _masked(statement) not in said:
@@ -151,7 +153,7 @@ def _masked(text: str) -> str:
     return " ".join(_NUMBER.sub("#", _IN_BRACKETS.sub("", text)).casefold().split())
 
 
-def finished(arguments: Sequence[str]) -> list[Built]:
+def finished(arguments: Sequence[str]) -> list[BuiltReport]:
     """The reports of the studies that have finished runs.
 
     Args:
@@ -172,7 +174,7 @@ def finished(arguments: Sequence[str]) -> list[Built]:
             f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(STUDIES)}."
         )
     runs = [f"runs_dir={given['runs_dir']}"] if "runs_dir" in given else []
-    found = {study: built([f"suite={study}", *runs]) for study in named or STUDIES}
+    found = {study: build_report([f"suite={study}", *runs]) for study in named or STUDIES}
     every = [whole for whole in found.values() if whole is not None]
     if len(every) < len(named) or not every:
         without = [study for study, whole in found.items() if whole is None]

@@ -33,7 +33,7 @@ BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
 
 
 @dataclass(frozen=True)
-class Row:
+class ClaimRecord:
     """A claim and what became of it, in words."""
 
     id: str
@@ -47,7 +47,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableRecord:
     """What a table shows, without its numbers."""
 
     caption: str
@@ -56,7 +56,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class FigureRecord:
     """What is said of a figure; its picture is `reproductions/figures/<study>/<id>.png`."""
 
     id: str
@@ -66,7 +66,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Record:
+class StudyRecord:
     """What is published of a study.
 
     Attributes:
@@ -87,9 +87,9 @@ class Record:
     study: str
     title: str
     summary: tuple[str, ...]
-    rows: tuple[Row, ...]
-    tables: tuple[Table, ...]
-    figures: tuple[Picture, ...]
+    rows: tuple[ClaimRecord, ...]
+    tables: tuple[TableRecord, ...]
+    figures: tuple[FigureRecord, ...]
     notes: tuple[str, ...]
     num_runs: int
     seconds: float
@@ -98,16 +98,16 @@ class Record:
     section: str = ""
 
 
-def record_of(report: StudyReport, runs: Runs) -> Record:
+def record_of(report: StudyReport, runs: Runs) -> StudyRecord:
     """What a report says, and what it cost; without the checksum of its section."""
     manifests = {run.finished.path: run.finished.manifest for run in runs.values()}.values()
     tables = [(caption, table_view(frame)) for caption, frame in report.tables]
-    return Record(
+    return StudyRecord(
         study=report.study,
         title=report.title,
         summary=tuple(map(_line_of, report.summary.split("\n\n"))),
         rows=tuple(
-            Row(
+            ClaimRecord(
                 claim.id,
                 claim.sentence,
                 claim.place,
@@ -120,11 +120,11 @@ def record_of(report: StudyReport, runs: Runs) -> Record:
             for claim, _, verdict in report.judged
         ),
         tables=tuple(
-            Table(_line_of(caption), tuple(map(_line_of, view.columns)), len(view.rows))
+            TableRecord(_line_of(caption), tuple(map(_line_of, view.columns)), len(view.rows))
             for caption, view in tables
         ),
         figures=tuple(
-            Picture(each.id, *map(_line_of, (each.title, each.caption, each.alt)))
+            FigureRecord(each.id, *map(_line_of, (each.title, each.caption, each.alt)))
             for each in report.figures
         ),
         notes=tuple(_line_of(note.silence) for note in report.notes),
@@ -148,7 +148,7 @@ def _hardware(manifest: Mapping[str, Any]) -> str:
     return f"{manifest['cpu']}, {manifest['num_cores']} cores, {memory}{gpu}"
 
 
-def write(record: Record, folder: Path | None = None) -> None:
+def write(record: StudyRecord, folder: Path | None = None) -> None:
     """Keep a study's record, sealed.
 
     Args:
@@ -167,7 +167,7 @@ def _seal(content: Mapping[str, Any]) -> str:
     return sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode())
 
 
-def read(studies: Sequence[str], folder: Path | None = None) -> list[Record]:
+def read(studies: Sequence[str], folder: Path | None = None) -> list[StudyRecord]:
     """The records that there are, in the order of the studies.
 
     Args:
@@ -181,7 +181,7 @@ def read(studies: Sequence[str], folder: Path | None = None) -> list[Record]:
     return [_record(path) for path in paths if path.exists()]
 
 
-def _record(path: Path) -> Record:
+def _record(path: Path) -> StudyRecord:
     try:
         data = json.loads(
             path.read_bytes().decode("utf-8"),
@@ -189,7 +189,7 @@ def _record(path: Path) -> Record:
             parse_constant=_no_number,
         )
         seal = data.pop("seal", None) if isinstance(data, dict) else None
-        record: Record = _typed(Record, data, "")
+        record: StudyRecord = _typed(StudyRecord, data, "")
         _check(record, path.stem)
     except OSError as error:
         raise _damaged(path, f"cannot be read: {error.strerror}") from error
@@ -255,7 +255,7 @@ def _below(key: str, name: str) -> str:
     return f"{key}.{name}" if key else name
 
 
-def _check(record: Record, study: str) -> None:
+def _check(record: StudyRecord, study: str) -> None:
     """Raise ValueError for what types alone do not say; names the key."""
     if record.study != study:
         raise ValueError(f"study is {record.study!r}, and the file is that of {study}")
@@ -276,7 +276,9 @@ def _repeated(ids: Iterable[str]) -> list[str]:
     return [name for name, count in Counter(ids).items() if count > 1]
 
 
-def filled_in(record: Record, earlier: Sequence[Record]) -> tuple[Record, frozenset[str]]:
+def filled_in(
+    record: StudyRecord, earlier: Sequence[StudyRecord]
+) -> tuple[StudyRecord, frozenset[str]]:
     """Claims that were not run here, from what is published of them, and their ids.
 
     Args:
@@ -295,7 +297,7 @@ def filled_in(record: Record, earlier: Sequence[Record]) -> tuple[Record, frozen
     return replace(record, rows=rows), taken
 
 
-def readme_table(records: Sequence[Record]) -> str:
+def readme_table(records: Sequence[StudyRecord]) -> str:
     """The README's table of verdicts."""
     lines = [
         f"| study | claims | {' | '.join(SYMBOLS)} |",

@@ -21,7 +21,7 @@ from experiments.suite import suite_runs
 from reproductions.clusters.report import STUDY as CLUSTERS
 from reproductions.page import write_page
 from reproductions.questions.report import STUDY as QUESTIONS
-from reproductions.runs import Found, find_runs, none_finished
+from reproductions.runs import SuiteRuns, find_runs, none_finished
 from reproductions.scaling.report import STUDY as SCALING
 from reproductions.study_report import Picture, Study, StudyReport
 from reproductions.translation.report import STUDY as TRANSLATION
@@ -39,15 +39,15 @@ _LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltReport:
     """A report, its pictures, and the runs that it was made from."""
 
     report: StudyReport
     pictures: list[Picture]
-    found: Found
+    found: SuiteRuns
 
 
-def built(overrides: Sequence[str]) -> Built | None:
+def build_report(overrides: Sequence[str]) -> BuiltReport | None:
     """Put a report together; None where no run of the suite is finished.
 
     Args:
@@ -72,7 +72,7 @@ def built(overrides: Sequence[str]) -> Built | None:
     command = " ".join(["python -m reproductions.report", *overrides])
     report, pictures = study.build(found, config.runs_dir, command)
     settings = tuple(item for item in changes(overrides) if not item.startswith("runs_dir="))
-    return Built(replace(report, overrides=settings), pictures, found)
+    return BuiltReport(replace(report, overrides=settings), pictures, found)
 
 
 def write_report(overrides: Sequence[str]) -> Path:
@@ -88,7 +88,7 @@ def write_report(overrides: Sequence[str]) -> Path:
         UserError: the suite has no report, no run is finished, or one is damaged.
     """
     suite = suite_of(overrides)
-    whole = built(overrides)
+    whole = build_report(overrides)
     study = STUDIES[study_of(suite)]
     if whole is None:
         raise none_finished(overrides, study.target)

@@ -93,6 +93,14 @@ class NamedRun:
         return {"run": self.name, **self.finished.manifest, "config": self.finished.config}
 
 
+def metric(run: NamedRun | None, column: str, scale: float = 1.0) -> pd.Series:
+    """A column of a run's metrics, without the seeds, or the runs, that do not have it."""
+    metrics = pd.DataFrame() if run is None else run.table("metrics")
+    if column not in metrics:
+        return pd.Series(dtype=float)
+    return scale * metrics[column].dropna().astype(float)
+
+
 Runs = Mapping[str, NamedRun]
 """Finished runs by their names in the suite."""
 
@@ -115,7 +123,7 @@ def distinct(runs: Iterable[NamedRun | None]) -> list[NamedRun]:
 
 
 @dataclass(frozen=True)
-class Found:
+class SuiteRuns:
     """The runs of a suite that are finished, and the names of those that are not."""
 
     runs: dict[str, NamedRun]
@@ -138,7 +146,7 @@ def named_run(name: str, study: Any, finished: FinishedRun, suite: str) -> Named
     return NamedRun(name, study, finished, changed, own)
 
 
-def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> Found:
+def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> SuiteRuns:
     """Reads every finished run of a suite.
 
     Args:
@@ -156,7 +164,7 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> Found:
             runs[name] = named_run(name, study, read_finished(path), suite)
         else:
             missing.append(name)
-    return Found(runs, tuple(missing))
+    return SuiteRuns(runs, tuple(missing))
 
 
 def _folder(study: Any, runs_dir: str) -> Path | None:

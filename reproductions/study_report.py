@@ -10,7 +10,7 @@ import yaml
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import to_svg
-from reproductions.runs import Found, NamedRun, Runs, why_not_comparable
+from reproductions.runs import NamedRun, Runs, SuiteRuns, why_not_comparable
 from reproductions.verdicts.claims import Claim, load_claims
 from reproductions.verdicts.evidence import (
     COMMON_FORMS,
@@ -163,7 +163,7 @@ class Study:
     forms: Mapping[str, Form]
     why_not_comparable: Callable[[Claim, Sequence[NamedRun]], str | None]
     groups: Sequence[Group]
-    parts: Callable[[Found, Sequence[Judged], str], Parts]
+    parts: Callable[[SuiteRuns, Sequence[Judged], str], Parts]
     target: str
     shown_suite: str | None = None
     next_steps: tuple[str, ...] = ()
@@ -188,7 +188,9 @@ class Study:
         forms = {**COMMON_FORMS, **self.forms}
         return read_evidence(self.claims, runs, forms, self.why_not_comparable)
 
-    def build(self, found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
+    def build(
+        self, found: SuiteRuns, runs_dir: str, command: str
+    ) -> tuple[StudyReport, list[Picture]]:
         """The report and its pictures.
 
         Args:
@@ -216,7 +218,7 @@ class Study:
         return report, pictures
 
 
-def departures_but(
+def departures_except(
     free: Collection[str],
 ) -> Callable[[Claim, Sequence[NamedRun]], str | None]:
     """The rule of most studies: runs that depart from the suite say nothing of the paper.

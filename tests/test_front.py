@@ -16,9 +16,9 @@ from reproductions.records import (
     with_table,
 )
 from reproductions.records import read as read_records
-from reproductions.report import STUDIES, Built
+from reproductions.report import STUDIES, BuiltReport
 from reproductions.results_md import escape
-from reproductions.runs import Found
+from reproductions.runs import SuiteRuns
 from reproductions.study_report import StudyReport
 from reproductions.verdicts.claims import load_claims
 from reproductions.verdicts.verdict_text import SYMBOLS
@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RECORDS = read_records(list(STUDIES))
 
 
-def built(study: str = "vowel") -> Built:
+def built(study: str = "vowel") -> BuiltReport:
     claims = load_claims(ROOT / "reproductions" / study / "claims.yaml")
     report = StudyReport(
         study=study,
@@ -40,7 +40,7 @@ def built(study: str = "vowel") -> Built:
         notes=(),
         command="",
     )
-    return Built(report, [], Found({}, ()))
+    return BuiltReport(report, [], SuiteRuns({}, ()))
 
 
 @pytest.mark.parametrize(

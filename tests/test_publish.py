@@ -20,10 +20,10 @@ from experiments.atomic import sha256
 from experiments.errors import UserError
 from reproductions import records
 from reproductions.publish import finished, losses, publish
-from reproductions.records import Record, record_of
-from reproductions.report import STUDIES, Built
+from reproductions.records import StudyRecord, record_of
+from reproductions.report import STUDIES, BuiltReport
 from reproductions.results_md import _sections, write_section, write_sections
-from reproductions.runs import Found
+from reproductions.runs import SuiteRuns
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.verdicts.claims import load_claims
 from reproductions.verdicts.judge import Verdict
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def report_of(record: Record) -> Built:
+def report_of(record: StudyRecord) -> BuiltReport:
     """A report that says what is published, with nothing behind it."""
     claims = {c.id: c for c in load_claims(ROOT / "reproductions" / record.study / "claims.yaml")}
     words: dict[str, Any] = {row.id: row.word for row in record.rows if row.word != "not run"}
@@ -68,10 +68,12 @@ def report_of(record: Record) -> Built:
         notes=tuple(Silence(note, "a", "b", "c") for note in record.notes),
         command="make",
     )
-    return Built(report, [(figure, Drawing(figsize=(1, 1))) for figure in figures], Found({}, ()))
+    return BuiltReport(
+        report, [(figure, Drawing(figsize=(1, 1))) for figure in figures], SuiteRuns({}, ())
+    )
 
 
-def less(built: Built, **changes: Any) -> Built:
+def less(built: BuiltReport, **changes: Any) -> BuiltReport:
     return replace(built, report=replace(built.report, **changes))
 
 
@@ -261,7 +263,7 @@ def test_only_suites_as_they_are_are_published(argument: str) -> None:
 
 def test_nothing_is_published_without_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("reproductions.publish.built", asked.extend)
+    monkeypatch.setattr("reproductions.publish.build_report", asked.extend)
     with pytest.raises(UserError, match="no finished runs to publish of vowel"):
         finished(["study=vowel", "runs_dir=elsewhere"])
     assert asked == ["suite=vowel", "runs_dir=elsewhere"]

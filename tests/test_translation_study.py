@@ -21,13 +21,13 @@ from experiments.translation.settings import TranslationConfig
 from experiments.translation.translate import answer, load, newest
 from reproductions.page import write_page
 from reproductions.report import print_report
-from reproductions.runs import Found, find_runs
+from reproductions.runs import SuiteRuns, find_runs
 from reproductions.translation.equal_cost import (
-    early_table,
     gaps,
     in_every_training,
     perplexity,
     seeds_table,
+    short_runs_table,
     why_many_lose,
     why_more_lose,
 )
@@ -56,7 +56,7 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(runs_dir: Path) -> Found:
+def found(runs_dir: Path) -> SuiteRuns:
     settings = [f"study.{item}" for item in TOY.split()]
     config, studies = suite_runs(["suite=translation_smoke", f"runs_dir={runs_dir}", *settings])
     outcomes: list[tuple[str, Outcome]] = list(run_suite(config, studies))
@@ -65,13 +65,13 @@ def found(runs_dir: Path) -> Found:
 
 
 @pytest.fixture(scope="module")
-def named(found: Found) -> Found:
+def named(found: SuiteRuns) -> SuiteRuns:
     """The same runs, taken for those that their names stand for."""
     return replace(found, runs={name: replace(run, changed={}) for name, run in found.runs.items()})
 
 
 def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
-    found: Found, runs_dir: Path, capsys: pytest.CaptureFixture[str]
+    found: SuiteRuns, runs_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report, _ = STUDY.build(found, str(runs_dir), "command")
     print_report(report)
@@ -88,7 +88,7 @@ def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
     assert model.nunique() == len(model) == 2
 
 
-def test_a_run_says_what_it_measured(found: Found) -> None:
+def test_a_run_says_what_it_measured(found: SuiteRuns) -> None:
     run = found.runs["experts_2048"].finished
     scores = run.table("bleu")
     assert set(scores["metric"]) == {"sacrebleu", "tokenised"}
@@ -101,7 +101,7 @@ def test_a_run_says_what_it_measured(found: Found) -> None:
 
 
 def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
-    found: Found, tmp_path: Path
+    found: SuiteRuns, tmp_path: Path
 ) -> None:
     by_claim = STUDY.evidence(found.runs)
     assert set(by_claim) == {claim.id for claim in CLAIMS}
@@ -115,7 +115,7 @@ def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
     assert "Table 9" in page.read_text(encoding="utf-8")
 
 
-def test_experts_are_chosen_by_rule_and_each_has_its_words(found: Found) -> None:
+def test_experts_are_chosen_by_rule_and_each_has_its_words(found: SuiteRuns) -> None:
     run = found.runs["experts_2048"]
     kinds = chosen_experts(run)
     assert len(kinds["chosen at random"]) == 5
@@ -123,7 +123,7 @@ def test_experts_are_chosen_by_rule_and_each_has_its_words(found: Found) -> None
     assert {expert for chosen in kinds.values() for expert in chosen} <= set(words["expert"])
 
 
-def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
+def test_an_experts_information_is_bounded_by_its_share(found: SuiteRuns) -> None:
     run = found.runs["experts_2048"]
     counts = run.finished.table("expert_pieces")
     share = counts.groupby("expert")["count"].sum() / counts["count"].sum()
@@ -132,7 +132,7 @@ def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
     assert counts["count"].sum() == run.finished.table("experts")["num_assignments"].sum()
 
 
-def test_the_gap_between_two_models_is_that_of_their_measurements(named: Found) -> None:
+def test_the_gap_between_two_models_is_that_of_their_measurements(named: SuiteRuns) -> None:
     last = gaps(named.runs)[-1]
     for name, measured in (("wide", last.wide), ("experts_2048", last.many)):
         metrics = named.runs[name].finished.table("metrics").set_index("split")
@@ -140,7 +140,7 @@ def test_the_gap_between_two_models_is_that_of_their_measurements(named: Found) 
     assert gaps({"wide": named.runs["wide"]}) == []
 
 
-def test_a_cause_is_told_only_where_runs_speak_of_it(named: Found) -> None:
+def test_a_cause_is_told_only_where_runs_speak_of_it(named: SuiteRuns) -> None:
     assert why_more_lose(named.runs) == why_many_lose(named.runs) == ""
     many = named.runs["experts_2048"]
     told = why_more_lose({"experts_32": many, "experts_512": many})
@@ -152,7 +152,7 @@ def test_a_cause_is_told_only_where_runs_speak_of_it(named: Found) -> None:
         f"is {last.ratio:.2f} with four times the words per step at step {last.step} "
         f"(without: {last.ratio:.2f} at step {last.step}), and {last.ratio:.2f} at step {last.step}"
     )
-    assert list(early_table({**named.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
+    assert list(short_runs_table({**named.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
 
 
 def test_equal_chances_spread_loads_as_the_binomial_says() -> None:
@@ -170,7 +170,9 @@ def test_words_lie_as_near_as_their_vectors() -> None:
     assert np.isnan(mean_cosine(vectors, ["a"]))
 
 
-def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(found: Found) -> None:
+def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(
+    found: SuiteRuns,
+) -> None:
     run = found.runs["experts_2048"]
     table = run.finished.table("experts")
     page = expert_page(run)
@@ -181,7 +183,7 @@ def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(fou
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on the PATH")
-def test_a_browser_finds_the_experts_of_a_word(found: Found, tmp_path: Path) -> None:
+def test_a_browser_finds_the_experts_of_a_word(found: SuiteRuns, tmp_path: Path) -> None:
     run = found.runs["experts_2048"]
     page = tmp_path / "experts.html"
     write_expert_page(run, page)
@@ -198,7 +200,9 @@ def test_a_browser_finds_the_experts_of_a_word(found: Found, tmp_path: Path) -> 
     assert f"{wanted} of {len(experts)} experts</output>" in shown
 
 
-def test_a_process_answers_line_by_line_until_nobody_reads(found: Found, runs_dir: Path) -> None:
+def test_a_process_answers_line_by_line_until_nobody_reads(
+    found: SuiteRuns, runs_dir: Path
+) -> None:
     command = [sys.executable, "-m", "experiments.translation.translate", f"runs_dir={runs_dir}"]
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     pipe = subprocess.PIPE
@@ -231,7 +235,7 @@ def test_a_run_that_is_not_there_is_named() -> None:
         newest(Path("runs"), "zz")
 
 
-def test_other_seeds_are_set_beside_the_published_one(named: Found) -> None:
+def test_other_seeds_are_set_beside_the_published_one(named: SuiteRuns) -> None:
     wide, many = named.runs["wide"], named.runs["experts_2048"]
     assert seeds_table(named.runs).empty
     assert in_every_training(named.runs) == ""
@@ -244,7 +248,7 @@ def test_other_seeds_are_set_beside_the_published_one(named: Found) -> None:
     assert in_every_training(swapped).startswith("1 of 2 seeds")
 
 
-def test_a_toy_run_is_done_once(found: Found, runs_dir: Path) -> None:
+def test_a_toy_run_is_done_once(found: SuiteRuns, runs_dir: Path) -> None:
     run = found.runs["wide"]
     assert execute(run.study, str(runs_dir)).was_done
     assert read_finished(run.finished.path).manifest == run.finished.manifest

@@ -15,12 +15,11 @@ from reproductions.clusters.suite import (
     entropy_curves,
     labelled,
     ladder_labels,
-    metric,
     setting_of,
     settings_in_words,
 )
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.runs import NamedRun, Runs, distinct
+from reproductions.runs import NamedRun, Runs, distinct, metric
 from reproductions.study_report import Picture, still
 from reproductions.verdicts.claims import Claim
 

@@ -17,7 +17,6 @@ from reproductions.clusters.suite import (
     KINDS,
     SWEEP,
     ladder_labels,
-    metric,
     setting_of,
     settings_in_words,
 )
@@ -32,15 +31,15 @@ from reproductions.clusters.tables import (
     table_1,
     written_table,
 )
-from reproductions.runs import Found, Runs
-from reproductions.study_report import Parts, Study, Table, departures_but
+from reproductions.runs import Runs, SuiteRuns, metric
+from reproductions.study_report import Parts, Study, Table, departures_except
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import Group
 
 _EVERYTHING = "make reproduce-clusters-all"
 
 
-def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
     pictures = [
         figure1(runs),
@@ -147,7 +146,7 @@ STUDY = Study(
     citation_url="https://arxiv.org/abs/2208.02813",
     folder=Path(__file__).parent,
     forms=FORMS,
-    why_not_comparable=departures_but(FREE),
+    why_not_comparable=departures_except(FREE),
     groups=_GROUPS,
     parts=_parts,
     target="reproduce-clusters",

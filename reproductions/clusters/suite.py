@@ -110,9 +110,3 @@ def agreement_of_maps(run: NamedRun) -> NDArray[np.float64]:
         return np.empty(0)
     same: NDArray[np.float64] = (maps_RK == np.roll(maps_RK, -1, axis=0)).mean(axis=1)
     return same
-
-
-def metric(run: NamedRun, column: str, factor: float = 1.0) -> pd.Series:
-    """A column of a run's metrics, without seeds that do not have it."""
-    values: pd.Series = factor * run.table("metrics")[column].dropna().astype(float)
-    return values

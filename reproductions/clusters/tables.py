@@ -14,16 +14,14 @@ from reproductions.clusters.suite import (
     agreement_of_maps,
     labelled,
     ladder_labels,
-    metric,
     setting_of,
 )
-from reproductions.runs import NamedRun, Runs, distinct
+from reproductions.runs import NamedRun, Runs, distinct, metric
+from reproductions.tables import DASH, interval_text, mean_text
 from reproductions.verdicts.claims import Claim
-from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import SYMBOLS, verdict_word
 
-_DASH = "–"
 # With a space at which no line is broken.
 _ACCURACY = "accuracy\u00a0%"
 
@@ -39,7 +37,7 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
         if run is not None and name not in kept:
             continue
         claim, verdict = by_id[claim_id]
-        column, factor, decimals = _column(measure)
+        values, decimals = _values(run, measure)
         word = verdict_word(verdict)
         rows.append(
             {
@@ -47,10 +45,11 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
                 "measure": measure,
                 "published": _published(claim, decimals)
                 if run is None or run.is_as_named
-                else _DASH,
-                "ours": mean_text(run, column, factor, decimals),
-                "median": median_text(run, column, factor, decimals),
-                "95 % interval": interval_text(run, column, factor, decimals),
+                else DASH,
+                "ours": mean_text(values, decimals),
+                # Accuracies and entropies are skewed, so a mean alone would mislead.
+                "median": _median(values, decimals),
+                "95 % interval": interval_text(values, decimals),
                 "verdict": f"{SYMBOLS[word]} {word}",
                 "seeds": _num_seeds(run),
             }
@@ -90,32 +89,19 @@ def filters_in_words(runs: Runs) -> str:
     return f"{' and '.join(sorted(widths)) or '80'} filters"
 
 
-def _column(measure: str) -> tuple[str, float, int]:
-    return ("entropy", 1.0, 3) if measure == "entropy" else ("test_accuracy", 100.0, 2)
+def _values(run: NamedRun | None, measure: str) -> tuple[pd.Series, int]:
+    """The measure of every seed, and with how many decimals it is written."""
+    if measure == "entropy":
+        return metric(run, "entropy"), 3
+    return metric(run, "test_accuracy", 100), 2
 
 
-def mean_text(run: NamedRun | None, column: str, factor: float, decimals: int) -> str:
-    """Mean and standard deviation over seeds of a column of a run's metrics."""
-    values = pd.Series(dtype=float) if run is None else metric(run, column, factor)
-    if not len(values):
-        return _DASH
-    spread = f" (SD {values.std():.{decimals}f})" if len(values) > 1 else ""
-    return f"{values.mean():.{decimals}f}{spread}"
+def _median(values: pd.Series, decimals: int) -> str:
+    return f"{values.median():.{decimals}f}" if len(values) else DASH
 
 
-def median_text(run: NamedRun | None, column: str, factor: float, decimals: int) -> str:
-    """The median over seeds: accuracies and entropies are skewed."""
-    values = pd.Series(dtype=float) if run is None else metric(run, column, factor)
-    return f"{values.median():.{decimals}f}" if len(values) else _DASH
-
-
-def interval_text(run: NamedRun | None, column: str, factor: float, decimals: int) -> str:
-    """The 95 % Student-t interval of that mean."""
-    values = [] if run is None else metric(run, column, factor).tolist()
-    if len(values) < 2:
-        return _DASH
-    low, high = mean_estimate(values).interval(0.95)
-    return f"{low:.{decimals}f} to {high:.{decimals}f}"
+def _accuracy_text(run: NamedRun | None, column: str = "test_accuracy") -> str:
+    return mean_text(metric(run, column, 100), 2)
 
 
 def _published(claim: Claim, decimals: int) -> str:
@@ -126,15 +112,16 @@ def _published(claim: Claim, decimals: int) -> str:
 
 
 def _num_seeds(run: NamedRun | None) -> str:
-    return _DASH if run is None else str(len(run.table("metrics")))
+    return DASH if run is None else str(len(run.table("metrics")))
 
 
 def _measures(run: NamedRun) -> dict[str, str]:
+    accuracy = metric(run, "test_accuracy", 100)
     return {
-        "accuracy %": mean_text(run, "test_accuracy", 100, 2),
-        "95 % interval": interval_text(run, "test_accuracy", 100, 2),
-        "median": median_text(run, "test_accuracy", 100, 2),
-        "entropy": mean_text(run, "entropy", 1, 3),
+        "accuracy %": mean_text(accuracy, 2),
+        "95 % interval": interval_text(accuracy, 2),
+        "median": _median(accuracy, 2),
+        "entropy": mean_text(metric(run, "entropy"), 3),
         "steps": f"{metric(run, 'steps').mean():.0f}",
         "seeds": _num_seeds(run),
     }
@@ -191,8 +178,8 @@ def single_table(runs: Runs) -> pd.DataFrame:
             {
                 "network": label,
                 "setting": setting_of(run.study),
-                "test %": mean_text(run, "test_accuracy", 100, 2),
-                "training %": mean_text(run, "train_accuracy", 100, 2),
+                "test %": _accuracy_text(run),
+                "training %": _accuracy_text(run, "train_accuracy"),
                 "seeds": _num_seeds(run),
             }
             for label, run in labelled(labels, runs)
@@ -207,10 +194,10 @@ def activation_table(runs: Runs) -> pd.DataFrame:
     rows = []
     for activation in ACTIVATIONS:
         found = {
-            label: mean_text(named.get(f"activations_{data}_{activation}"), "test_accuracy", 100, 2)
+            label: _accuracy_text(named.get(f"activations_{data}_{activation}"))
             for data, label in ACTIVATION_DATA.items()
         }
-        if any(text != _DASH for text in found.values()):
+        if any(text != DASH for text in found.values()):
             rows.append({"activation": activation, **found})
     return pd.DataFrame(rows)
 
@@ -248,16 +235,16 @@ def map_table(runs: Runs) -> pd.DataFrame:
     """How much two seeds agree on which expert gets which cluster; uniform maps: 25 %."""
     rows = []
     for label, run in labelled(MAP_RUNS, runs):
-        if len(agreement := 100 * agreement_of_maps(run)) < 2:
+        agreement = pd.Series(100 * agreement_of_maps(run))
+        if len(agreement) < 2:
             continue
-        low, high = mean_estimate(agreement.tolist()).interval(0.95)
         rows.append(
             {
                 "seeds differ in": label,
                 "same expert %": f"{agreement.mean():.0f}",
-                "95 % interval": f"{low:.0f} to {high:.0f}",
+                "95 % interval": interval_text(agreement, 0),
                 "clusters whose expert saw them best at first": mean_text(
-                    run, "init_predicts", 1, 1
+                    metric(run, "init_predicts"), 1
                 ),
                 "seeds": _num_seeds(run),
             }

@@ -11,8 +11,8 @@ import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score
 
 from reproductions.clusters.evidence import map_agreement
-from reproductions.clusters.suite import agreement_of_maps, metric
-from reproductions.runs import NamedRun
+from reproductions.clusters.suite import agreement_of_maps
+from reproductions.runs import NamedRun, metric
 from reproductions.verdicts.evidence import (
     Array,
     Form,

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from reproductions.questions.curves import collapse, groups, identity
 from reproductions.questions.evidence import FORMS, FREE, SETTLED, STARTS, at_end, steps_to_leave
 from reproductions.questions.gains import agreement, gains
-from reproductions.runs import Found, NamedRun, Runs
-from reproductions.study_report import Parts, Study, departures_but
+from reproductions.runs import NamedRun, Runs, SuiteRuns
+from reproductions.study_report import Parts, Study, departures_except
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
 from reproductions.verdicts.verdict_text import Group
 
 
-def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs = found.runs
     pictures = [gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)]
     tables = [
@@ -133,7 +133,7 @@ STUDY = Study(
     citation_url=None,
     folder=Path(__file__).parent,
     forms=FORMS,
-    why_not_comparable=departures_but(FREE),
+    why_not_comparable=departures_except(FREE),
     groups=_GROUPS,
     parts=_parts,
     target="questions",

@@ -6,16 +6,16 @@ from pathlib import Path
 import pandas as pd
 
 from moe.benchmarks.timing import ratios, spread
-from reproductions.runs import Found, NamedRun, Runs, distinct
+from reproductions.runs import NamedRun, Runs, SuiteRuns, distinct
 from reproductions.scaling.evidence import FORMS, FREE, limit, ours, seconds
 from reproductions.scaling.figures import cost_per_token, skew_and_gates
-from reproductions.study_report import Parts, Study, departures_but
+from reproductions.study_report import Parts, Study, departures_except
 from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import Group
 
 
-def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
     tables = [
         (
             f"{run.study.num_tokens:,} tokens{', Zipf' if run.study.skew else ''}: medians over "
@@ -79,7 +79,7 @@ STUDY = Study(
     citation_url=SHAZEER_2017_URL,
     folder=Path(__file__).parent,
     forms=FORMS,
-    why_not_comparable=departures_but(FREE),
+    why_not_comparable=departures_except(FREE),
     groups=_GROUPS,
     parts=_parts,
     target="scaling",

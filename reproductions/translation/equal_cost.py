@@ -146,7 +146,7 @@ def gaps(runs: Runs, before: str = "") -> list[Gap]:
     return [Gap(*row) for row in both[columns].itertuples(index=False)]
 
 
-def early_table(runs: Runs) -> pd.DataFrame:
+def short_runs_table(runs: Runs) -> pd.DataFrame:
     """A row per setting: the gap at its last step.
 
     Beside it the main runs' gap at the same step, after the same number of words, and at the end.

@@ -16,8 +16,8 @@ import pandas as pd
 from experiments.errors import shown
 from reproductions.html import render, write
 from reproductions.runs import NamedRun
+from reproductions.tables import interval_text
 from reproductions.translation.evidence import judged_experts
-from reproductions.verdicts.intervals import mean_estimate
 
 _CLOSED = ("determiner", "pronoun", "preposition", "conjunction", "auxiliary", "negation")
 _NUM_RANDOM = 5
@@ -92,13 +92,12 @@ def cosine_table(run: NamedRun) -> pd.DataFrame:
     ).dropna()
     if both.empty:
         return pd.DataFrame()
-    shown = {name: mean_estimate(both[name].tolist()) for name in both}
     return pd.DataFrame(
         [
             {
                 "words": words_of,
                 "mean cosine": f"{both[name].mean():.3f}",
-                "95 % interval": "{:.3f} to {:.3f}".format(*shown[name].interval(0.95)),
+                "95 % interval": interval_text(both[name], 3),
                 "experts": len(both),
             }
             for name, words_of in (("own", "of one expert"), ("dealt", "dealt at random"))
@@ -114,7 +113,7 @@ def embeddings(run: NamedRun) -> dict[str, "np.typing.NDArray[np.float32]"]:
     return dict(zip(arrays["piece"].tolist(), unit, strict=True))
 
 
-def kinds_table(run: NamedRun) -> pd.DataFrame:
+def chosen_experts_table(run: NamedRun) -> pd.DataFrame:
     """A row per expert: its kind, counts, and the words of the largest gates in their places."""
     words = run.table("expert_words")
     table = run.table("experts").set_index("expert")

@@ -10,7 +10,7 @@ from reproductions.study_report import Picture, still
 from reproductions.translation.equal_cost import label
 from reproductions.translation.evidence import judged_experts
 
-_LOOKS = {
+_STYLES = {
     "experts_0": ("purple", "v", ":"),
     "wide": ("vermillion", "s", "--"),
     "experts_32": ("orange", "D", "-."),
@@ -22,7 +22,7 @@ _KEYS = {"piece": "subword", "word_class": "word class", "domain": "kind of book
 
 def perplexity_curves(runs: Runs) -> Picture | None:
     """Held-out perplexity against steps (Figure 4)."""
-    found = distinct(runs.get(name) for name in _LOOKS)
+    found = distinct(runs.get(name) for name in _STYLES)
     if not found:
         return None
     costs_as_much = not any(
@@ -37,7 +37,7 @@ def perplexity_curves(runs: Runs) -> Picture | None:
         figure = Drawing(figsize=(6.4, 3.8))
         axes = figure.subplots()
         for run in found:
-            colour, marker, line = _LOOKS[run.name]
+            colour, marker, line = _STYLES[run.name]
             table = run.table("evaluations")
             axes.plot(
                 table["step"], table["perplexity"], line, color=COLOURS[colour], marker=marker,

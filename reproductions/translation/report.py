@@ -3,19 +3,19 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reproductions.runs import Found, Runs
+from reproductions.runs import Runs, SuiteRuns
 from reproductions.study_report import Parts, Study, Table
 from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.translation.equal_cost import (
-    early_table,
     in_every_training,
     label,
     seeds_table,
+    short_runs_table,
     why_many_lose,
     why_more_lose,
 )
 from reproductions.translation.evidence import FORMS, why_not_comparable
-from reproductions.translation.experts import cosine_table, kinds_table, write_expert_page
+from reproductions.translation.experts import chosen_experts_table, cosine_table, write_expert_page
 from reproductions.translation.figures import loads, perplexity_curves, variety
 from reproductions.translation.tables import (
     balance_table,
@@ -30,7 +30,7 @@ from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import Group
 
 
-def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs = found.runs
     return Parts([perplexity_curves(runs), variety(runs), loads(runs)], _tables(runs))
 
@@ -58,7 +58,7 @@ def _tables(runs: Runs) -> list[Table]:
             (
                 "Experts of the three kinds of Table 9, found by rule, and a random sample. The "
                 "expert's own subword stands between asterisks.",
-                kinds_table(run),
+                chosen_experts_table(run),
             ),
         ]
     others = [
@@ -66,7 +66,7 @@ def _tables(runs: Runs) -> list[Table]:
         ("Use of the encoder's experts on the test chapters.", use_table(runs)),
         (
             "What holds many experts back: held-out perplexity, one training each.",
-            early_table(runs),
+            short_runs_table(runs),
         ),
         (
             "Both models of equal cost from several seeds, test chapters. Intervals are 95 %, of a "

@@ -19,14 +19,14 @@ from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.judge import Judged, Verdict
 from reproductions.verdicts.number_text import number
 from reproductions.verdicts.verdict_text import SYMBOLS, ours_text
-from reproductions.vowel.suite import Row, cost_of, cost_runs, costs_in_words, table_1_rows
+from reproductions.vowel.suite import Table1Row, cost_of, cost_runs, costs_in_words, table_1_rows
 
 _ROW_INCHES = 0.47
 _KINDS = {
     "epochs": ("epochs", 1.0, "epochs to the stop"),
     "test-accuracy": ("test_accuracy", 100.0, "test cases answered correctly (%)"),
 }
-_COST_LOOKS = {
+_COST_STYLES = {
     "mixture_likelihood": ("blue", "o"),
     "expected_error": ("vermillion", "s"),
     "blend_error": ("green", "D"),
@@ -88,7 +88,7 @@ def costs(runs: Runs) -> Picture | None:
     for size in dict.fromkeys(run.study.num_experts for run in every):
         found = [run for run in every if run.study.num_experts == size]
         if len(found) > 1:
-            looks = [(cost_of(run), *_COST_LOOKS[run.study.cost.name]) for run in found]
+            looks = [(cost_of(run), *_COST_STYLES[run.study.cost.name]) for run in found]
             strips = [
                 _seed_row(run, look, "epochs", 1.0) for run, look in zip(found, looks, strict=True)
             ]
@@ -207,7 +207,7 @@ def _is_mixture(run: NamedRun) -> bool:
     return str(run.study.system.name) == "mixture"
 
 
-def _draw_training(rows: Sequence[Row], runs: Runs, stop: float) -> Drawing:
+def _draw_training(rows: Sequence[Table1Row], runs: Runs, stop: float) -> Drawing:
     with figure_style():
         figure = Drawing(figsize=(6.4, 5.0))
         grid = figure.subplots(2, len(rows), sharex=True, sharey="row", squeeze=False)

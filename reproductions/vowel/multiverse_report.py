@@ -168,7 +168,7 @@ def _described(world: Mapping[Any, Any]) -> str:
     )
 
 
-SHORT = {
+CLAIM_LABELS = {
     "experts-faster-4-6": "4 experts faster than BP 6",
     "experts-faster-8-12": "8 experts faster than BP 12",
     "half-the-epochs-4-6": "about half the epochs (4, 6)",
@@ -236,7 +236,7 @@ def _draw_verdicts(axes: Axes, worlds: pd.DataFrame) -> None:
     axes.imshow(
         codes, aspect="auto", interpolation="nearest", cmap=ListedColormap(_SHADES), vmin=0, vmax=2
     )
-    labels = [f"{SHORT[name]}  {_share(worlds[name]):.0%}" for name in CLAIM_IDS]
+    labels = [f"{CLAIM_LABELS[name]}  {_share(worlds[name]):.0%}" for name in CLAIM_IDS]
     axes.set_yticks(range(len(CLAIM_IDS)), labels, size=8.5)
     axes.grid(False)
     axes.set_title(
@@ -286,7 +286,7 @@ def claim_shares(worlds: pd.DataFrame) -> Drawing:
                 linewidth=0.4,
             )
             left += shares
-        axes.set_yticks(range(len(CLAIM_IDS)), [SHORT[name] for name in CLAIM_IDS], size=9)
+        axes.set_yticks(range(len(CLAIM_IDS)), [CLAIM_LABELS[name] for name in CLAIM_IDS], size=9)
         axes.invert_yaxis()
         axes.set_xlim(0, 1)
         axes.set_xlabel(f"share of {len(worlds):,} worlds")

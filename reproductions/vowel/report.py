@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reproductions.runs import Found, Runs, distinct
+from reproductions.runs import Runs, SuiteRuns, distinct
 from reproductions.study_report import Parts, Picture, Study, Table, still
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
@@ -20,7 +20,7 @@ from reproductions.vowel.suite import LINES, cost_runs, costs_in_words, table_1_
 from reproductions.vowel.tables import cost_table, reference_table, table_1, tuned_table
 
 
-def _parts(found: Found, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
     multiverse = multiverse_part(runs_dir, claims)
     mixtures = distinct(runs.get(name) for name in _MIXTURES)
@@ -58,7 +58,7 @@ def _figure3(runs: Runs) -> Picture | None:
     return figure3(runs["experts_8"], {name: runs[name] for name in LINES})
 
 
-def _overview(found: Found, judged: Sequence[Judged]) -> Picture | None:
+def _overview(found: SuiteRuns, judged: Sequence[Judged]) -> Picture | None:
     shown = [
         claim
         for claim, _, verdict in judged

@@ -10,13 +10,13 @@ from reproductions.drawing import COLOURS, INK, PAPER, figure_style
 from reproductions.runs import NamedRun, Runs
 from reproductions.study_report import Picture, still
 from reproductions.verdicts.claims import Claim
-from reproductions.vowel.suite import Row, table_1_rows
+from reproductions.vowel.suite import Table1Row, table_1_rows
 
 _TICKS = (2, 4, 8, 16, 32, 64)
 _EPOCH_TICKS = (250, 500, 750, 1000, 1500, 2000, 3000, 4000, 6000)
 
 
-def explored_rows(runs: Runs) -> list[Row]:
+def explored_rows(runs: Runs) -> list[Table1Row]:
     """The rows of Table 1 whose runs chose their step by exploration."""
     return [row for row, run in table_1_rows(runs) if _is_explored(run)]
 
@@ -55,7 +55,9 @@ def steps(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
     )
 
 
-def _draw(rows: Sequence[Row], runs: Runs, published: Mapping[str, float], limit: int) -> Drawing:
+def _draw(
+    rows: Sequence[Table1Row], runs: Runs, published: Mapping[str, float], limit: int
+) -> Drawing:
     num_lines = (len(rows) + 1) // 2
     with figure_style():
         figure = Drawing(figsize=(6.4, 2.75 * num_lines + 0.5))
@@ -75,7 +77,7 @@ def _draw(rows: Sequence[Row], runs: Runs, published: Mapping[str, float], limit
     return figure
 
 
-def _is_tuned(row: Row, runs: Runs) -> bool:
+def _is_tuned(row: Table1Row, runs: Runs) -> bool:
     """Whether the row has a run with the step that was tuned towards the published epochs."""
     return row.tuned_run in runs and runs[row.tuned_run].is_as_named
 
@@ -94,7 +96,7 @@ def _finish(axes: Axes, limit: int) -> None:
     axes.set_ylim(low, 1.5 * limit)
 
 
-def _draw_panel(axes: Axes, row: Row, run: NamedRun, limit: int) -> None:
+def _draw_panel(axes: Axes, row: Table1Row, run: NamedRun, limit: int) -> None:
     tried, colour = run.table("exploration"), COLOURS[row.colour]
     arrived = tried["status"] == "converged"
     axes.axhline(limit, color=INK, linewidth=1, linestyle=":")
@@ -129,12 +131,12 @@ def _mark_lost(axes: Axes, lost: pd.Series, colour: str, limit: int) -> None:
         )
 
 
-def _mark_tuned(axes: Axes, row: Row, tuned: NamedRun) -> None:
+def _mark_tuned(axes: Axes, row: Table1Row, tuned: NamedRun) -> None:
     epochs = float(tuned.table("metrics")["epochs"].mean())
     _mark(axes, row, float(tuned.finished.manifest["step_size"]), epochs, is_chosen=False)
 
 
-def _mark(axes: Axes, row: Row, step: float, epochs: float, *, is_chosen: bool) -> None:
+def _mark(axes: Axes, row: Table1Row, step: float, epochs: float, *, is_chosen: bool) -> None:
     axes.plot(
         step,
         epochs,

@@ -7,7 +7,7 @@ from reproductions.runs import NamedRun, Runs, distinct
 
 
 @dataclass(frozen=True)
-class Row:
+class Table1Row:
     """One row of Table 1: its run, its label, the end of its claims' ids, and how it is drawn."""
 
     run: str
@@ -23,14 +23,14 @@ class Row:
 
 
 TABLE_1 = (
-    Row("experts_4", "4 experts", "4-experts", "blue", "o"),
-    Row("experts_8", "8 experts", "8-experts", "sky", "s"),
-    Row("backprop_6", "BP, 6 hidden units", "backprop-6", "vermillion", "^"),
-    Row("backprop_12", "BP, 12 hidden units", "backprop-12", "orange", "D"),
+    Table1Row("experts_4", "4 experts", "4-experts", "blue", "o"),
+    Table1Row("experts_8", "8 experts", "8-experts", "sky", "s"),
+    Table1Row("backprop_6", "BP, 6 hidden units", "backprop-6", "vermillion", "^"),
+    Table1Row("backprop_12", "BP, 12 hidden units", "backprop-12", "orange", "D"),
 )
 
 
-def table_1_rows(runs: Runs) -> list[tuple[Row, NamedRun]]:
+def table_1_rows(runs: Runs) -> list[tuple[Table1Row, NamedRun]]:
     """The rows that were run, each run once, called what it is."""
     kept = [run.name for run in distinct(runs.get(row.run) for row in TABLE_1)]
     return [

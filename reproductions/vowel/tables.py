@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reproductions.runs import NamedRun, Runs
+from reproductions.runs import NamedRun, Runs, metric
+from reproductions.tables import DASH, interval_text, mean_text
 from reproductions.verdicts.claims import Claim
-from reproductions.verdicts.intervals import Interval, mean_estimate
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import SYMBOLS, verdict_word
-from reproductions.vowel.suite import TABLE_1, Row, cost_of, cost_runs, table_1_rows
+from reproductions.vowel.suite import TABLE_1, Table1Row, cost_of, cost_runs, table_1_rows
 
 # Title, column of metrics.csv, beginning of the claim's id, factor, decimals.
 _MEASURES = (
@@ -17,7 +17,6 @@ _MEASURES = (
     ("test %", "test_accuracy", "test-accuracy", 100.0, 1),
     ("epochs", "epochs", "epochs", 1.0, 0),
 )
-_DASH = "–"
 _PLACES = {row.run: place for place, row in enumerate(TABLE_1)}
 
 
@@ -27,7 +26,7 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
     A system that was given another size, say, stands for itself and beside no published number.
     """
     by_id = {claim.id: (claim, verdict) for claim, _, verdict in judged}
-    shown: list[tuple[Row, NamedRun | None]] = [
+    shown: list[tuple[Table1Row, NamedRun | None]] = [
         *table_1_rows(runs),
         *((row, None) for row in TABLE_1 if row.run not in runs),
     ]
@@ -35,14 +34,15 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
     for row, run in sorted(shown, key=lambda item: _PLACES[item[0].run]):
         for title, column, prefix, factor, decimals in _MEASURES:
             claim, verdict = by_id[f"{prefix}-{row.suffix}"]
+            mean, interval = _texts(run, column, factor, decimals)
             word = verdict_word(verdict)
             rows.append(
                 {
                     "system": row.label,
                     "measure": title,
-                    "published": _published(claim) if run is None or run.is_as_named else _DASH,
-                    "ours": mean_text(run, column, factor, decimals),
-                    "95 % interval": interval_text(run, column, factor, decimals),
+                    "published": _published(claim) if run is None or run.is_as_named else DASH,
+                    "ours": mean,
+                    "95 % interval": interval,
                     "verdict": f"{SYMBOLS[word]} {word}",
                     **_size(run),
                 }
@@ -69,7 +69,7 @@ def cost_table(runs: Runs) -> pd.DataFrame:
             "cost": cost_of(run),
             "experts": run.study.num_experts,
             **_measures(run),
-            "live experts": mean_text(run, "live_experts", 1.0, 1),
+            "live experts": mean_text(metric(run, "live_experts"), 1),
             **_size(run),
         }
         for run in cost_runs(runs)
@@ -85,34 +85,12 @@ def reference_table(run: NamedRun) -> pd.DataFrame:
     return pd.DataFrame({"classifier": metrics["classifier"], **texts})
 
 
-def mean_text(run: NamedRun | None, column: str, factor: float, decimals: int) -> str:
-    """Mean and standard deviation over seeds of a column of a run's metrics."""
-    values = _values(run, column, factor)
-    if not len(values):
-        return _DASH
-    mark = "≥ " if column == "epochs" and _num_lost(run) else ""
-    spread = f" (SD {values.std():,.{decimals}f})" if len(values) > 1 else ""
-    return f"{mark}{values.mean():,.{decimals}f}{spread}"
-
-
-def interval_text(run: NamedRun | None, column: str, factor: float, decimals: int) -> str:
-    """The 95 % Student-t interval of that mean; a dash where epochs are mere lower bounds."""
-    values = _values(run, column, factor)
-    if len(values) < 2 or (column == "epochs" and _num_lost(run)):
-        return _DASH
-    low, high = _interval(values)
-    return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
-
-
-def _interval(values: pd.Series) -> Interval:
-    return mean_estimate(values.tolist()).interval(0.95)
-
-
-def _values(run: NamedRun | None, column: str, factor: float) -> pd.Series:
-    metrics = pd.DataFrame() if run is None else run.table("metrics")
-    if column not in metrics:
-        return pd.Series(dtype=float)
-    return factor * metrics[column].dropna().astype(float)
+def _texts(run: NamedRun | None, column: str, scale: float, decimals: int) -> tuple[str, str]:
+    """Mean and interval over seeds; epochs with the limit among them are lower bounds."""
+    values = metric(run, column, scale)
+    if column == "epochs" and _num_lost(run):
+        return mean_text(values, decimals, "≥ "), DASH
+    return mean_text(values, decimals), interval_text(values, decimals)
 
 
 def _num_lost(run: NamedRun | None) -> int:
@@ -124,7 +102,7 @@ def _num_lost(run: NamedRun | None) -> int:
 
 def _measures(run: NamedRun) -> dict[str, str]:
     return {
-        title: mean_text(run, column, factor, decimals)
+        title: _texts(run, column, factor, decimals)[0]
         for title, column, _, factor, decimals in _MEASURES
     }
 
@@ -132,7 +110,7 @@ def _measures(run: NamedRun) -> dict[str, str]:
 def _size(run: NamedRun | None) -> dict[str, str]:
     """The step size, and how many of the seeds reached the stop."""
     if run is None:
-        return {"step": _DASH, "arrived": _DASH}
+        return {"step": DASH, "arrived": DASH}
     manifest = run.finished.manifest
     arrived = f"{manifest['num_converged']} of {len(manifest['seeds'])}"
     return {"step": f"{manifest['step_size']:g}", "arrived": arrived}
