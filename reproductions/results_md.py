@@ -68,11 +68,6 @@ def study_section(report: StudyReport) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:
-    """Write one study's section; see `write_sections`."""
-    write_sections({study: section}, order, path)
-
-
 def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> None:
     """Write sections of studies below the common heading and keep those of the others.
 

@@ -66,8 +66,8 @@ class StudyReport:
 
     ``study`` is the study's id, ``summary`` has an empty line between paragraphs, ``command`` is
     the line that makes the page again, ``num_printed`` says how many of the tables the terminal
-    shows. ``made_utc`` is printed if given; left out, the same inputs give the same bytes on any
-    day. ``overrides`` are the settings in which its runs differ from the suite's.
+    shows. ``overrides`` are the settings in which its runs differ from the suite's. It tells no
+    time of day, so that the same runs give the same page.
     """
 
     study: str
@@ -80,7 +80,6 @@ class StudyReport:
     notes: tuple[Silence, ...]
     command: str
     citation_url: str | None = None
-    made_utc: str | None = None
     num_printed: int = 1
     overrides: tuple[str, ...] = ()
 
@@ -89,7 +88,7 @@ class StudyReport:
 Picture = tuple[Figure, Drawing]
 
 
-def still(
+def as_picture(
     drawing: Drawing,
     *,
     id: str,
@@ -98,15 +97,29 @@ def still(
     alt: str,
     claim_ids: Iterable[str] = (),
     runs: Iterable[NamedRun] = (),
+    base_svg: str | None = None,
+    frames: Iterable[Frame] = (),
 ) -> Picture:
-    """A figure without a slider, drawn from ``runs``."""
+    """A figure of a report, drawn from ``runs``.
+
+    Args:
+        drawing: the whole picture, for RESULTS.md, and for the page if there is no slider.
+        id: lower-case letters, digits and hyphens.
+        title: above it.
+        caption: below it.
+        alt: its text alternative.
+        claim_ids: claims that it speaks of.
+        runs: that it was drawn from.
+        base_svg: what is always seen below the frames of a slider.
+        frames: of the slider.
+    """
     figure = Figure(
         id=id,
         title=title,
         caption=caption,
         alt=alt,
-        base_svg=to_svg(drawing, label=alt),
-        frames=(),
+        base_svg=to_svg(drawing, label=alt) if base_svg is None else base_svg,
+        frames=tuple(frames),
         claim_ids=tuple(claim_ids),
         provenance=tuple(run.provenance() for run in runs),
     )

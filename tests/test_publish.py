@@ -22,7 +22,7 @@ from reproductions import records
 from reproductions.publish import finished, losses, publish
 from reproductions.records import StudyRecord, record_of
 from reproductions.report import STUDIES, BuiltReport
-from reproductions.results_md import _sections, write_section, write_sections
+from reproductions.results_md import _sections, write_sections
 from reproductions.runs import SuiteRuns
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.verdicts.claims import load_claims
@@ -184,7 +184,7 @@ def test_a_damaged_page_is_named_and_left_alone(
     page.write_text(damage(page.read_text()))
     before = page.read_bytes()
     with pytest.raises(UserError) as refused:
-        write_section("vowel", "## Vowels\n", STUDIES, page)
+        write_sections({"vowel": "## Vowels\n"}, STUDIES, page)
     assert named in refused.value.problem
     assert page.read_bytes() == before
 
@@ -194,7 +194,7 @@ def test_a_page_torn_inside_a_letter_is_a_readable_error(root: Path) -> None:
     data = page.read_bytes()
     page.write_bytes(data[: data.index("±".encode()) + 1])
     with pytest.raises(UserError, match=r"RESULTS\.md cannot be read"):
-        write_section("vowel", "## Vowels\n", STUDIES, page)
+        write_sections({"vowel": "## Vowels\n"}, STUDIES, page)
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -230,7 +230,7 @@ def test_a_full_disk_at_any_write_leaves_whole_files_and_the_same_command_goes_o
 
 def write_often(root: Path, study: str) -> None:
     for number in range(20):
-        write_section(study, f"## {study} {number}\n", STUDIES, root / "RESULTS.md")
+        write_sections({study: f"## {study} {number}\n"}, STUDIES, root / "RESULTS.md")
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -368,7 +368,7 @@ def test_sections_are_written_together(root: Path) -> None:
     assert _sections(page.read_text()) == new
     # A record that this did not come from: the next to be kept is not what was published.
     with pytest.raises(UserError, match="clusters"):
-        write_section("vowel", "## vowel\n", STUDIES, page)
+        write_sections({"vowel": "## vowel\n"}, STUDIES, page)
 
 
 def test_a_record_of_a_report_says_what_its_section_shows() -> None:

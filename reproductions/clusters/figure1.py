@@ -13,7 +13,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from reproductions.clusters.suite import KINDS
 from reproductions.drawing import COLOURS, INK, figure_style, overlay_of, to_svg
 from reproductions.runs import NamedRun, Runs, distinct
-from reproductions.study_report import Figure, Frame, Picture
+from reproductions.study_report import Frame, Picture, as_picture
 
 Array = NDArray[Any]
 Arrays = Mapping[str, Array]
@@ -33,8 +33,9 @@ def figure1(runs: Runs) -> Picture | None:
     with figure_style():
         base = _empty(pictures, _kinds(found))
         frames = [_frame(base, pictures, _kinds(found), share) for share in shares]
-        still = _three_moments(pictures, _kinds(found))
-    figure = Figure(
+        moments = _three_moments(pictures, _kinds(found))
+    return as_picture(
+        moments,
         id="figure1",
         title="Figure 1 again: experts settle on clusters",
         caption="Training examples in the plane of a t-SNE of their unshuffled patches (its axes "
@@ -44,11 +45,10 @@ def figure1(runs: Runs) -> Picture | None:
         alt=f"Examples of {_num_clusters(pictures)} clusters coloured by the expert that gets "
         f"them, for {' and '.join(_kinds(found))} experts.",
         base_svg=to_svg(base, label="The plane of the examples"),
-        frames=tuple(frames),
+        frames=frames,
         claim_ids=("one-to-one",),
-        provenance=tuple(run.provenance() for run in found),
+        runs=found,
     )
-    return figure, still
 
 
 def _kinds(found: Sequence[NamedRun]) -> list[str]:

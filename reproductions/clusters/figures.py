@@ -20,7 +20,7 @@ from reproductions.clusters.suite import (
 )
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.runs import NamedRun, Runs, distinct, metric
-from reproductions.study_report import Picture, still
+from reproductions.study_report import Picture, as_picture
 from reproductions.verdicts.claims import Claim
 
 
@@ -42,8 +42,8 @@ def table_1_figure(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
         for setting in SETTINGS
         for kind in KINDS
     ]
-    return still(
-        draw_rows(rows),
+    return as_picture(
+        _draw_rows(rows),
         id="published",
         title="Table 1 and its extensions, every seed",
         caption="A point is one seed by the authors' recipe, the bar among them their median. The "
@@ -68,8 +68,8 @@ def ladder(runs: Runs) -> Picture | None:
     ]
     if not rows:
         return None
-    return still(
-        draw_rows(rows),
+    return as_picture(
+        _draw_rows(rows),
         id="ladder",
         title="From the code to the text, one difference at a time",
         caption=f"Setting {settings_in_words(ladder_labels(KINDS), runs)}. "
@@ -86,8 +86,8 @@ def sweep(runs: Runs) -> Picture | None:
     rows = [SeedRow(label, run, "blue") for label, run in labelled(SWEEP, runs)]
     if len(rows) < 2:
         return None
-    return still(
-        draw_rows(rows),
+    return as_picture(
+        _draw_rows(rows),
         id="sweep",
         title="What the division of labour depends on",
         caption=f"Cubic experts by the authors' recipe, setting {settings_in_words(SWEEP, runs)}, "
@@ -112,7 +112,7 @@ class SeedRow:
     entropy: tuple[float, float] | None = None
 
 
-def draw_rows(rows: Sequence[SeedRow], lowest_accuracy: float | None = None) -> Drawing:
+def _draw_rows(rows: Sequence[SeedRow]) -> Drawing:
     """A row of points per run, with its median; published means and spreads as bars above."""
     with figure_style():
         figure = Drawing(figsize=(6.4, 1.1 + 0.34 * len(rows)))
@@ -122,8 +122,6 @@ def draw_rows(rows: Sequence[SeedRow], lowest_accuracy: float | None = None) -> 
             _draw_row(right, place, row, metric(row.run, "entropy"), row.entropy)
         left.set(yticks=range(len(rows)), yticklabels=[row.label for row in rows])
         left.set(ylim=(len(rows) - 0.4, -0.7), xlabel="accuracy (%)")
-        if lowest_accuracy is not None:
-            left.set(xlim=(lowest_accuracy, 100.6))
         largest = np.log(rows[0].run.study.num_clusters)
         right.set(xlim=(-0.05, largest + 0.06), xlabel="entropy (nats)")
         left.locator_params(axis="x", nbins=4)
@@ -193,7 +191,7 @@ def curves(runs: Runs) -> Picture | None:
         for name in ("flat-then-falls", "linear-climbs-back")
         for setting in (1, 2)
     ]
-    return still(
+    return as_picture(
         figure,
         id="entropy-curves",
         title="Figure 3 again: the dispatch entropy over training",
@@ -247,7 +245,7 @@ def alignment(runs: Runs) -> Picture | None:
         grid[1, 0].set_ylabel("largest |inner product|")
         for axes in grid[1]:
             axes.set_xlabel("step")
-    return still(
+    return as_picture(
         figure,
         id="alignment",
         title="The gate learns centres, the experts learn features",
@@ -285,7 +283,7 @@ def matrices(runs: Runs, prefix: str) -> Picture | None:
             for axes, (seed, share_KE) in zip(grid.flat, block.items(), strict=False):
                 axes.imshow(share_KE, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
                 axes.set_title(f"seed {seed}", fontsize=9, loc="center", pad=2)
-    return still(
+    return as_picture(
         figure,
         id=f"dispatch-{prefix.replace('_', '-')}",
         title=f"Who gets what: clusters at {num_experts} experts",

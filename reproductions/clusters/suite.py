@@ -16,14 +16,9 @@ _GAMMA = {1: [0.5, 3.0], 2: [0.5, 3.0], 3: [0.5, 2.0], 4: [0.5, 2.0]}
 _PATCH_NOISE = {1: 1.0, 2: 2.0, 3: 1.0, 4: 2.0}
 KINDS = ("cubic", "linear")
 KIND_COLOURS = {"cubic": "blue", "linear": "vermillion"}
-BALANCED = ("balanced_cubic", "balanced_linear")
 WIDTHS = (80, 128, 512)
 ACTIVATIONS = ("linear", "cubic", "relu", "celu", "gelu", "tanh")
 ACTIVATION_DATA = {"verify": "alpha, beta, gamma in [1, 2]", "1": "setting 1", "2": "setting 2"}
-ACTIVATION_RUNS = tuple(
-    f"activations_{data}_{activation}" for data in ACTIVATION_DATA for activation in ACTIVATIONS
-)
-TUNED_BOUND = {setting: (f"tuned_{setting}_cubic", f"tuned_{setting}_gelu") for setting in (3, 4)}
 
 LADDER = (
     "as coded",

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from reproductions.drawing import COLOURS, figure_style
 from reproductions.questions.evidence import STARTS, curve
 from reproductions.runs import NamedRun, Runs, distinct
-from reproductions.study_report import Picture, still
+from reproductions.study_report import Picture, as_picture
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def collapse(runs: Runs) -> Picture | None:
         grid[0, 0].set_ylabel("effective experts")
         grid[1, 0].set_ylabel("gradient at the gate")
         _legend(figure, grid[0])
-    return still(
+    return as_picture(
         figure,
         id="collapse",
         title="From a collapsed gate, and with a frozen one",
@@ -121,7 +121,7 @@ def identity(runs: Runs) -> Picture | None:
             axes.set(title=study, xlabel=_STEP[study])
         panels[0].set_ylabel("mean cosine of two experts")
         _legend(figure, panels)
-    return still(
+    return as_picture(
         figure,
         id="identity",
         title="From identical experts",
@@ -155,7 +155,7 @@ def groups(runs: Runs) -> Picture | None:
             axes.set(title=study, xlabel=_STEP[study])
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), title="groups")
         panels[0].set_ylabel("adjusted mutual information")
-    return still(
+    return as_picture(
         figure,
         id="groups",
         title="What the gate learns: groups that nobody told it of",

@@ -16,7 +16,7 @@ from reproductions.questions.evidence import (
     text_gain,
 )
 from reproductions.runs import Runs
-from reproductions.study_report import Picture, still
+from reproductions.study_report import Picture, as_picture
 from reproductions.verdicts.intervals import mean_estimate
 
 Array = NDArray[np.float64]
@@ -60,7 +60,7 @@ def gains(runs: Runs) -> Picture | None:
             axes.set_ylabel(label)
     names = [*_VOWELS, *_CENTRES, *_NUMBERS]
     texts = [each for each in (*_TEXTS, _FOUR, *_DOMAINS) if f"{each}_wide" in runs]
-    return still(
+    return as_picture(
         figure,
         id="gains",
         title="What experts gain, as the data falls more into clusters",
@@ -137,7 +137,7 @@ def agreement(runs: Runs) -> Picture | None:
         right.axhline(0, color=INK, linewidth=1, linestyle=":")
         right.set(ylim=(-0.05, 1.05), title="words")
         right.set_ylabel("mutual information")
-    return still(
+    return as_picture(
         figure,
         id="agreement",
         title="Who takes what is chance; what belongs together is not",

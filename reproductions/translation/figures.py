@@ -6,7 +6,7 @@ from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.runs import Runs, distinct
-from reproductions.study_report import Picture, still
+from reproductions.study_report import Picture, as_picture
 from reproductions.translation.equal_cost import label
 from reproductions.translation.evidence import judged_experts
 
@@ -48,7 +48,7 @@ def perplexity_curves(runs: Runs) -> Picture | None:
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend()
-    return still(
+    return as_picture(
         figure,
         id="perplexity",
         title="Perplexity during training",
@@ -77,7 +77,7 @@ def loads(runs: Runs) -> Picture | None:
         axes.axhline(count.mean(), color=INK, linestyle=":", linewidth=1, label="mean")
         axes.set(xlabel="expert, by load", ylabel="assignments", xscale="log")
         axes.legend()
-    return still(
+    return as_picture(
         figure,
         id="loads",
         title="How evenly experts are used",
@@ -105,7 +105,7 @@ def variety(runs: Runs) -> Picture | None:
             axes.set(xlabel="lowest by chance")
             axes.set_title(words)
         panels[0].set_ylabel("entropy (nats)")
-    return still(
+    return as_picture(
         figure,
         id="variety",
         title="What experts specialise in",

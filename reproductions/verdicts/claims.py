@@ -16,10 +16,10 @@ claims, where, and what would count as seeing it again:
 import difflib
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeGuard, cast
+from typing import Any, Literal, get_args
 
 import yaml
 
@@ -27,6 +27,7 @@ from experiments.errors import UserError
 
 Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]
+_Entry = Mapping[str, Any]
 
 _COMMON = ("id", "sentence", "place", "kind")
 _NEEDED: dict[str, tuple[str, ...]] = {
@@ -137,29 +138,15 @@ def _claim(entry: object, file: str, position: int) -> Claim:
         )
     if isinstance(entry.get("id"), str):
         where = f"{file}, claim '{entry['id']}'"
-    kind = _one_of(entry, "kind", tuple(_NEEDED), where)
+    kind = _kind(entry, "kind", where)
     _check_keys(entry, _COMMON + _NEEDED[kind], _OPTIONAL[kind], where)
-    return Claim(
-        id=_identifier(entry, where),
-        sentence=_text(entry, "sentence", where),
-        place=_text(entry, "place", where),
-        kind=cast(Kind, kind),
-        published=_published(entry["published"], where) if "published" in entry else None,
-        margin=_positive(entry, "margin", where) if "margin" in entry else None,
-        margin_reason=_text(entry, "margin_reason", where) if "margin_reason" in entry else None,
-        better=cast(Direction, _one_of(entry, "better", ("lower", "higher"), where))
-        if kind == "order"
-        else None,
-        at_least=_share(entry, where) if "at_least" in entry else None,
-        question=_count(entry, "question", where) if "question" in entry else None,
-        sample=_text(entry, "sample", where) if "sample" in entry else "seeds",
-        evidence=_recipe(entry["evidence"], where) if "evidence" in entry else None,
-    )
+    return Claim(**{key: _READERS[key](entry, key, where) for key in entry})
 
 
-def _recipe(entry: object, where: str) -> Recipe:
-    where = f"{where}, evidence"
-    form, options = next(iter(entry.items())) if _is_single(entry) else ("", {})
+def _recipe(claim: _Entry, key: str, where: str) -> Recipe:
+    where, entry = f"{where}, {key}", claim[key]
+    is_single = isinstance(entry, Mapping) and len(entry) == 1
+    form, options = next(iter(entry.items())) if is_single else ("", {})
     options = options if isinstance(options, Mapping) else {}
     runs = options.get("runs")
     if not runs or not isinstance(runs, list) or not all(isinstance(name, str) for name in runs):
@@ -170,12 +157,8 @@ def _recipe(entry: object, where: str) -> Recipe:
     return Recipe(str(form), tuple(runs), {key: options[key] for key in options if key != "runs"})
 
 
-def _is_single(entry: object) -> TypeGuard[Mapping[Any, Any]]:
-    return isinstance(entry, Mapping) and len(entry) == 1
-
-
-def _published(entry: object, where: str) -> Published:
-    where = f"{where}, published"
+def _published(claim: _Entry, key: str, where: str) -> Published:
+    where, entry = f"{where}, {key}", claim[key]
     if not isinstance(entry, Mapping):
         raise UserError(
             f"{where} is not a mapping of keys to values.",
@@ -187,17 +170,11 @@ def _published(entry: object, where: str) -> Published:
             f"{where} must have both 'spread' and 'spread_is', or neither.",
             "Say what the published ± means, such as 'spread_is: standard deviation'.",
         )
-    return Published(
-        value=_number(entry, "value", where),
-        spread=_positive(entry, "spread", where) if "spread" in entry else None,
-        spread_is=_text(entry, "spread_is", where) if "spread_is" in entry else None,
-        n=_count(entry, "n", where) if "n" in entry else None,
-        unit=_text(entry, "unit", where) if "unit" in entry else None,
-    )
+    return Published(**{name: _READERS[name](entry, name, where) for name in entry})
 
 
 def _check_keys(
-    entry: Mapping[Any, object], needed: Collection[str], optional: Collection[str], where: str
+    entry: _Entry, needed: Collection[str], optional: Collection[str], where: str
 ) -> None:
     known = [*needed, *optional]
     for key in entry:
@@ -215,14 +192,14 @@ def nearest(word: str, known: Collection[str]) -> str:
     return f"{guess}Allowed here: {', '.join(known)}."
 
 
-def _wrong(entry: Mapping[Any, object], key: str, where: str, wanted: str) -> UserError:
+def _wrong(entry: _Entry, key: str, where: str, wanted: str) -> UserError:
     return UserError(
         f"{where} has {key}: {entry.get(key)!r}, which is not {wanted}.",
         f"Set '{key}' to {wanted}.",
     )
 
 
-def _one_of(entry: Mapping[Any, object], key: str, choices: Collection[str], where: str) -> str:
+def _one_of(entry: _Entry, key: str, choices: Collection[str], where: str) -> str:
     if key not in entry:
         raise UserError(
             f"{where} lacks the key '{key}'.", f"Set it to one of: {', '.join(choices)}."
@@ -233,44 +210,74 @@ def _one_of(entry: Mapping[Any, object], key: str, choices: Collection[str], whe
     return chosen
 
 
-def _identifier(entry: Mapping[Any, object], where: str) -> str:
+def _identifier(entry: _Entry, key: str, where: str) -> str:
     # The id becomes an anchor and a file name, so it must be plain.
-    name = entry["id"]
+    name = entry[key]
     if not isinstance(name, str) or not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name):
-        raise _wrong(entry, "id", where, "lower-case letters and digits joined by hyphens")
+        raise _wrong(entry, key, where, "lower-case letters and digits joined by hyphens")
     return name
 
 
-def _text(entry: Mapping[Any, object], key: str, where: str) -> str:
+def _text(entry: _Entry, key: str, where: str) -> str:
     text = entry[key]
     if not isinstance(text, str) or not text.strip():
         raise _wrong(entry, key, where, "a text")
     return " ".join(text.split())
 
 
-def _number(entry: Mapping[Any, object], key: str, where: str) -> float:
+def _number(entry: _Entry, key: str, where: str) -> float:
     number = entry[key]
     if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
         raise _wrong(entry, key, where, "a number (YAML reads 1e-3 as text: write 1.0e-3)")
     return number
 
 
-def _positive(entry: Mapping[Any, object], key: str, where: str) -> float:
+def _positive(entry: _Entry, key: str, where: str) -> float:
     number = _number(entry, key, where)
     if number <= 0:
         raise _wrong(entry, key, where, "a number above 0")
     return number
 
 
-def _share(entry: Mapping[Any, object], where: str) -> float:
-    share = _number(entry, "at_least", where)
+def _share(entry: _Entry, key: str, where: str) -> float:
+    share = _number(entry, key, where)
     if not 0 < share < 1:
-        raise _wrong(entry, "at_least", where, "a share between 0 and 1, both excluded")
+        raise _wrong(entry, key, where, "a share between 0 and 1, both excluded")
     return share
 
 
-def _count(entry: Mapping[Any, object], key: str, where: str) -> int:
+def _count(entry: _Entry, key: str, where: str) -> int:
     count = entry[key]
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise _wrong(entry, key, where, "a whole number above 0")
     return count
+
+
+def _kind(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, tuple(_NEEDED), where)
+
+
+def _direction(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(Direction), where)
+
+
+# How each key of a claim, and of its published number, is read and checked.
+_READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
+    "id": _identifier,
+    "sentence": _text,
+    "place": _text,
+    "kind": _kind,
+    "published": _published,
+    "margin": _positive,
+    "margin_reason": _text,
+    "better": _direction,
+    "at_least": _share,
+    "question": _count,
+    "sample": _text,
+    "evidence": _recipe,
+    "value": _number,
+    "spread": _positive,
+    "spread_is": _text,
+    "n": _count,
+    "unit": _text,
+}

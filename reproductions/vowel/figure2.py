@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from experiments.vowel import data
 from reproductions.drawing import COLOURS, INK, PAPER, figure_style, overlay_of, to_svg
 from reproductions.runs import NamedRun
-from reproductions.study_report import Figure, Frame, Picture
+from reproductions.study_report import Frame, Picture, as_picture
 from reproductions.vowel.decision_lines import Trajectory, formants, trajectory
 
 Array = NDArray[np.float64]
@@ -33,24 +33,24 @@ def figure2(run: NamedRun, id: str = "figure2") -> Picture:
             Frame(_label(path, step), _frame_svg(base, path, step))
             for step in frame_positions(len(path.epochs))
         ]
-        still = _base(run)
-        _draw_state(still.axes[0], path, len(path.epochs) - 1)
+        at_stop = _base(run)
+        _draw_state(at_stop.axes[0], path, len(path.epochs) - 1)
     num_experts = path.gate_SE3.shape[1]
     live = np.flatnonzero(path.live_SE[-1])
-    figure = Figure(
+    return as_picture(
+        at_stop,
         id=id,
         title=f"Figure 2 again: how {num_experts} experts share the vowels",
         caption=_caption(path, vowels.train.inputs_DN.shape[1]),
         alt=f"Vowels in the plane of F1 and F2 with the decision lines of {num_experts} experts "
         f"at the stop: experts {listed(live)} are in use.",
         base_svg=svg,
-        frames=tuple(frames),
+        frames=frames,
         claim_ids=(f"two-or-three-live-{num_experts}", f"two-experts-on-a-{num_experts}")
         if num_experts in (4, 8)
         else (),
-        provenance=(run.provenance(),),
+        runs=[run],
     )
-    return figure, still
 
 
 def _caption(path: Trajectory, num_cases: int) -> str:

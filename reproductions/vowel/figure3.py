@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from reproductions.drawing import INK, PAPER, figure_style
 from reproductions.runs import NamedRun, Runs
-from reproductions.study_report import Picture, still
+from reproductions.study_report import Picture, as_picture
 from reproductions.vowel import decision_lines
 from reproductions.vowel.decision_lines import Trajectory, formants, lone_line, trajectory
 from reproductions.vowel.figure2 import UNUSED_ALPHA, expert_colours, listed
@@ -32,7 +32,7 @@ def figure3(experts: NamedRun, lone: Runs) -> Picture:
     frame = decision_lines.frame_of(references["X"], formants(experts))
     drawing = _draw(path, references, frame)
     live = np.flatnonzero(path.live_SE[-1])
-    return still(
+    return as_picture(
         drawing,
         id="figure3",
         title="Figure 3 again: the experts' lines from the start to the stop",

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, INK, figure_style
 from reproductions.runs import NamedRun, Runs
-from reproductions.study_report import Picture, still
+from reproductions.study_report import Picture, as_picture
 from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.judge import Judged, Verdict
@@ -67,7 +67,7 @@ def seeds(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
         )
         for kind, (column, factor, label) in _KINDS.items()
     ]
-    return still(
+    return as_picture(
         _draw_panels(panels),
         id="seeds",
         title="Every seed beside the published values",
@@ -97,7 +97,7 @@ def costs(runs: Runs) -> Picture | None:
     if not panels:
         return None
     names = dict.fromkeys(cost_of(run) for run in used)
-    return still(
+    return as_picture(
         _draw_panels(panels, is_shared=True),
         id="costs",
         title=costs_in_words(used),
@@ -188,7 +188,7 @@ def training(runs: Runs) -> Picture | None:
         return None
     stop = float(runs[rows[0].run].study.stop_error)
     first = int(runs[rows[0].run].study.first_seed)
-    return still(
+    return as_picture(
         _draw_training(rows, runs, stop),
         id="training",
         title="Training error and number of experts in use",

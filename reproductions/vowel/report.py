@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reproductions.runs import Runs, SuiteRuns, distinct
-from reproductions.study_report import Parts, Picture, Study, Table, still
+from reproductions.study_report import Parts, Picture, Study, Table, as_picture
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
 from reproductions.verdicts.verdict_text import Group
@@ -66,7 +66,7 @@ def _overview(found: SuiteRuns, judged: Sequence[Judged]) -> Picture | None:
     ]
     if not any(claim.published and claim.published.value for claim in shown):
         return None
-    return still(
+    return as_picture(
         interval_overview(judged),
         id="overview",
         title="Published values and margins against ours",

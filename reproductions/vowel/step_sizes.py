@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, INK, PAPER, figure_style
 from reproductions.runs import NamedRun, Runs
-from reproductions.study_report import Picture, still
+from reproductions.study_report import Picture, as_picture
 from reproductions.verdicts.claims import Claim
 from reproductions.vowel.suite import Table1Row, table_1_rows
 
@@ -38,7 +38,7 @@ def steps(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
         "height is the mean of the reported seeds."
     )
     published = {claim.id: claim.published.value for claim in claims if claim.published}
-    return still(
+    return as_picture(
         _draw(rows, runs, published, limit),
         id="steps",
         title="How the epochs depend on the step size",

@@ -47,9 +47,6 @@ def _system(run: NamedRun) -> str:
     return f"{study.num_experts} experts" if study.num_experts > 1 else "1 expert"
 
 
-# Rivals of about the same number of parameters.
-PAIRS = (("experts_4", "backprop_6", "4-6"), ("experts_8", "backprop_12", "8-12"))
-
 _COSTS = {
     "mixture_likelihood": "equation 1.3 (likelihood)",
     "expected_error": "equation 1.2 (expected error)",
