@@ -22,6 +22,7 @@ from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
 from experiments.atomic import write_atomically
 
+# Any two colours that no picture uses otherwise; the page replaces them by its own.
 INK = "#1b1e23"
 PAPER = "#fefdfc"
 
@@ -44,7 +45,9 @@ _STYLE: Any = {
     "figure.facecolor": "none",
     # The SVG writer lays out at 72 dots per inch; overlays must be laid out at the same.
     "figure.dpi": 72,
+    # Labels of any length must fit, and no picture is laid out by hand.
     "figure.constrained_layout.use": True,
+    # The page's background shows through, light or dark.
     "savefig.facecolor": "none",
     "savefig.bbox": "standard",
     "axes.facecolor": "none",
@@ -57,6 +60,7 @@ _STYLE: Any = {
     "axes.titlesize": 12,
     "axes.labelsize": 11.5,
     "axes.linewidth": 0.8,
+    # Frames and strong grids carry no data.
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -81,7 +85,9 @@ _STYLE: Any = {
     # A font that matplotlib brings along, so that every machine lays out the same picture.
     "font.family": "DejaVu Sans",
     "image.cmap": "cividis",
+    # Text stays text: it can be searched, and is a fraction of the bytes of outlines.
     "svg.fonttype": "none",
+    # Without it ids are random, and no two SVGs of a figure would be the same.
     "svg.hashsalt": "reproductions",
     "path.simplify": True,
 }
@@ -103,6 +109,7 @@ def overlay_of(base: Figure) -> tuple[Figure, list[Axes]]:
     The axes share position, scales and limits with their counterparts and draw nothing of
     their own. Call it once ``base`` is complete: its layout is frozen here.
     """
+    # One layout for all frames, or the picture would jump from one to the next.
     if not isinstance(base.get_layout_engine(), PlaceHolderLayoutEngine):
         base.draw_without_rendering()
         base.set_layout_engine("none")
@@ -111,6 +118,7 @@ def overlay_of(base: Figure) -> tuple[Figure, list[Axes]]:
     overlay.set_layout_engine("none")
     copies = []
     for axes in base.axes:
+        # In figure coordinates, so the layout engine must not move them again.
         copy = overlay.add_axes(axes.get_position().bounds)
         copy.set(xscale=axes.get_xscale(), yscale=axes.get_yscale())
         copy.set(xlim=axes.get_xlim(), ylim=axes.get_ylim(), autoscale_on=False)
@@ -128,6 +136,7 @@ def to_svg(figure: Figure, *, label: str) -> str:
     """
     buffer = io.StringIO()
     with figure_style():
+        # No date, so that a page changes only where its picture does.
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return tidy_svg(buffer.getvalue(), label=label, ink=INK, paper=PAPER)
 
@@ -167,6 +176,7 @@ def tidy_svg(svg: str, *, label: str, ink: str, paper: str) -> str:
     text and background colour; ``label`` becomes the text alternative.
     """
     root = ElementTree.fromstring(
+        # As text: the colours stand in attributes, styles and gradients alike.
         svg.replace(ink, "currentColor").replace(paper, "var(--paper, #fff)")
     )
     for element in list(root.iter()):
@@ -183,12 +193,14 @@ def tidy_svg(svg: str, *, label: str, ink: str, paper: str) -> str:
     # matplotlib sets the line ends in a style sheet, which would apply to the whole page.
     root.set("style", f"max-width: {width:g}px; {_ROOT_STYLE}")
     bare = _to_text(root)
+    # From the content: the same picture has the same ids on every machine.
     return rename_ids(bare, f"p{hashlib.sha256(bare.encode()).hexdigest()[:8]}-")
 
 
 def rename_ids(svg: str, prefix: str) -> str:
     """The same picture with ids that begin with ``prefix``; ids nothing refers to are dropped."""
     root = ElementTree.fromstring(svg)
+    # Two pictures in one page must not refer to each other's clip paths and markers.
     used = {target for element in root.iter() for target in _targets(element)}
     names = {
         element.attrib["id"]: f"{prefix}{position}"

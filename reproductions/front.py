@@ -72,6 +72,7 @@ def standing(words: Iterable[str]) -> str:
     hold` if fewer do, and `open` where none is decided.
     """
     counts = Counter(words)
+    # Open claims and those that were not run count neither way.
     decided = counts["matches"] + counts["differs"]
     if not decided:
         return "open"
@@ -151,12 +152,14 @@ def _shown(
     """The answer's figure from our runs, else the published one; None without either."""
     figure = figures.get((answer.study, answer.figure))
     if figure is not None and figure.base_svg is not None:
+        # The same figure may answer two questions, and ids must stay unique in the page.
         svg = Markup(rename_ids(figure.base_svg, f"q{answer.question}-"))
         return _Shown(figure.id, figure.caption, figure.alt, svg, is_published=False)
     png = FOLDER.parent / "figures" / answer.study / f"{answer.figure}.png"
     for record in earlier:
         for old in record.figures:
             if (record.study, old.id) == (answer.study, answer.figure) and png.exists():
+                # Within the page, which makes no request and can be sent as one file.
                 data = base64.b64encode(png.read_bytes()).decode()
                 image = Markup('<img alt="" src="data:image/png;base64,{}">').format(data)
                 return _Shown(old.id, old.caption, old.alt, image, is_published=True)

@@ -28,6 +28,7 @@ from reproductions.verdicts.verdict_text import (
     verdict_word,
 )
 
+# Every space but the one before a bracket, which opens an interval or a spread.
 _NEVER_INSIDE = re.compile(r" (?!\()")
 
 
@@ -135,6 +136,7 @@ def _check(figure: Figure, known_claims: set[str]) -> None:
         raise ValueError(f"figure '{figure.id}' has no picture")
     if not figure.alt.strip():
         raise ValueError(f"figure '{figure.id}' has no text alternative")
+    # A frame with another coordinate system would lie beside the picture that it belongs to.
     if len({view_box(picture) for picture in pictures}) > 1:
         raise ValueError(f"figure '{figure.id}' has pictures of different sizes")
     if unknown := sorted(set(figure.claim_ids) - known_claims):
@@ -172,7 +174,9 @@ class ProvenanceView:
 
 def provenance_view(record: Mapping[str, object]) -> ProvenanceView:
     """The facts of one manifest: the well-known ones first, then all others by name."""
+    # A resolved config is dozens of lines: it folds away, and the few versions do not.
     long = {key for key, fact in record.items() if isinstance(fact, Mapping) and key != "versions"}
+    # In the order of _LABELS: what a reader asks first stands first.
     known = [key for key in _LABELS if key in record and key not in long]
     others = sorted(set(record) - set(known) - long - {"git_dirty"})
     rows = tuple((_fact_label(key), _fact(key, record)) for key in [*known, *others])
@@ -222,6 +226,7 @@ def duration(seconds: float) -> str:
 
 def _listed_facts(facts: Sequence[object]) -> str:
     numbers = [fact for fact in facts if isinstance(fact, int)]
+    # 25 seeds read better as "0 to 24".
     if len(numbers) == len(facts) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]} to {numbers[-1]}"
     return ", ".join(str(fact) for fact in facts)
@@ -255,6 +260,7 @@ def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
     if verdict is None or verdict.interval is None or verdict.estimate is None:
         return None
     allowed = _allowed(claim)
+    # Rates and orders are shares of seeds, and comparable from row to row on one scale.
     low, high = (0.0, 1.0)
     if claim.kind == "value":
         ends = [*allowed, verdict.estimate, *verdict.interval]
@@ -278,4 +284,5 @@ def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
 def _allowed(claim: Claim) -> tuple[float, float]:
     if claim.published is not None and claim.margin is not None:
         return claim.published.value - claim.margin, claim.published.value + claim.margin
+    # An order claims that the first is better in more than half of the pairs.
     return (0.5 if claim.at_least is None else claim.at_least), 1.0

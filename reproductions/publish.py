@@ -29,6 +29,7 @@ from reproductions.verdicts.verdict_text import NOT_RUN
 
 ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = ("study", "runs_dir", "accept")
+# Numbers and brackets change with every run; a sentence is the same without them.
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
 _NUMBER = re.compile(r"[−-]?\d[\d,.]*")
 # What a sentence begins or ends with that says how the claims were judged: claims are held
@@ -58,6 +59,7 @@ def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -
         )
         for each in every
     ]
+    # One lock from reading to the last picture: what was compared is what is replaced.
     with publishing(root):
         earlier = records.read(order, folder)
         _refuse_losses(earlier, new, accept)
@@ -97,6 +99,7 @@ def _refuse_losses(
 ) -> None:
     now = {record.study: record for record in records}
     lost = [loss for old in earlier if old.study in now for loss in losses(old, now[old.study])]
+    # The code is of these very losses: an answer to one refusal cannot let another through.
     code = sha256("\n".join(lost).encode())[:8]
     if lost and accept != code:
         raise UserError(
@@ -130,6 +133,7 @@ def _lost_parts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
             continue
         gone = [column for column in table.columns if column not in other.columns]
         yield from (f"the column '{column}' of {name}" for column in gone)
+        # Rows have no ids of their own, so they can only be counted.
         if other.num_rows < table.num_rows:
             yield f"{table.num_rows - other.num_rows} of {table.num_rows} rows of {name}"
 
@@ -137,6 +141,7 @@ def _lost_parts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
 def _lost_texts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
     said = _masked(" ".join(new.summary))
     for statement in _statements(" ".join(old.summary)):
+        # Anywhere in the new summary: sentences may move, and may be joined to others.
         if _masked(statement) not in said:
             yield f"the sentence '{statement}'"
     yield from (f"the note '{note}'" for note in old.notes if note not in new.notes)

@@ -100,6 +100,7 @@ class StudyRecord:
 
 def record_of(report: StudyReport, runs: Runs) -> StudyRecord:
     """What a report says, and what it cost; without the checksum of its section."""
+    # By folder, since one run may have several names and its time counts once.
     manifests = {run.finished.path: run.finished.manifest for run in runs.values()}.values()
     tables = [(caption, table_view(frame)) for caption, frame in report.tables]
     return StudyRecord(
@@ -199,6 +200,7 @@ def _record(path: Path) -> StudyRecord:
         raise _damaged(path, "is not JSON of this kind: it is nested too deeply") from error
     except ValueError as error:
         raise _damaged(path, f"does not hold what a record holds: {error}") from error
+    # The seal guards against slips, such as an edit by hand or a bad merge, not against intent.
     if seal != _seal(asdict(record)):
         raise _damaged(path, "does not match its seal: something in it was changed by hand")
     return record
@@ -232,6 +234,7 @@ def _typed(kind: Any, value: Any, key: str) -> Any:
         hints = get_type_hints(kind)
         if not isinstance(value, dict):
             raise ValueError(f"{key or 'all of it'} is no mapping of keys to values")
+        # Missing keys and unknown ones alike: a record is all that it should be and nothing else.
         for name in hints.keys() ^ value.keys():
             what = "is missing" if name in hints else "is unknown"
             raise ValueError(f"the key {_below(key, name)} {what}")
@@ -263,6 +266,7 @@ def _check(record: StudyRecord, study: str) -> None:
         if row.word not in SYMBOLS:
             raise ValueError(f"rows[{place}].word is {row.word!r}, which is no verdict")
     for name, ids in (("rows", record.rows), ("figures", record.figures)):
+        # Rows and figures are found by their ids.
         if repeated := _repeated(item.id for item in ids):
             raise ValueError(f"{name} have the id {repeated[0]!r} twice")
     counts = {"num_runs": record.num_runs, "seconds": record.seconds}
@@ -292,6 +296,7 @@ def filled_in(
         for row in old.rows
         if row.word != NOT_RUN
     }
+    # Only where nothing was run here: our own verdicts are never replaced by published ones.
     taken = frozenset(row.id for row in record.rows if row.word == NOT_RUN and row.id in known)
     rows = tuple(known[row.id] if row.id in taken else row for row in record.rows)
     return replace(record, rows=rows), taken
@@ -332,5 +337,6 @@ def with_table(readme: str, table: str) -> str:
             f"README.md has no place for the table of verdicts between {BEGIN} and {END}.",
             "Put the two lines back, in this order and once each, around the table.",
         )
+    # A function as replacement: backslashes in the table would be read as group references.
     pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
     return pattern.sub(lambda _: f"{BEGIN}\n{table}\n{END}", readme)

@@ -108,6 +108,7 @@ def changes(overrides: Sequence[str]) -> list[str]:
 
     The last one of a setting counts, as in the runs. A runs_dir is one where it is another folder.
     """
+    # Hydra's + adds a key; the setting is the same with and without it.
     last = {item.lstrip("+").partition("=")[0]: item.lstrip("+") for item in overrides}
     if "runs_dir" in last:
         folder = Path(last["runs_dir"].partition("=")[2]).resolve()
@@ -124,6 +125,7 @@ def page_of(suite: str, overrides: Sequence[str]) -> Path:
     """
     made = changes(overrides)
     words = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(item.removeprefix("study.") for item in made))
+    # Two sets of overrides may look the same once they are cut to length.
     digest = sha256("\n".join(made).encode())[:8]
     name = [words[:_LONGEST_NAME].strip("-."), digest] if made else []
     return REPORTS / "-".join(filter(None, [suite, *name])) / "index.html"
@@ -180,6 +182,7 @@ def print_report(report: StudyReport) -> None:
 
 def _narrow(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The table and its columns, on its side where it has far more columns than rows."""
+    # A terminal is 80 columns wide: few rows of many columns do not fit, and stand on their side.
     if len(frame.columns) > len(frame) + _MANY_COLUMNS:
         name = str(frame.columns[0])
         frame = frame.set_index(name).T.rename_axis(name).reset_index()

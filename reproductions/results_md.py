@@ -28,6 +28,7 @@ FIGURE_FOLDER = "reproductions/figures"
 # Invisible in the rendered page: where a study's section begins.
 _MARK = "<!-- study: {} -->"
 _ANY_MARK = re.compile(r"^<!-- study: (\w+) -->$", re.MULTILINE)
+# All that GitHub's markdown gives a meaning, with $ of its formulas and ~ of struck-out text.
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
 _HEADER = """\
 <!-- Written from finished runs by python -m reproductions.publish; edits here are lost. -->
@@ -87,6 +88,7 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
         sections = _sections(text)
         _check(text, set(order) - set(new), order, path)
         sections |= new
+        # In the order of the studies, whatever order they were published in.
         known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
         write_atomically(path, "\n".join([_HEADER, *known]).encode())
 
@@ -116,6 +118,7 @@ def publishing(root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / ".publish.lock", is_singleton=True).acquire()
     with lock:
+        # Left by a process that was killed while it wrote.
         for leftover in root.glob(f"{TEMPORARY_PREFIX}*.md"):
             leftover.unlink()
         yield
@@ -140,6 +143,7 @@ def _check(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
 
 
 def _sections(text: str) -> dict[str, str]:
+    # split with a group gives text, name, body, name, body.
     _, *parts = _ANY_MARK.split(text)
     return {
         name: body.strip("\n") + "\n" for name, body in zip(parts[::2], parts[1::2], strict=True)

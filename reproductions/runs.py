@@ -74,6 +74,7 @@ class NamedRun:
             words: what the run of this name is in the suite as it is.
             about: settings that the words speak of, beside those that are the run's own.
         """
+        # A label such as "4 experts" is wrong as soon as one setting behind it is another.
         untrue = self.changed.keys() & {*self.own, *about}
         settings = plain(self.study)
         told = [_in_words(key, settings[key]) for key in settings if key in self.own | untrue]
@@ -113,6 +114,8 @@ def _in_words(key: str, value: Any) -> str:
 
 def distinct(runs: Iterable[NamedRun | None]) -> list[NamedRun]:
     """Each run once, where settings made several names the same: by the name that is true."""
+    # An override such as study.num_experts=8 makes the runs of 4 and of 8 experts one and the same;
+    # two rows of a table with the same numbers would look like agreement.
     kept: dict[Path, NamedRun] = {}
     for run in runs:
         if run is not None:
@@ -140,6 +143,7 @@ def suite_settings(suite: str) -> dict[str, tuple[dict[str, Any], frozenset[str]
 
 def named_run(name: str, study: Any, finished: FinishedRun, suite: str) -> NamedRun:
     """A finished run as a run of this suite, with what overrides made different in it."""
+    # Against the suite without overrides: what its names were given for.
     settings, own = suite_settings(suite)[name]
     now = plain(study)
     changed = {key: value for key, value in settings.items() if now.get(key) != value}

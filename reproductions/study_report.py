@@ -213,6 +213,7 @@ class Study:
         """
         judged = judge_all(self.claims, self.evidence(found.runs), found.runs)
         parts = self.parts(found, judged, runs_dir)
+        # A figure whose runs are not there is None, and a table without them has no rows.
         pictures = [picture for picture in parts.pictures if picture is not None]
         paragraphs = summary(judged, found.runs, self.groups, self.claims_are)
         report = StudyReport(

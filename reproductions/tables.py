@@ -12,6 +12,7 @@ from reproductions.verdicts.number_text import number
 
 DASH = "–"
 """What stands where there is no number."""
+# A sign or a bound may stand before the digits.
 _LOOKS_NUMERIC = re.compile(r"[−+±≥≤≈<>]? ?\d")
 
 
@@ -29,6 +30,7 @@ class TableView:
 
 def table_view(frame: pd.DataFrame) -> TableView:
     """The table's texts; an index that says something becomes the first column."""
+    # A plain count of rows says nothing; any other index names them.
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
     rows = tuple(
@@ -50,6 +52,7 @@ def _heading(column: object) -> str:
 def _cell(entry: object) -> str:
     if isinstance(entry, bool):
         return "yes" if entry else "no"
+    # NaN is the one number that does not equal itself.
     if entry is None or entry is pd.NA or entry != entry:
         return DASH
     return number(float(entry)) if isinstance(entry, Real) else shown(str(entry))

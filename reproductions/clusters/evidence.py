@@ -50,6 +50,7 @@ def flat_then_falls(
     curve = entropy_curves(run)
     if not {flat_step, fallen_step} <= set(curve.index):
         return None
+    # Both in one seed: means could show it where no single seed does.
     is_flat = curve.loc[flat_step] >= flat_entropy
     return rate_of((is_flat & (curve.loc[fallen_step] <= fallen_entropy)).to_numpy(), run)
 
@@ -79,6 +80,7 @@ def map_agreement(run: NamedRun, *, scale: float = 1.0) -> ValueEvidence | None:
 def larger(run: NamedRun, *, first: str, second: str) -> OrderEvidence:
     """The largest inner products at the end of training: of one kind against another."""
     arrays = run.finished.arrays("snapshots")
+    # At the last snapshot, one number for every seed.
     pair = [np.abs(arrays[name][-1]).max(axis=(1, 2)).tolist() for name in (first, second)]
     return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,))
 

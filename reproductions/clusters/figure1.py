@@ -29,6 +29,7 @@ def figure1(runs: Runs) -> Picture | None:
     if len(found) < len(KINDS):
         return None
     pictures = [run.finished.arrays("picture") for run in found]
+    # Both rows move together, though one may stop earlier: a frame is a share of either training.
     shares = np.linspace(0, 1, _NUM_FRAMES)
     with figure_style():
         base = _empty(pictures, _kinds(found))
@@ -93,6 +94,7 @@ def _frame(base: Drawing, pictures: Sequence[Arrays], kinds: Sequence[str], shar
     overlay, layers = overlay_of(base)
     steps = []
     for axes, picture in zip(layers, pictures, strict=True):
+        # Snapshots lie a fixed number of steps apart.
         place = round(share * (len(picture["steps"]) - 1))
         steps.append(int(picture["steps"][place]))
         _scatter(axes, picture, place)
@@ -124,6 +126,8 @@ def _border(axes: Axes, positions: Array, predictions: Array) -> None:
         return
     across, up = (np.linspace(*limits, _GRID) for limits in (axes.get_xlim(), axes.get_ylim()))
     points = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
+    # A t-SNE has no inverse: a point between examples cannot be classified, so the border is that
+    # of the nearest example's class.
     nearest = KNeighborsClassifier(n_neighbors=1).fit(positions, predictions).predict(points)
     field = nearest.reshape(_GRID, _GRID).astype(float)
     axes.contour(across, up, field, levels=[0.0], colors=[INK], linewidths=0.9)

@@ -122,6 +122,7 @@ def _draw_rows(rows: Sequence[SeedRow]) -> Drawing:
             _draw_row(right, place, row, metric(row.run, "entropy"), row.entropy)
         left.set(yticks=range(len(rows)), yticklabels=[row.label for row in rows])
         left.set(ylim=(len(rows) - 0.4, -0.7), xlabel="accuracy (%)")
+        # With equal shares everywhere the entropy is log K, K the number of clusters.
         largest = np.log(rows[0].run.study.num_clusters)
         right.set(xlim=(-0.05, largest + 0.06), xlabel="entropy (nats)")
         left.locator_params(axis="x", nbins=4)
@@ -177,6 +178,7 @@ def curves(runs: Runs) -> Picture | None:
             _draw_curves(axes, runs[name], COLOURS[KIND_COLOURS[kind]])
             study = runs[name].study
             if runs[name].is_as_named:
+                # Other settings have no published curve.
                 published = _PUBLISHED_ENTROPIES[setting, kind]
                 axes.plot(_PUBLISHED_STEPS, published, "D", color=INK, ms=4, label="published")
             axes.set_title(f"setting {setting_of(study)}, {study.activation.name} experts")
@@ -225,6 +227,7 @@ def alignment(runs: Runs) -> Picture | None:
     every = distinct(runs.get(f"coded_1_{kind}") for kind in KINDS)
     if not every:
         return None
+    # By what the runs are and not by their names, which an override may have made untrue.
     found = {run.study.activation.name: run for run in every}
     setting = setting_of(every[0].study)
     with figure_style():
@@ -233,6 +236,7 @@ def alignment(runs: Runs) -> Picture | None:
         for axes, (name, title) in zip(grid.flat, _PANELS.items(), strict=True):
             for kind, run in found.items():
                 arrays = run.finished.arrays("snapshots")
+                # Largest over experts, filters and clusters, as in the caption.
                 largest_SR = np.abs(arrays[name]).max(axis=(2, 3))
                 colour = COLOURS[KIND_COLOURS[run.name.rpartition("_")[2]]]
                 axes.plot(arrays["steps"], largest_SR, color=colour, linewidth=0.6, alpha=0.4)
@@ -259,6 +263,7 @@ def alignment(runs: Runs) -> Picture | None:
 
 
 _PER_ROW = 9
+# Three rows of each kind of expert.
 _MOST_SEEDS = 27
 
 
@@ -300,5 +305,6 @@ def matrices(runs: Runs, prefix: str) -> Picture | None:
 def _shares(run: NamedRun) -> dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
     counts_RKE = run.finished.arrays("snapshots")["counts"][-1].astype(float)
     seeds = run.table("metrics")["seed"]
+    # Clusters differ a little in size, and a row should tell where its own examples go.
     shares_RKE = counts_RKE / counts_RKE.sum(axis=2, keepdims=True)
     return dict(zip(seeds[:_MOST_SEEDS].tolist(), shares_RKE, strict=False))

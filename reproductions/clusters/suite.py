@@ -56,6 +56,7 @@ SWEEP = {
 def setting_of(study: Any) -> str:
     """The number of the setting that a run's data has, or what its data is instead."""
     for setting in SETTINGS:
+        # By the data and not by the run's name, which an override may have made untrue.
         wanted = {**_SIGNALS, "gamma": _GAMMA[setting], "patch_noise": _PATCH_NOISE[setting]}
         if all(getattr(study, key) == value for key, value in wanted.items()):
             return str(setting)
@@ -84,6 +85,7 @@ def labelled(labels: Mapping[str, str], runs: Runs) -> list[tuple[str, NamedRun]
     A label such as "as coded" speaks of every setting in which the others differ from its run.
     """
     found = distinct(runs.get(name) for name in labels)
+    # All settings in which any of these runs differs from the suite's usual ones.
     about = frozenset[str]().union(*(run.own for run in found))
     return [(run.called(labels[run.name], about), run) for run in found]
 
@@ -91,6 +93,7 @@ def labelled(labels: Mapping[str, str], runs: Runs) -> list[tuple[str, NamedRun]
 def entropy_curves(run: NamedRun) -> pd.DataFrame:
     """Dispatch entropy (nats) by step, a column per seed; seeds that stopped keep their last."""
     curves = run.table("curves")
+    # ffill: a seed that stopped early stays as it was, so that means are over all seeds.
     return curves.pivot(index="step", columns="seed", values="entropy").ffill()
 
 
@@ -101,7 +104,10 @@ def agreement_of_maps(run: NamedRun) -> NDArray[np.float64]:
     uncorrelated, so their mean has an ordinary interval.
     """
     maps_RK = run.finished.arrays("snapshots")["final_map"]
+    # A ring of two would count the one pair twice.
     if len(maps_RK) < 3:
         return np.empty(0)
+    # In a ring and not every two: n shares that are uncorrelated instead of n (n - 1) / 2 that
+    # are not, so that the t-interval of their mean holds.
     same: NDArray[np.float64] = (maps_RK == np.roll(maps_RK, -1, axis=0)).mean(axis=1)
     return same

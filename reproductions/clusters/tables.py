@@ -30,6 +30,7 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
     """Accuracy and entropy of every published system: the paper's, ours and the verdict."""
     by_id = {claim.id: (claim, verdict) for claim, _, verdict in judged}
     systems = [item for setting in SETTINGS for item in _systems(setting)]
+    # One row for each run, though an override may have given it several names.
     kept = {run.name for run in distinct(runs.get(name) for *_, name in systems)}
     rows = []
     for label, measure, claim_id, name in systems:
@@ -141,6 +142,7 @@ def ladder_table(runs: Runs) -> pd.DataFrame:
 def written_table(runs: Runs) -> pd.DataFrame:
     """The text in all settings, with 8 experts, and with 4 in setting 1."""
     names = [f"written_{setting}_{kind}" for setting in SETTINGS for kind in KINDS]
+    # Figure 1 of the paper has four experts.
     names += [f"four_{kind}" for kind in KINDS]
     return pd.DataFrame(
         [
@@ -189,6 +191,7 @@ def single_table(runs: Runs) -> pd.DataFrame:
 
 def activation_table(runs: Runs) -> pd.DataFrame:
     """Test accuracy of single networks with other activations, of runs that are as named."""
+    # A cell is found by its column's signals, so a run with others has no place.
     signals = {"alpha", "beta", "gamma", "patch_noise", "activation"}
     named = {name: run for name, run in runs.items() if not signals & run.changed.keys()}
     rows = []

@@ -200,6 +200,7 @@ def _draw(axes: Axes, runs: Runs, lines: Sequence[Line], column: str) -> None:
         if frame.notna().to_numpy().any():
             colour = COLOURS[line.colour]
             axes.plot(frame.index, frame.mean(axis=1), color=colour, label=line.label)
+            # Ranges and not intervals: with few seeds the reader should see what happened.
             axes.fill_between(
                 frame.index, frame.min(axis=1), frame.max(axis=1), color=colour, alpha=0.15, lw=0
             )
@@ -207,6 +208,7 @@ def _draw(axes: Axes, runs: Runs, lines: Sequence[Line], column: str) -> None:
 
 def _references(axes: Axes, run: NamedRun, of: str, colour: str) -> None:
     table = run.table("references")
+    # k-means and the mixture depend on their start, so the mean of three is drawn.
     means = table[table["of"] == of].groupby("method")["agreement"].mean()
     for method, style in _METHODS.items():
         axes.axhline(float(means[method]), color=COLOURS[colour], linestyle=style, linewidth=1.2)

@@ -56,6 +56,7 @@ def curve(run: NamedRun) -> pd.DataFrame:
 def at_end(run: NamedRun, column: str) -> Array:
     """A column at the last step, by seed."""
     table = curve(run)
+    # Sorted, so that two runs' values belong together by position.
     last = table[table["step"] == table["step"].max()].sort_values("seed")
     values: Array = last[column].to_numpy(float)
     return values
@@ -80,6 +81,8 @@ def grouping_with_first(run: NamedRun) -> Array:
     """Adjusted mutual information of each other seed's routing with the first seed's."""
     expert_RT = run.finished.arrays("choices")["expert"]
     return np.array(
+        # Vinh, Epps & Bailey (2010): 0 for routings that agree by chance alone, 1 for the same
+        # groups, whatever numbers the experts have.
         [adjusted_mutual_info_score(expert_RT[0], expert_T) for expert_T in expert_RT[1:]]
     )
 
@@ -97,12 +100,14 @@ def text_gain(mixture: NamedRun, wide: NamedRun) -> Array:
 
 
 def _log_perplexity(run: NamedRun) -> Array:
+    # Nats per subword: ratios of perplexities become differences, which can be averaged.
     found: Array = np.log(run.table("metrics")["perplexity"].to_numpy(float))
     return found
 
 
 def _shortest(samples: "Sequence[Array | pd.Series]") -> list[Array]:
     """All samples as arrays, as far as the shortest one reaches."""
+    # Seeds come in order, so the first of two runs are the same seeds.
     num = min(map(len, samples))
     return [np.asarray(each, dtype=float)[:num] for each in samples]
 
@@ -123,6 +128,7 @@ def gains_less_than_half(*runs: NamedRun) -> RateEvidence:
         *runs: a mixture and its rival, again and again; the first two gain most.
     """
     whole, *parts = _shortest([gain(*pair) for pair in _two_and_two(runs)])
+    # Half as much is clearly less, and no matter of noise; the threshold stands in the claim.
     return rate_of(sum(parts) / len(parts) < whole / 2, *runs)
 
 
@@ -163,6 +169,7 @@ def grouped_alike(run: NamedRun, *, above: float) -> RateEvidence:
 def over_clusterings(run: NamedRun, *, of: str) -> RateEvidence:
     """In how many seeds the gate finds groups better than any clustering of its own inputs."""
     table = run.table("references")
+    # The best of all clusterings and starts: the strictest rival that there is.
     best = float(table[table["of"] == of]["agreement"].max())
     return rate_of(at_end(run, f"agreement_{of}") > best, run)
 

@@ -34,6 +34,7 @@ _MAPS = {
 }
 Samples = dict[str, Array]
 _TOLD = STARTS | {"num_experts", "k", "expert_units", "init_seed", "noise_seed"}
+# More points, such as every test sentence, would be a black bar.
 _MOST_POINTS = 100
 
 
@@ -154,9 +155,11 @@ def agreement(runs: Runs) -> Picture | None:
 def _draw(axes: Axes, samples: Samples) -> None:
     for place, values in enumerate(samples.values()):
         if len(values) <= _MOST_POINTS:
+            # Side by side in the order of their seeds, so that equal values do not hide each other.
             spread = place + np.linspace(-0.15, 0.15, len(values))
             axes.plot(spread, values, ".", color=COLOURS["blue"], alpha=0.5, markersize=5)
         mean = values.mean()
+        # One seed has a mean and no interval.
         half = mean_estimate(values.tolist()).interval(0.95)[1] - mean if len(values) > 1 else 0.0
         axes.errorbar(place, mean, yerr=half, fmt="_", color=INK, capsize=4, markersize=12)
     axes.set_xticks(range(len(samples)), list(samples))

@@ -63,6 +63,7 @@ def _mean(values: NDArray[np.float64]) -> str:
 
 def _left(run: NamedRun) -> str:
     is_text = run.study.name == "translation_start"
+    # As the claims have it: 1.5 effective experts, and in translation half of all.
     least = run.study.num_experts / 2 if is_text else SETTLED
     found = steps_to_leave(run, least, run.study.collapse_at if is_text else 0)
     if np.isnan(found).all():

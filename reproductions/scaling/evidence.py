@@ -30,12 +30,14 @@ def at(run: NamedRun, num_experts: int) -> pd.DataFrame | None:
     sizes = times.index.get_level_values("num_experts")
     if num_experts not in sizes:
         return None
+    # Contenders that were not timed at this size have no numbers there.
     found = times[sizes == num_experts].droplevel("num_experts")
     return found.dropna(axis=1)
 
 
 def limit(times: pd.DataFrame) -> pd.Series:
     """Dense and traffic, one after the other."""
+    # Neither can be avoided: the arithmetic, and moving each used expert's weights and gradients.
     total: pd.Series = times[list(LIMITS)].sum(axis=1)
     return total
 
@@ -56,6 +58,7 @@ def growth(run: NamedRun, *, num_experts: int, most: float) -> RateEvidence | No
     many, few = at(run, num_experts), at(run, 16)
     if many is None or few is None:
         return None
+    # Over the median of the few: rounds of two sizes are not paired.
     return rate_of(many[ours(many)].to_numpy(float) / few[ours(few)].median() <= most, run)
 
 

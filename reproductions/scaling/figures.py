@@ -56,7 +56,7 @@ def _draw_cost(axes: Axes, run: NamedRun) -> None:
     for name, (colour, marker) in _PEERS.items():
         if name in times and name != ours(times):
             _line(axes, times[name], colour, marker, name)
-    axes.set(xscale="log", yscale="log", xlabel="experts")
+        axes.set(xscale="log", yscale="log", xlabel="experts")
     axes.set_title(f"{run.study.num_tokens:,} tokens")
 
 
@@ -66,6 +66,7 @@ def _line(axes: Axes, values: pd.Series, colour: str, marker: str, label: str) -
     axes.errorbar(
         middle.index,
         middle,
+        # Lowest and highest: rounds are few, and what disturbs a timing is no normal noise.
         yerr=[middle - low, high - middle],
         color=COLOURS[colour],
         marker=marker,

@@ -31,8 +31,12 @@ def _interval(sentences: pd.DataFrame) -> tuple[float, float]:
     """Of the perplexity, over sentences weighted by their tokens (ratio estimate)."""
     tokens, loss = sentences["num_tokens"], sentences["loss"]
     mean = float(np.average(loss, weights=tokens))
+    # Cochran (1977), section 6: the mean loss per token is a ratio of two means over sentences, so
+    # its variance is that of tokens (loss - mean) / mean tokens, which takes in that sentences
+    # differ in length.
     residual = tokens * (loss - mean) / tokens.mean()
     half = float(stats.t.ppf(0.975, len(loss) - 1) * stats.sem(residual)) if len(loss) > 1 else 0.0
+    # The interval is of the log, which is nearer to normal; exp keeps order, so its ends go over.
     return float(np.exp(mean - half)), float(np.exp(mean + half))
 
 
@@ -64,6 +68,7 @@ def _pairs(runs: Runs) -> list[tuple[NamedRun, NamedRun]]:
 
 def _mean_gap(pairs: list[tuple[NamedRun, NamedRun]]) -> Estimate:
     """Perplexity of 2,048 experts over that of the wide one: geometric mean over at least two."""
+    # Ratios are averaged as logs: a half and a double are then one on average.
     logs = [float(np.log(perplexity(many) / perplexity(wide))) for wide, many in pairs]
     return replace(mean_estimate(logs), is_log=True)
 
@@ -163,8 +168,10 @@ def short_runs_table(runs: Runs) -> pd.DataFrame:
 
 def _beside(runs: Runs, before: str) -> list[Gap]:
     """The main runs' gaps at the short runs' last step, and after as many words."""
+    # Only steps at which the main runs were measured too can be set beside each other.
     main = {gap.step: gap for gap in gaps(runs)}
     last = gaps(runs, before)[-1].step
+    # The longer batches read several times the words by the same step.
     as_many_words = last * runs[before + MANY].study.batches_per_step
     return [main[step] for step in sorted({last, as_many_words}) if step in main]
 

@@ -10,6 +10,7 @@ from reproductions.verdicts.evidence import Form, OrderEvidence, RateEvidence, r
 
 # Fewer assignments say nothing of an expert's variety.
 _FEWEST_ASSIGNMENTS = 20
+# Toy runs of the tests and of make smoke take a few steps; Table 6's runs take 600.
 _FEWEST_STEPS = 300
 
 
@@ -36,6 +37,7 @@ def larger_largest_load(without: NamedRun, with_losses: NamedRun) -> OrderEviden
 def _largest_loads(run: NamedRun) -> "pd.Series[float]":
     """Largest over mean load of the encoder at the points of the second half of training."""
     curves = run.table("curves")
+    # Every load is uneven at the start, with losses and without.
     is_late = curves["step"] > curves["step"].max() / 2
     loads: pd.Series[float] = curves.loc[is_late, "encoder_max_over_mean_load"]
     return loads

@@ -32,6 +32,7 @@ def chosen_experts(run: NamedRun) -> dict[str, list[int]]:
     share of it. A topic: the least varied kinds of book against chance. Near synonyms: of experts
     with several subwords of open classes among their largest gates, the nearest in the embedding.
     """
+    # Experts with few words would win every contest of extremes by chance.
     table = judged_experts(run).set_index("expert")
     # A comma has the class of the word before it, and is none itself.
     has_letters = table["top_piece"].str.contains("[a-z]", case=False, na=False)
@@ -70,6 +71,7 @@ def mean_cosine(vectors: Mapping[str, "np.typing.NDArray[np.float32]"], pieces: 
     unit = np.stack([vectors[piece] for piece in pieces])
     if len(unit) < 2:
         return float("nan")
+    # Vectors have length one, so inner products are cosines; each pair once.
     return float((unit @ unit.T)[np.triu_indices(len(unit), 1)].mean())
 
 
@@ -83,6 +85,7 @@ def cosine_table(run: NamedRun) -> pd.DataFrame:
     words = words[words["expert"].isin(judged_experts(run)["expert"])]
     own = words.drop_duplicates(["expert", "piece"])
     vectors, random = embeddings(run), np.random.default_rng(0)
+    # The same words and the same numbers of them per expert: only who has which is by chance.
     dealt = own.assign(piece=random.permutation(own["piece"].to_numpy()))
     both = pd.DataFrame(
         {
@@ -141,7 +144,9 @@ def pointwise_information(run: NamedRun) -> "pd.Series[float]":
     counts = run.table("expert_pieces")
     of_expert = counts.groupby("expert")["count"].sum()
     of_piece = counts.groupby("piece", dropna=False)["count"].sum()
+    # The table is sorted by count within each expert.
     top = counts.groupby("expert").first()
+    # Church & Hanks (1990): pointwise mutual information, log p(x | y) / p(x).
     given = top["count"] / of_expert
     overall = of_piece.loc[top["piece"]].to_numpy() / of_piece.sum()
     information: pd.Series[float] = np.log(given / overall)
@@ -218,6 +223,7 @@ def _expert(own: Any, words: pd.DataFrame, pieces: pd.DataFrame) -> _Expert:
         commonest=_plain(own.top_piece),
         share=f"{own.top_piece_share:.0%}",
         word_class=own.top_word_class,
+        # In lower case, as the page's search compares.
         words=" ".join(dict.fromkeys(_plain(piece).lower() for piece in pieces["piece"])),
         commonest_words=tuple(
             f"{_plain(row.piece)} {row.count}"

@@ -44,6 +44,7 @@ def perplexity_curves(runs: Runs) -> Picture | None:
                 label=label(run, runs),
             )  # fmt: skip
         axes.set(xlabel="step", ylabel="held-out perplexity", yscale="log")
+        # A logarithmic axis of hardly a decade would have a tick or two otherwise.
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -100,6 +101,7 @@ def variety(runs: Runs) -> Picture | None:
         for axes, (key, words) in zip(panels, _KEYS.items(), strict=True):
             own, chance = table[f"{key}_entropy"], table[f"{key}_entropy_chance"]
             axes.scatter(chance, own, s=5, color=COLOURS["blue"], alpha=0.5, linewidths=0)
+            # Below the diagonal an expert is less varied than its lowest deal by chance.
             top = max([*own, *chance, 0.1])
             axes.plot([0, top], [0, top], color=INK, linewidth=1, linestyle=":")
             axes.set(xlabel="lowest by chance")

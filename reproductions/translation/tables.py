@@ -119,11 +119,13 @@ def use_table(runs: Runs) -> pd.DataFrame:
 def examples_table(runs: Runs) -> pd.DataFrame:
     """Some test sentences, evenly spaced and not picked, in every model's words."""
     first = next(iter(runs.values())).table("answers")
+    # By place and not by what they say, so that nobody picked them.
     places = np.linspace(0, len(first) - 1, min(_NUM_EXAMPLES, len(first))).astype(int)
     table = first.loc[places, ["source", "reference"]].reset_index(drop=True)
     for run in distinct(runs.get(name) for name in (WIDE, MANY)):
         # A column in which all are empty reads as one of numbers.
         answers = run.table("answers")["answer"].astype(object)
+        # Runs may have translated another number of sentences.
         if len(answers) == len(first):
             table[label(run, runs)] = answers.loc[places].fillna("").to_numpy()
     return table
@@ -158,6 +160,7 @@ def balance_table(runs: Runs) -> pd.DataFrame:
 
 def _balance_row(run: NamedRun) -> dict[str, str]:
     curves = run.table("curves")
+    # The first half still shows the start.
     half = curves[curves["step"] > curves["step"].max() / 2]
     row = {"model": _model(run), "test perplexity": perplexity_text(run)}
     for (column, words), published in zip(
@@ -189,6 +192,8 @@ def chance(study: Any) -> tuple[tuple[float, float, float], tuple[float, float, 
     random = np.random.default_rng(0)
     num_assignments = study.tokens_per_batch * study.k
     shares = np.full(study.num_experts, 1 / study.num_experts)
+    # Each of a step's k n assignments falls on an expert with probability 1 / E. A gate's k choices
+    # per word differ from each other, which spreads loads a little less.
     load_RE = random.multinomial(num_assignments, shares, size=_NUM_DRAWS)
     mean = num_assignments / study.num_experts
     variation, largest = load_RE.std(axis=1) / mean, load_RE.max(axis=1) / mean

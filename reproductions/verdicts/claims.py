@@ -29,6 +29,8 @@ Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]
 _Entry = Mapping[str, Any]
 
+# What has to be there by kind of claim: a value needs a margin with its reason before the runs,
+# so that no margin can be chosen from results.
 _COMMON = ("id", "sentence", "place", "kind")
 _NEEDED: dict[str, tuple[str, ...]] = {
     "value": ("published", "margin", "margin_reason"),
@@ -241,6 +243,7 @@ def _positive(entry: _Entry, key: str, where: str) -> float:
 
 def _share(entry: _Entry, key: str, where: str) -> float:
     share = _number(entry, key, where)
+    # No number of seeds could show a share of 1, nor refute one of 0.
     if not 0 < share < 1:
         raise _wrong(entry, key, where, "a share between 0 and 1, both excluded")
     return share
@@ -248,6 +251,7 @@ def _share(entry: _Entry, key: str, where: str) -> float:
 
 def _count(entry: _Entry, key: str, where: str) -> int:
     count = entry[key]
+    # YAML's true is a bool, and a bool is an int in Python.
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise _wrong(entry, key, where, "a whole number above 0")
     return count

@@ -101,6 +101,7 @@ Form = Callable[..., Evidence | None]
 Reading = Evidence | tuple[str, ...] | None
 """Evidence on a claim; the names of its runs where they are not what they say; or nothing."""
 # Rows of two tables belong together by the first of these columns that they have.
+# A pair is a sentence with its translation.
 _ROW_KEYS = ("seed", "pair")
 
 
@@ -208,6 +209,8 @@ def read_rows(
 def paired(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> Array:
     """Two tables' columns ``[2, n]`` for the seeds, or pairs of sentences, that both have."""
     first, second = (_row_keys(frame) for frame in frames)
+    # Only seeds that both runs have: a pair shares its data and its draws, so that a difference
+    # within it has less noise than one between strangers.
     places = np.intersect1d(first, second, return_indices=True)[1:]
     values = np.stack(
         [
@@ -215,6 +218,7 @@ def paired(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> Array:
             for frame, column, place in zip(frames, columns, places, strict=True)
         ]
     )
+    # A diverged seed has no number, and so none in its pair.
     both: Array = values[:, np.isfinite(values).all(axis=0)]
     return both
 
@@ -240,6 +244,7 @@ def check_recipes(claims: Iterable[Claim], forms: Mapping[str, Form], file: str)
                 f"{where} has evidence of the unknown form '{recipe.form}'.",
                 nearest(recipe.form, forms),
             )
+        # The function's own signature says what a recipe may hold, so nothing has to be said twice.
         signature = inspect.signature(forms[recipe.form])
         try:
             signature.bind(*recipe.runs, **recipe.options)
@@ -281,6 +286,8 @@ def read_evidence(
             found[claim.id] = None
             continue
         used = [runs[name] for name in recipe.runs]
+        # Under another number of experts, say, a run is no evidence on a claim of its name,
+        # whatever it measures: the verdict says so without numbers.
         if not all(run.is_as_named for run in used):
             found[claim.id] = recipe.runs
             continue

@@ -32,6 +32,7 @@ Bound = Literal["exact", "lower", "upper", "unknown"]
 CONFIDENCE = 0.95
 # A 90 % interval inside the margin is two one-sided tests at 5 % each.
 EQUIVALENCE_CONFIDENCE = 0.90
+# Two seeds give one degree of freedom, whose 95 % interval is 12.7 standard errors wide either way.
 _FEWEST_SEEDS = 3
 _A_BOUND = {"lower": "a lower bound", "upper": "an upper bound", "unknown": "a rough guide"}
 
@@ -103,6 +104,9 @@ def _judge_value(claim: Claim, evidence: ValueEvidence) -> Verdict:
 
 def _decide_value(claim: Claim, estimate: Estimate) -> tuple[Word, str]:
     published, margin = _target(claim)
+    # Schuirmann (1987): two one-sided tests at 5 % each reject exactly where the 90 % interval
+    # lies inside the margin. Only this shows equality: a difference that is not significant may
+    # just be one of too few seeds.
     inner = _shifted(estimate.interval(EQUIVALENCE_CONFIDENCE), published)
     outer = _shifted(estimate.interval(CONFIDENCE), published)
     inside = -margin <= inner[0] and inner[1] <= margin
@@ -145,6 +149,8 @@ def _decide_censored(
         f"{censored} of {total} runs never reached the criterion and enter with the epoch limit, "
         f"so ours is only {_A_BOUND[bound]}"
     )
+    # Runs that were cut off would have needed longer, so the true mean lies beyond ours: that can
+    # show a difference on that side, and never agreement.
     above = bound == "lower" and low > published + margin
     below = bound == "upper" and high < published - margin
     if above or below:
@@ -165,12 +171,15 @@ def _judge_order(claim: Claim, evidence: OrderEvidence) -> Verdict:
     if n == 0:
         return Verdict("inconclusive", None, None, CONFIDENCE, 0, "No paired seeds yet.")
     differences = np.subtract(evidence.first, evidence.second)
+    # The sign test on paired seeds: it asks nothing of the distribution of the differences, which
+    # for epochs and accuracies of single seeds is far from normal.
     wins = int(np.sum(differences < 0 if claim.better == "lower" else differences > 0))
     ties = int(np.sum(differences == 0))
     # A tie is held against whichever side is being shown, so ties never help a verdict along.
     low = share_interval(wins, n, CONFIDENCE)[0]
     high = share_interval(wins + ties, n, CONFIDENCE)[1]
     word: Word = "inconclusive"
+    # An exact 95 % interval that leaves out one half is the two-sided sign test at 5 %.
     if low > 0.5:
         word = "matches"
     elif high < 0.5:
@@ -194,6 +203,8 @@ def _judge_rate(claim: Claim, evidence: RateEvidence) -> Verdict:
         return Verdict("inconclusive", None, None, CONFIDENCE, 0, "No seeds yet.")
     interval = share_interval(successes, n, CONFIDENCE)
     word: Word = "inconclusive"
+    # The claim is of all seeds that could be drawn, so the whole interval has to lie above, and
+    # not just the share of these seeds.
     if interval[0] >= claim.at_least:
         word = "matches"
     elif interval[1] < claim.at_least:

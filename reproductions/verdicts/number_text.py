@@ -22,6 +22,7 @@ def number(amount: float, digits: int = 4) -> str:
 
 def percentage(share: float) -> str:
     """A share of 1 as a percentage."""
+    # Three digits: with a hundred seeds a share has no more.
     return f"{100 * share:.3g} %"
 
 

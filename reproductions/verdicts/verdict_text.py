@@ -43,6 +43,7 @@ def verdict_word(verdict: Verdict | None) -> str:
 
 def count_verdicts(verdicts: Iterable[Verdict | None]) -> dict[str, int]:
     """How often each word occurs, in a fixed order, zeros included."""
+    # In the order of SYMBOLS, so that counts can be compared from report to report.
     counted = Counter(verdict_word(verdict) for verdict in verdicts)
     return {word: counted[word] for word in SYMBOLS}
 
@@ -183,6 +184,7 @@ def _difference(
 
 def _numbers(members: Sequence[_Judgement]) -> str:
     """Ours beside the published numbers, for claims about numbers."""
+    # The numbers of one group, each once: four claims with the same published 90 % print one.
     pairs = [
         (number(verdict.estimate, 3), number(claim.published.value))
         for claim, verdict in members

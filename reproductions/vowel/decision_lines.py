@@ -43,12 +43,14 @@ class Frame:
 
 def frame_of(reference: Array, formants_N2: Array) -> Frame:
     """The frame of a reference line `[3]` and the training formants `[N, 2]`."""
+    # Across X's line, which is along its normal (w1, w2).
     normal = reference[:2] / np.linalg.norm(reference[:2])
     return Frame(reference, formants_N2.mean(axis=0), float((formants_N2 @ normal).std()))
 
 
 def angle(lines: Array, frame: Frame) -> Array:
     """Degrees from X's line to each line, from -90 up to 90, counter-clockwise; `[...]`."""
+    # Of the normals: they turn as the lines do. Modulo 180, since a line has no direction.
     direction = np.arctan2(lines[..., 1], lines[..., 0])
     zero = np.arctan2(frame.reference[1], frame.reference[0])
     return np.asarray((np.degrees(direction - zero) + 90.0) % 180.0 - 90.0)
@@ -61,7 +63,9 @@ def offset(lines: Array, frame: Frame) -> Array:
     so that X itself and the others are measured in one direction.
     """
     length = np.linalg.norm(lines[..., :2], axis=-1)
+    # The normal may point either way; it is turned to X's side before distances are compared.
     sign = np.where(lines[..., :2] @ frame.reference[:2] < 0, -1.0, 1.0)
+    # Distance of a point c to w x + b = 0: (w c + b) / |w|.
     return np.asarray(-sign * (lines[..., :2] @ frame.centre + lines[..., 2]) / length)
 
 
@@ -96,6 +100,7 @@ def together_then_apart(
     """
     if first_together(snapshots_SE3, frame) is None:
         return False
+    # Experts without cases of their own go nowhere, so they cannot part.
     apart = live_E & np.isfinite(stop_E3).all(axis=-1) & ~is_near_reference(stop_E3, frame)
     return int(apart.sum()) >= FEWEST_APART
 
@@ -148,9 +153,12 @@ def trajectory(run: NamedRun, position: int = 0) -> Trajectory:
     """The path of the seed at ``position`` in the run's list of seeds; 0 is the first seed."""
     arrays = run.finished.arrays("snapshots")
     metrics = run.table("metrics").iloc[position]
+    # A diverged seed's weights are NaN from some snapshot on.
     kept = np.isfinite(arrays["gate"][:, position]).all(axis=(-1, -2))
     epochs = arrays["epochs"][kept]
     experts, gate = arrays["experts"][kept, position], arrays["gate"][kept, position]
+    # Snapshots are kept at fixed epochs, and a seed stops between two of them: its own last state
+    # stands in the place of those after the stop.
     if metrics["status"] == "converged":
         before = epochs < metrics["epochs"]
         epochs = np.append(epochs[before], metrics["epochs"])

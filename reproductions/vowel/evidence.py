@@ -84,6 +84,8 @@ def epochs(run: HasTables) -> ValueEvidence:
 
 def _epochs_of(run: HasTables) -> tuple[tuple[float, ...], int]:
     metrics = run.table("metrics")
+    # A seed that never stopped needed at least the limit: left out, it would make systems that
+    # often fail look fast.
     return tuple(metrics["epochs"].astype(float)), int((metrics["status"] != "converged").sum())
 
 
@@ -160,6 +162,7 @@ def _departures(run: NamedRun) -> list[str]:
         for key, value in wanted.items()
         if config[key] != value
     ]
+    # The paper has 75 speakers, the table of Peterson & Barney (1952) 76.
     if config["dropped_speaker"] is None:
         found.append("all 76 speakers take part instead of 75")
     if config["max_epochs"] < FEWEST_EPOCHS:

@@ -115,10 +115,12 @@ def _draw_state(axes: Axes, path: Trajectory, step: int) -> None:
     colours = expert_colours(path.live_SE[-1])
     live = path.live_SE[step]
     regions = winner_regions(path.gate_SE3[step], corners)
+    # The gate starts at zero: all proportions are equal, and no region is anybody's.
     undecided = np.ptp(path.gate_SE3[step], axis=0).max() == 0
     for expert, region in enumerate(regions):
         line = path.lines_SE3[step, expert]
         whole = segment(line, corners)
+        # A line without cases decides nothing: it is drawn thin and grey, but not left out.
         if not live[expert]:
             axes.plot(*whole.T, color=INK, linewidth=0.9, alpha=UNUSED_ALPHA)
             continue
@@ -138,6 +140,7 @@ def _tint(path: Trajectory, step: int, expert: int) -> float:
     won = proportions_EN.argmax(axis=0) == expert
     if not won.any() or len(proportions_EN) == 1:
         return 0.0
+    # From chance (0) to certainty (1), so that 4 and 8 experts are tinted alike.
     chance = 1 / len(proportions_EN)
     return 0.2 * float((proportions_EN[expert, won].mean() - chance) / (1 - chance))
 
@@ -156,6 +159,7 @@ def _shared_edge(line: Array, region: Array) -> Array:
     """The corners of a region that lie on the line along which it was cut."""
     if not len(region):
         return np.empty((0, 2))
+    # Corners come out of cuts along these very lines, so only rounding keeps them off.
     corners: Array = region[np.abs(region @ line[:2] + line[2]) < 1e-9 * np.abs(line).sum()]
     return corners
 
@@ -166,6 +170,7 @@ def _label_lines(axes: Axes, path: Trajectory, step: int, regions: list[Array]) 
         ends = segment(path.lines_SE3[step, expert], regions[expert])
         if len(ends) != 2:
             continue
+        # Near the lower end, where vowels are sparse.
         place = ends[np.argmin(ends[:, 1])] * 0.9 + ends[np.argmax(ends[:, 1])] * 0.1
         axes.annotate(
             str(expert + 1),
@@ -228,6 +233,7 @@ def frame_positions(num_snapshots: int, num_frames: int = 40) -> list[int]:
         return list(range(num_snapshots))
     # Early positions coincide when rounded, so more are asked for than come out.
     for asked in range(num_frames, 4 * num_frames):
+        # Experts move most in the first epochs.
         spaced = np.geomspace(1, num_snapshots - 1, asked - 1).round().astype(int)
         positions = [0, *np.unique(spaced).tolist()]
         if len(positions) >= num_frames:
@@ -257,6 +263,8 @@ def winner_regions(gate_E3: Array, corners: Array) -> list[Array]:
         corners: the picture's box.
     """
     return [
+        # Softmax keeps the order of its logits: g_i > g_j where (w_i - w_j) x > 0, a half-plane for
+        # each rival j.
         _intersection(corners, np.delete(gate_E3[expert] - gate_E3, expert, axis=0))
         for expert in range(len(gate_E3))
     ]
@@ -272,6 +280,7 @@ def clipped(polygon: Array, line: Array) -> Array:
         polygon, np.roll(polygon, -1, axis=0), heights, np.roll(heights, -1), strict=True
     ):
         if now >= 0:
+            # Sutherland & Hodgman (1974): corners inside stay, an edge that crosses adds one.
             kept.append(here)
         if (now >= 0) != (then >= 0):
             kept.append(here + (there - here) * now / (now - then))

@@ -50,6 +50,7 @@ def _draw(
     with figure_style():
         figure = Drawing(figsize=(6.8, 8.2))
         turned, shifted, mixed = figure.subplots(3, 1, sharex=True, height_ratios=[1.2, 1.2, 1])
+        # Room to the right for the labels at the lines' ends.
         mixed.set_xlim(0, 1.19 * path.epochs[-1])
         _draw_lines(turned, path, references, frame, decision_lines.angle)
         turned.set(ylabel="angle to X (degrees)", ylim=(-90, 90), yticks=range(-90, 91, 30))
@@ -59,6 +60,7 @@ def _draw(
         shares = path.proportions_SEN.mean(axis=-1)
         _draw_experts(mixed, path, shares)
         mixed.set(ylabel="mean mixing proportion", xlabel="epoch", ylim=(0, None))
+        # Labels are moved apart by the height of the axes, which is known after the layout only.
         figure.draw_without_rendering()
         last = (
             decision_lines.angle(path.lines_SE3[-1], frame),
@@ -100,6 +102,7 @@ def _limits(
     path: Trajectory, frame: decision_lines.Frame, references: Iterable[Array]
 ) -> list[float]:
     """Limits that show every reference's offset and all but the wildest 1 % of the experts'."""
+    # An expert without cases may wander far off; scaled to it, all others would be one line.
     shown = np.nanpercentile(decision_lines.offset(path.lines_SE3, frame), [0.5, 99.5])
     heights = [*shown, *(float(decision_lines.offset(line, frame)) for line in references)]
     pad = 0.06 * (max(heights) - min(heights))
@@ -109,6 +112,7 @@ def _limits(
 def _draw_experts(axes: Axes, path: Trajectory, curves_SE: Array) -> None:
     live = path.live_SE[-1]
     colours = expert_colours(live)
+    # Unused experts first, so that they lie below the others.
     for expert in np.argsort(live):
         axes.plot(
             path.epochs,
@@ -195,6 +199,7 @@ def spread_apart(places: Sequence[float], gap: float) -> list[float]:
 
     Neighbours that are too close form a block that is centred where they were.
     """
+    # Pooling of neighbours, as in isotonic regression: each block takes the mean of its places.
     blocks: list[list[float]] = []
     for place in places:
         blocks.append([place])

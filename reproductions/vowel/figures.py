@@ -85,6 +85,7 @@ def seeds(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
 def costs(runs: Runs) -> Picture | None:
     """Epochs of every seed under the costs, by number of experts; None without rivals."""
     panels, used, every = [], [], cost_runs(runs)
+    # Costs are compared among mixtures of one size.
     for size in dict.fromkeys(run.study.num_experts for run in every):
         found = [run for run in every if run.study.num_experts == size]
         if len(found) > 1:
@@ -120,6 +121,7 @@ def _seed_row(
 ) -> _SeedRow:
     metrics = run.table("metrics")
     values = factor * metrics[column].astype(float)
+    # Only epochs are cut off by the limit; accuracies are what they are at it.
     is_censored = (metrics["status"] != "converged") & (column == "epochs")
     label, colour, marker = look
     kept = values.notna()
@@ -144,6 +146,7 @@ def _draw_panels(
             axes.spines["left"].set_visible(False)
             axes.tick_params(axis="y", length=0)
             axes.tick_params(axis="x", labelbottom=True)
+            # Thousands with separators, as in the tables.
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
     return figure
 
@@ -282,6 +285,7 @@ def _overview_row(claim: Claim, verdict: Verdict | None) -> _OverviewRow | None:
         return None
     published = claim.published.value
     ends = verdict.interval or (verdict.estimate, verdict.estimate)
+    # Division by a negative number turns an interval round.
     low, high = sorted(end / published for end in ends)
     ours = verdict.estimate / published
     return _OverviewRow(claim, verdict, claim.margin / abs(published), low, high, ours)
@@ -289,6 +293,7 @@ def _overview_row(claim: Claim, verdict: Verdict | None) -> _OverviewRow | None:
 
 def _limits(rows: Sequence[_OverviewRow]) -> tuple[float, float]:
     ends = [end for row in rows for end in (row.low, row.high, row.ours) if math.isfinite(end)]
+    # The band of the margin is always seen, though ours may lie far off.
     ends += [1 + side * row.margin for row in rows for side in (-1, 1)]
     left, right = max(min(ends), _FEWEST), min(max(ends), _MOST)
     pad = 0.06 * (right - left)

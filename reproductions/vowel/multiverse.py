@@ -60,6 +60,7 @@ def worlds(
         The world (AXES, policy, stop_rule) and, per row of Table 1, the metrics ordered by seed.
     """
     groups = dict(iter(metrics.sort_values("seed").groupby(_KEYS, sort=False)))
+    # Its keys are all combinations of choices for which runs are there.
     found = common_steps(exploration)
     steps = {name: choose(exploration) for name, choose in POLICIES.items()}
     for axes in found:
@@ -87,6 +88,7 @@ def _setting(system: str, axes: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _step(chosen: Mapping[tuple[Any, ...], float], system: str, axes: tuple[Any, ...]) -> float:
+    # A common step is that of the world; an own step is that of the system in it.
     return chosen[axes] if axes in chosen else chosen[_setting(system, axes)]
 
 
@@ -117,6 +119,7 @@ def _summary(tables: Tables) -> dict[str, float]:
     epochs = {name: float(table["epochs"].mean()) for name, table in tables.items()}
     arrived = pd.concat([table["status"] == "converged" for table in tables.values()])
     return {
+        # Factors of mean epochs, as the paper gives them; the floor of one keeps them finite.
         "ratio_4": epochs["backprop_6"] / max(epochs["experts_4"], 1.0),
         "ratio_8": epochs["backprop_12"] / max(epochs["experts_8"], 1.0),
         "arrived": float(arrived.mean()),

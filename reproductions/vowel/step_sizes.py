@@ -30,6 +30,7 @@ def steps(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
     rows = explored_rows(runs)
     if not rows:
         return None
+    # All panels share their axes, so the largest limit decides.
     limit = max(int(runs[row.run].study.exploration_epochs) for row in rows)
     num_seeds = max(int(runs[row.run].study.num_exploration_seeds) for row in rows)
     tuned = [runs[row.tuned_run] for row in rows if _is_tuned(row, runs)]
@@ -110,6 +111,7 @@ def _draw_panel(axes: Axes, row: Table1Row, run: NamedRun, limit: int) -> None:
         alpha=0.6,
     )
     _mark_lost(axes, tried["step_size"][~arrived], colour, limit)
+    # A mean over seeds of which some were cut off would be too low: the line stops there.
     means = tried.groupby("step_size")["epochs"].mean()
     complete = arrived.groupby(tried["step_size"]).all()
     axes.plot(means.index, means.where(complete), color=colour, linewidth=1.8)

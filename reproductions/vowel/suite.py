@@ -32,6 +32,7 @@ TABLE_1 = (
 
 def table_1_rows(runs: Runs) -> list[tuple[Table1Row, NamedRun]]:
     """The rows that were run, each run once, called what it is."""
+    # With study.num_experts=8 the row of 4 experts and that of 8 are one run.
     kept = [run.name for run in distinct(runs.get(row.run) for row in TABLE_1)]
     return [
         (replace(row, label=_system(runs[row.run])), runs[row.run])

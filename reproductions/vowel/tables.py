@@ -26,6 +26,7 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
     A system that was given another size, say, stands for itself and beside no published number.
     """
     by_id = {claim.id: (claim, verdict) for claim, _, verdict in judged}
+    # A system that was not run keeps its row beside the published numbers.
     shown: list[tuple[Table1Row, NamedRun | None]] = [
         *table_1_rows(runs),
         *((row, None) for row in TABLE_1 if row.run not in runs),
@@ -52,6 +53,7 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
 
 def tuned_table(runs: Runs) -> pd.DataFrame:
     """The same systems with steps tuned towards the published epochs, where they are those."""
+    # A tuned step is one for the published settings, and means nothing under others.
     tuned = [(row.label, runs[row.tuned_run]) for row in TABLE_1 if row.tuned_run in runs]
     return pd.DataFrame(
         [
