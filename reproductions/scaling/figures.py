@@ -56,7 +56,7 @@ def _draw_cost(axes: Axes, run: NamedRun) -> None:
     for name, (colour, marker) in _PEERS.items():
         if name in times and name != ours(times):
             _line(axes, times[name], colour, marker, name)
-        axes.set(xscale="log", yscale="log", xlabel="experts")
+    axes.set(xscale="log", yscale="log", xlabel="experts")
     axes.set_title(f"{run.study.num_tokens:,} tokens")
 
 
