@@ -52,12 +52,9 @@ def test_every_world_gets_a_word_for_every_claim(
     claims = {claim.id: claim for claim in load_claims(CLAIMS)}
     judged = judged_worlds(*tables, claims)
     assert judged[list(CLAIM_IDS)].isin(part.WORDS).all(axis=None)
-    for draw in (
-        part.specification_curve,
-        part.claim_shares,
-        part.picture_map,
-    ):
-        assert draw(judged).axes
+    pictures = part._pictures(judged, judged, {}, claims)
+    assert all(drawing.axes for _, drawing in pictures)
+    assert len(pictures) == 3
     assert part.sentences(judged, judged)
     assert len(part.best_pictures(judged)) > 0
 

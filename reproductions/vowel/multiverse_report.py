@@ -1,8 +1,7 @@
 """The multiverse's part of the vowel report: its figures, tables and sentences."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,28 +10,20 @@ from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Drawing
 
-from experiments.execute import folder_of
-from experiments.run_folder import FinishedRun, RunFolder, read_finished
 from experiments.suite import suite_runs
 from experiments.vowel.multiverse import AXES
 from reproductions.drawing import COLOURS, INK, figure_style, to_svg
-from reproductions.study_report import Figure
+from reproductions.runs import Runs, find_runs
+from reproductions.study_report import Figure, Parts, Picture
 from reproductions.verdicts.claims import Claim
 from reproductions.vowel.multiverse import CLAIM_IDS, judged_worlds
 
 COMMAND = "make multiverse-vowel"
+_SUITE = "vowel_multiverse"
+_HALF = "half-the-epochs-4-6"
 
 
-@dataclass(frozen=True)
-class MultiversePart:
-    """What the multiverse adds to the study's report."""
-
-    figures: tuple[tuple[Figure, Drawing], ...]
-    tables: tuple[tuple[str, pd.DataFrame], ...]
-    summary: tuple[str, ...]
-
-
-def multiverse_part(runs_dir: str, claims: Sequence[Claim]) -> MultiversePart | None:
+def multiverse_part(runs_dir: str, claims: Sequence[Claim]) -> Parts | None:
     """Figures, table and sentences from the finished multiverse runs; None where there are none.
 
     Args:
@@ -42,20 +33,23 @@ def multiverse_part(runs_dir: str, claims: Sequence[Claim]) -> MultiversePart | 
     Raises:
         UserError: a finished run is damaged.
     """
-    runs = _finished(runs_dir)
-    if not runs:
-        return None
+    _, studies = suite_runs([f"suite={_SUITE}", f"runs_dir={runs_dir}"])
+    runs = find_runs(studies, runs_dir, _SUITE).runs
     by_id = {claim.id: claim for claim in claims}
-    judged = {name: _judged(run, by_id) for name, run in runs.items()}
+    judged = {
+        name: judged_worlds(run.table("exploration"), run.table("metrics"), by_id)
+        for name, run in runs.items()
+    }
+    # Its readings were searched for by their picture, so they are no sample of all readings.
     searched = judged.pop("multiverse_picture", None)
     if not judged:
         return None
     worlds = pd.concat(judged.values(), ignore_index=True)
     everything = worlds if searched is None else pd.concat([worlds, searched], ignore_index=True)
-    return MultiversePart(
-        _figures(worlds, everything, runs),
-        ((_MATCHES, most_matches(everything)), (_PICTURES, best_pictures(everything))),
-        tuple(sentences(worlds, everything)),
+    return Parts(
+        _pictures(worlds, everything, runs, by_id),
+        [(_MATCHES, most_matches(everything)), (_PICTURES, best_pictures(everything))],
+        [" ".join(sentences(worlds, everything))],
     )
 
 
@@ -69,23 +63,9 @@ _WORLD = [*AXES, "stop_rule", "policy"]
 _NUMBERS = ["arrived", "ratio_4", "ratio_8", "picture_4", "picture_8", "test_accuracy_4"]
 
 
-def _finished(runs_dir: str) -> dict[str, FinishedRun]:
-    _, runs = suite_runs(["suite=vowel_multiverse", f"runs_dir={runs_dir}"])
-    folders = {name: folder_of(study, runs_dir) for name, study in runs.items()}
-    return {name: read_finished(path) for name, path in folders.items() if _is_finished(path)}
-
-
-def _is_finished(path: Path) -> bool:
-    return RunFolder(path).is_finished()
-
-
-def _judged(run: FinishedRun, claims: Mapping[str, Claim]) -> pd.DataFrame:
-    return judged_worlds(run.table("exploration"), run.table("metrics"), claims)
-
-
-def _figures(
-    worlds: pd.DataFrame, everything: pd.DataFrame, runs: Mapping[str, FinishedRun]
-) -> tuple[tuple[Figure, Drawing], ...]:
+def _pictures(
+    worlds: pd.DataFrame, everything: pd.DataFrame, runs: Runs, claims: Mapping[str, Claim]
+) -> list[Picture]:
     texts: list[tuple[str, str, str, Callable[[pd.DataFrame], Drawing], Any]] = [
         (
             "multiverse",
@@ -94,7 +74,7 @@ def _figures(
             "left to right by how many times fewer epochs 4 experts need than back-propagation "
             "with 6 hidden units. The band is the margin of the published factor; percentages "
             "are the shares of worlds that match.",
-            specification_curve,
+            partial(specification_curve, claim=claims[_HALF]),
             worlds,
         ),
         (
@@ -115,14 +95,14 @@ def _figures(
             everything,
         ),
     ]
-    provenance = tuple(run.manifest for run in runs.values())
+    provenance = tuple(run.finished.manifest for run in runs.values())
     made = []
     for name, title, caption, draw, frame in texts:
         picture = draw(frame)
         svg = to_svg(picture, label=title)
-        claims = CLAIM_IDS if name != "multiverse-picture" else CLAIM_IDS[-2:]
-        made.append((Figure(name, title, caption, caption, svg, (), claims, provenance), picture))
-    return tuple(made)
+        shown = CLAIM_IDS if name != "multiverse-picture" else CLAIM_IDS[-2:]
+        made.append((Figure(name, title, caption, caption, svg, (), shown, provenance), picture))
+    return made
 
 
 def most_matches(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
@@ -144,8 +124,8 @@ def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
     """What the multiverse says, in numbers: the summary paragraph's part."""
     # The fair comparison: each system at its best, and hardly any seed cut off.
     own = worlds[(worlds["policy"] == "own best step") & (worlds["arrived"] >= 0.9)]
-    half = worlds["half-the-epochs-4-6"] == "matches"
-    own_half = (own["half-the-epochs-4-6"] == "matches").mean()
+    half = worlds[_HALF] == "matches"
+    own_half = (own[_HALF] == "matches").mean()
     faster = (own["experts-faster-4-6"] == "matches").mean()
     slower = (own["experts-faster-4-6"] == "differs").mean()
     best = everything.sort_values("picture_8", kind="stable").to_dict("records")[-1]
@@ -192,7 +172,7 @@ _CHOICES = [*AXES, "policy", "stop_rule"]
 _NAMES = {"init_range": "init", "gate_step": "gate step", "policy": "step", "stop_rule": "stop"}
 
 
-def specification_curve(worlds: pd.DataFrame) -> Drawing:
+def specification_curve(worlds: pd.DataFrame, claim: Claim) -> Drawing:
     """Worlds from left to right by the ratio of epochs; choices and verdicts below each."""
     # A specification curve (Simonsohn, Simmons & Nelson, 2020): every reading in the order of its
     # result, with its choices below.
@@ -202,7 +182,7 @@ def specification_curve(worlds: pd.DataFrame) -> Drawing:
         figure = Drawing(figsize=(8.4, 10.6))
         heights = [2.6, 0.165 * len(CLAIM_IDS) + 0.2, 0.15 * len(options) + 0.2]
         top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
-        _draw_ratios(top, ordered)
+        _draw_ratios(top, ordered, claim)
         _draw_verdicts(middle, ordered)
         _draw_choices(bottom, ordered, options)
     return figure
@@ -212,12 +192,16 @@ def _values(worlds: pd.DataFrame, axis: str) -> list[Any]:
     return sorted(worlds[axis].unique())
 
 
-def _draw_ratios(axes: Axes, worlds: pd.DataFrame) -> None:
+def _draw_ratios(axes: Axes, worlds: pd.DataFrame, claim: Claim) -> None:
+    assert claim.published is not None
+    assert claim.margin is not None
+    published, margin = claim.published.value, claim.margin
     place = np.arange(len(worlds))
     arrived = worlds["arrived"] >= 0.9
-    # The margin of half-the-epochs-4-6 in claims.yaml: 1.97 ± 0.5.
-    axes.axhspan(1.47, 2.47, color=COLOURS["sky"], alpha=0.25, linewidth=0)
-    axes.axhline(1.97, color=INK, linewidth=1)
+    axes.axhspan(
+        published - margin, published + margin, color=COLOURS["sky"], alpha=0.25, linewidth=0
+    )
+    axes.axhline(published, color=INK, linewidth=1)
     axes.axhline(1, color=INK, linewidth=0.8, linestyle=":")
     axes.scatter(
         place[~arrived],
@@ -231,7 +215,7 @@ def _draw_ratios(axes: Axes, worlds: pd.DataFrame) -> None:
     axes.set_yscale("log")
     axes.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
     axes.set_ylabel("epochs of BP 6\nover those of 4 experts")
-    axes.text(2, 2.02, "published: 1.97", va="bottom", size=9)
+    axes.text(2, published + 0.05, f"published: {published:g}", va="bottom", size=9)
     axes.set_title("A dot is a world (×: fewer than 90 % of seeds reach the stop)")
     axes.minorticks_off()
 

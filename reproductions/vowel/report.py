@@ -42,9 +42,7 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
         missing = f"Not run yet: every other reading of the paper ({COMMAND})."
         return Parts(pictures, tables, [missing])
     return Parts(
-        [*pictures, *multiverse.figures],
-        [*tables, *multiverse.tables],
-        [" ".join(multiverse.summary)],
+        [*pictures, *multiverse.pictures], [*tables, *multiverse.tables], multiverse.paragraphs
     )
 
 
