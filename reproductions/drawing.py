@@ -89,6 +89,7 @@ _STYLE: Any = {
     "svg.fonttype": "none",
     # Without it ids are random, and no two SVGs of a figure would be the same.
     "svg.hashsalt": "reproductions",
+    # Curves of thousands of epochs have more points than a screen has pixels.
     "path.simplify": True,
 }
 
@@ -156,6 +157,7 @@ _SVG = "http://www.w3.org/2000/svg"
 _XLINK = "http://www.w3.org/1999/xlink"
 _PIXELS_PER_POINT = 96 / 72
 # Squeezed into the width of a phone, the print of a wider picture would be under six pixels high.
+# Such a picture scrolls sideways instead.
 _WIDE = 500 * _PIXELS_PER_POINT
 _ROOT_STYLE = (
     "stroke-linejoin: round; stroke-linecap: butt; "

@@ -96,10 +96,12 @@ def render_front(
     here = {each.report.study: record_of(each.report, each.found.runs) for each in every}
     records, elsewhere = [], {}
     for study in STUDIES:
+        # Our own runs come before the published ones.
         known = here.get(study) or next((old for old in earlier if old.study == study), None)
         if known is not None:
             record, taken = filled_in(known, earlier)
             if study not in here:
+                # All that stands there was run elsewhere.
                 taken = frozenset(row.id for row in record.rows if row.word != NOT_RUN)
             records.append(record)
             elsewhere[study] = taken

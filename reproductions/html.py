@@ -30,6 +30,7 @@ def render(template: str, script: str, **values: object) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Templates end as files do, and so do the pages.
         keep_trailing_newline=True,
     )
     code = _read(script)

@@ -116,6 +116,7 @@ def _unbroken(text: str) -> str:
 def _view(figure: Figure, known_claims: set[str], place: int) -> _FigureView:
     _check(figure, known_claims)
     # Two frames may be the same picture; ids must differ all the same.
+    # A still picture is all base, and one with a slider a base below its frames.
     base = None if figure.base_svg is None else _inline(figure.base_svg, f"f{place}-")
     frames = tuple(
         (frame.label, _inline(frame.svg, f"f{place}-{step}-"))
@@ -190,6 +191,7 @@ def _fact_label(key: str) -> str:
 
 def _fact(key: str, record: Mapping[str, object]) -> str:
     fact = record[key]
+    # A commit alone would not tell that the code was changed since.
     if key == "git_commit" and fact is not None:
         state = "with uncommitted changes" if record.get("git_dirty") else "clean"
         return f"{fact} ({state})"
@@ -264,6 +266,7 @@ def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
     low, high = (0.0, 1.0)
     if claim.kind == "value":
         ends = [*allowed, verdict.estimate, *verdict.interval]
+        # A bound's infinite end cannot stretch the bar.
         finite = [end for end in ends if abs(end) != float("inf")]
         low, high = min(finite), max(finite)
 

@@ -119,6 +119,7 @@ def losses(old: StudyRecord, new: StudyRecord) -> list[str]:
 
 
 def _lost_parts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
+    # A verdict may become another, but not vanish.
     judged = {row.id for row in new.rows if row.word != NOT_RUN}
     for row in old.rows:
         if row.word != NOT_RUN and row.id not in judged:
@@ -167,6 +168,7 @@ def finished(arguments: Sequence[str]) -> list[BuiltReport]:
     Raises:
         UserError: another setting, a study that does not exist, or one without finished runs.
     """
+    # Plain key=value pairs: no Hydra, since no setting of a run may be changed here.
     given = {name: value for name, _, value in (item.partition("=") for item in arguments)}
     if unknown := sorted(set(given) - set(_SETTINGS)):
         raise UserError(

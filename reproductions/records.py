@@ -158,6 +158,7 @@ def write(record: StudyRecord, folder: Path | None = None) -> None:
     """
     folder = folder or FOLDER
     content = asdict(record)
+    # One space and real letters: a diff of it can be read.
     text = json.dumps({**content, "seal": _seal(content)}, indent=1, ensure_ascii=False) + "\n"
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -247,6 +248,7 @@ def _typed(kind: Any, value: Any, key: str) -> Any:
         )
     allowed = get_args(kind) or (kind,)
     # JSON writes 3.0 as it likes; a truth value is no number.
+    # isinstance would take True for a number.
     if type(value) not in allowed and not (float in allowed and type(value) is int):
         raise ValueError(f"{key} is {value!r} and not of type {getattr(kind, '__name__', kind)}")
     if isinstance(value, float) and not isfinite(value):

@@ -97,6 +97,7 @@ def write_report(overrides: Sequence[str]) -> Path:
     print_report(whole.report)
     page = page_of(suite, overrides)
     write_page(whole.report, page)
+    # A page beside the report needs its run, and the report can do without.
     for run, name, write_beside in study.pages_beside:
         if run in whole.found.runs:
             write_beside(whole.found.runs[run], page.with_name(name))
@@ -124,6 +125,7 @@ def page_of(suite: str, overrides: Sequence[str]) -> Path:
     The name tells the overrides as far as there is room, and ends with a digest of all of them.
     """
     made = changes(overrides)
+    # Letters that every file system takes.
     words = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(item.removeprefix("study.") for item in made))
     # Two sets of overrides may look the same once they are cut to length.
     digest = sha256("\n".join(made).encode())[:8]

@@ -46,6 +46,7 @@ def study_section(report: StudyReport) -> str:
 
     Pictures are links to ``reproductions/figures/<study>/<id>.png``, relative to the root.
     """
+    # Zeros are left out of a headline.
     counts = count_verdicts(verdict for _, _, verdict in report.judged)
     headline = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     citation = escape(report.citation)

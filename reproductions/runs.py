@@ -102,8 +102,8 @@ def metric(run: NamedRun | None, column: str, scale: float = 1.0) -> pd.Series:
     return scale * metrics[column].dropna().astype(float)
 
 
+# Finished runs by their names in the suite.
 Runs = Mapping[str, NamedRun]
-"""Finished runs by their names in the suite."""
 
 
 def _in_words(key: str, value: Any) -> str:
@@ -120,6 +120,7 @@ def distinct(runs: Iterable[NamedRun | None]) -> list[NamedRun]:
     for run in runs:
         if run is not None:
             first = kept.setdefault(run.finished.path, run)
+            # The first name wins, unless only a later one is true.
             if run.is_as_named and not first.is_as_named:
                 kept[run.finished.path] = run
     return list(kept.values())
@@ -137,6 +138,7 @@ class SuiteRuns:
 def suite_settings(suite: str) -> dict[str, tuple[dict[str, Any], frozenset[str]]]:
     """Of every run of a suite as it is: all its settings, and the keys of its own ones."""
     config, studies = suite_runs([f"suite={suite}"])
+    # What the suite's file writes beside a run's name is what the name stands for.
     own = {name: frozenset(config.suite.runs[name]) - _UNNAMED for name in studies}
     return {name: (plain(study), own[name]) for name, study in studies.items()}
 
@@ -163,6 +165,7 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> SuiteRun
     """
     runs, missing = {}, []
     for name, study in studies.items():
+        # By the digest of settings, code and data: a run of older code is not taken for this one.
         path = _folder(study, runs_dir)
         if path is not None and RunFolder(path).is_finished():
             runs[name] = named_run(name, study, read_finished(path), suite)

@@ -132,8 +132,8 @@ def load_notes(path: Path) -> tuple[Silence, ...]:
     return tuple(Silence(**entry) for entry in entries)
 
 
+# A caption and what stands below it.
 Table = tuple[str, pd.DataFrame]
-"""A caption and what stands below it."""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from experiments.errors import shown
 from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.number_text import number
 
+# What stands where there is no number.
 DASH = "–"
-"""What stands where there is no number."""
 # A sign or a bound may stand before the digits.
 _LOOKS_NUMERIC = re.compile(r"[−+±≥≤≈<>]? ?\d")
 
@@ -55,6 +55,7 @@ def _cell(entry: object) -> str:
     # NaN is the one number that does not equal itself.
     if entry is None or entry is pd.NA or entry != entry:
         return DASH
+    # Texts may come from a corpus: control characters are shown, and not obeyed.
     return number(float(entry)) if isinstance(entry, Real) else shown(str(entry))
 
 

@@ -150,6 +150,7 @@ def _draw_row(
     )
     if len(numbers):
         axes.plot([np.median(numbers)] * 2, [place - 0.3, place + 0.3], color=INK, linewidth=1.6)
+    # Above the seeds, so that neither hides the other.
     if isinstance(published, tuple):
         mean, spread = published
         axes.errorbar(mean, place - 0.36, xerr=spread, color=INK, fmt="D", ms=3.5, lw=1, capsize=2)
@@ -278,6 +279,7 @@ def matrices(runs: Runs, prefix: str) -> Picture | None:
     num_rows = {kind: -(-len(block) // _PER_ROW) for kind, block in blocks.items()}
     with figure_style():
         figure = Drawing(figsize=(6.4, 0.5 + sum(0.75 * n + 0.4 for n in num_rows.values())))
+        # Every matrix is equally large, though one kind may have fewer seeds.
         heights = list(num_rows.values())
         parts = figure.subfigures(len(blocks), 1, height_ratios=heights, squeeze=False)[:, 0]
         for part, (kind, block) in zip(parts, blocks.items(), strict=True):
@@ -286,6 +288,7 @@ def matrices(runs: Runs, prefix: str) -> Picture | None:
             for axes in grid.flat:
                 axes.set_axis_off()
             for axes, (seed, share_KE) in zip(grid.flat, block.items(), strict=False):
+                # From 0 to 1 in all of them, so that matrices can be compared.
                 axes.imshow(share_KE, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
                 axes.set_title(f"seed {seed}", fontsize=9, loc="center", pad=2)
     return as_picture(

@@ -20,6 +20,7 @@ WIDTHS = (80, 128, 512)
 ACTIVATIONS = ("linear", "cubic", "relu", "celu", "gelu", "tanh")
 ACTIVATION_DATA = {"verify": "alpha, beta, gamma in [1, 2]", "1": "setting 1", "2": "setting 2"}
 
+# What each step from the code to the text adds.
 LADDER = (
     "as coded",
     "no noise in evaluation",
@@ -29,8 +30,8 @@ LADDER = (
     "Frobenius norm, no bias",
     "one head, normal start: as written",
 )
-"""What each step from the code to the text adds."""
 
+# One setting at a time, cubic experts; in brackets the usual value.
 SWEEP = {
     "coded_1_cubic": "as coded",
     "sweep_gate_step_0001": "gate step 0.001 (0.1)",
@@ -50,7 +51,6 @@ SWEEP = {
     "sweep_input_1": "inputs times 1 (10)",
     "sweep_balance_001": "balance weight 0.01 (0)",
 }
-"""One setting at a time, cubic experts; in brackets the usual value."""
 
 
 def setting_of(study: Any) -> str:

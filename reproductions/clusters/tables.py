@@ -238,6 +238,7 @@ def map_table(runs: Runs) -> pd.DataFrame:
     """How much two seeds agree on which expert gets which cluster; uniform maps: 25 %."""
     rows = []
     for label, run in labelled(MAP_RUNS, runs):
+        # Uniform maps agree in one of as many clusters as there are experts.
         agreement = pd.Series(100 * agreement_of_maps(run))
         if len(agreement) < 2:
             continue

@@ -24,9 +24,10 @@ from reproductions.verdicts.evidence import (
 
 # Settings that change how much is seen of a result, or which of equally good draws it is.
 FREE = frozenset({"num_seeds", "first_seed", "seed", "data_seed", "num_threads", "references"})
+# Effective experts at which a collapsed gate counts as left.
 SETTLED = 1.5
-"""Effective experts at which a collapsed gate counts as left."""
 
+# Settings that the names of these runs speak of, where they have them.
 STARTS = frozenset(
     {
         "balance_weight",
@@ -45,7 +46,6 @@ STARTS = frozenset(
         "vowels",
     }
 )
-"""Settings that the names of these runs speak of, where they have them."""
 
 
 def curve(run: NamedRun) -> pd.DataFrame:
@@ -72,6 +72,7 @@ def steps_to_leave(run: NamedRun, least: float, after: int = 0) -> Array:
     """
     found = []
     for _, own in curve(run)[lambda table: table["step"] > after].groupby("seed"):
+        # From the collapse on: before it, every expert may have been in use.
         is_left = own["effective_experts"] >= least
         found.append(float(own["step"][is_left].min()) if is_left.any() else np.nan)
     return np.array(found)
@@ -151,6 +152,7 @@ def nats_gained_more(*runs: NamedRun) -> OrderEvidence:
 
 def half_in_use(run: NamedRun, *, wanted: bool = True) -> RateEvidence:
     """In how many seeds at least half of the experts are in use at the end, or are not."""
+    # The balance losses of the paper ask for all experts; half of them is far from collapse.
     has = at_end(run, "effective_experts") >= run.study.num_experts / 2
     return rate_of(has == wanted, run)
 

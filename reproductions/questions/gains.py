@@ -49,6 +49,7 @@ def gains(runs: Runs) -> Picture | None:
         ),
         "translation: kinds of book and of text": (_text_gains(runs), "nats per subword"),
     }
+    # The four panels answer one question together.
     if not all(samples for samples, _ in panels.values()):
         return None
     with figure_style():
@@ -104,6 +105,7 @@ def _text_gains(runs: Runs) -> Samples:
             runs[each].table("sentences").set_index("pair")["loss"]
             for each in (name, f"{name}_wide")
         )
+        # Over test sentences: the same sentence by both models.
         found[label] = (wide - many).dropna().to_numpy(float)
     if _are_as_named(
         runs, [each for name in (_FOUR, *_DOMAINS) for each in (name, f"{name}_wide")]

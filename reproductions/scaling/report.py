@@ -33,6 +33,7 @@ def times_table(run: NamedRun) -> pd.DataFrame:
     rows = []
     for num_experts, times in seconds(run).groupby("num_experts"):
         bound = limit(times).tolist()
+        # Ratios are taken round by round, so that what slows a whole round cancels.
         mine = times[ours(times)].tolist()
         for name in times.columns[times.notna().all()]:
             own = times[name].tolist()

@@ -40,10 +40,10 @@ def _interval(sentences: pd.DataFrame) -> tuple[float, float]:
     return float(np.exp(mean - half)), float(np.exp(mean + half))
 
 
+# The two models of equal cost.
 WIDE, MANY = "wide", "experts_2048"
-"""The two models of equal cost."""
+# How the names of these runs begin.
 SEED_RUNS = ("seed_1_", "seed_2_")
-"""How the names of these runs begin."""
 
 
 def label(run: NamedRun, runs: Runs) -> str:
@@ -62,6 +62,7 @@ def as_named(runs: Runs, *names: str) -> bool:
 
 def _pairs(runs: Runs) -> list[tuple[NamedRun, NamedRun]]:
     """The wide model and 2,048 experts of each seed of which both are there."""
+    # Both models of one seed, so that only the layer differs.
     names = [(before + WIDE, before + MANY) for before in ("", *SEED_RUNS)]
     return [(runs[wide], runs[many]) for wide, many in names if as_named(runs, wide, many)]
 
@@ -110,8 +111,8 @@ def in_every_training(runs: Runs) -> str:
 
 
 _BY_NUMBER = ("experts_32", "experts_512", "experts_2048")
+# How the names of these runs begin.
 SHORT_RUNS = ("rate_1_", "batch_4_")
-"""How the names of these runs begin."""
 
 
 class Gap(NamedTuple):
@@ -146,6 +147,7 @@ def gaps(runs: Runs, before: str = "") -> list[Gap]:
     if not as_named(runs, *names):
         return []
     wide, many = (runs[name].table("evaluations") for name in names)
+    # At the steps that both were measured at.
     both = wide.merge(many, on="step", suffixes=("", "_many"))
     columns = ["step", "perplexity", "perplexity_many", "num_tokens"]
     return [Gap(*row) for row in both[columns].itertuples(index=False)]

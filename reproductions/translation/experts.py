@@ -36,6 +36,7 @@ def chosen_experts(run: NamedRun) -> dict[str, list[int]]:
     table = judged_experts(run).set_index("expert")
     # A comma has the class of the word before it, and is none itself.
     has_letters = table["top_piece"].str.contains("[a-z]", case=False, na=False)
+    # As the paper's expert for "a": one word of grammar and hardly any other.
     function_words = table[table["top_word_class"].isin(_CLOSED) & has_letters]
     topics = table["domain_entropy"] - table["domain_entropy_chance"]
     found: dict[str, Iterable[Any]] = {
@@ -50,6 +51,7 @@ def chosen_experts(run: NamedRun) -> dict[str, list[int]]:
 def _random(table: pd.DataFrame) -> list[int]:
     random = np.random.default_rng(0)
     number = min(_NUM_RANDOM, len(table))
+    # Beside those found by rule, so that a reader sees what an ordinary expert is like.
     return sorted(random.choice(table.index.to_numpy(), number, replace=False).tolist())
 
 
@@ -112,6 +114,7 @@ def embeddings(run: NamedRun) -> dict[str, "np.typing.NDArray[np.float32]"]:
     """The learnt vector of every source subword that the run shows, of length one."""
     arrays = run.finished.arrays("embeddings")
     vectors = arrays["vector"].astype(np.float32)
+    # A subword that was never updated may have a vector of zeros.
     unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
     return dict(zip(arrays["piece"].tolist(), unit, strict=True))
 

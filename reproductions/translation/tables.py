@@ -104,6 +104,7 @@ def use_table(runs: Runs) -> pd.DataFrame:
         if run.study.num_experts < 2:
             continue
         count = run.table("experts")["num_assignments"]
+        # 0 log 0 is 0, which the logarithm does not know.
         share = count[count > 0] / count.sum()
         rows.append(
             {
@@ -191,6 +192,7 @@ def chance(study: Any) -> tuple[tuple[float, float, float], tuple[float, float, 
     """
     random = np.random.default_rng(0)
     num_assignments = study.tokens_per_batch * study.k
+    # Equal chances for all: what perfect balance of the gate would give.
     shares = np.full(study.num_experts, 1 / study.num_experts)
     # Each of a step's k n assignments falls on an expert with probability 1 / E. A gate's k choices
     # per word differ from each other, which spreads loads a little less.

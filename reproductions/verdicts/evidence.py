@@ -96,10 +96,10 @@ def _check_finite(numbers: Iterable[float]) -> None:
 
 
 Array = NDArray[np.float64]
+# A way to read evidence off runs; None where they do not hold what it reads.
 Form = Callable[..., Evidence | None]
-"""A way to read evidence off runs; None where they do not hold what it reads."""
+# Evidence on a claim; the names of its runs where they are not what they say; or nothing.
 Reading = Evidence | tuple[str, ...] | None
-"""Evidence on a claim; the names of its runs where they are not what they say; or nothing."""
 # Rows of two tables belong together by the first of these columns that they have.
 # A pair is a sentence with its translation.
 _ROW_KEYS = ("seed", "pair")
@@ -125,6 +125,7 @@ def value(
     scale: float = 1.0,
 ) -> ValueEvidence:
     """One number per row of a table, ``scale`` times its column; rows without one are left out."""
+    # As shares and factors stand in claims: 100 makes an accuracy a percentage.
     values = scale * read_rows(run, table, where, column)[column].dropna().astype(float)
     return ValueEvidence(tuple(values), (run.name,))
 
@@ -159,6 +160,7 @@ def rate(
     """
     ((name, bound),) = test.items()
     shown = [
+        # A comparison with NaN is False: a diverged seed does not show it, and counts.
         TESTS[name](read_rows(run, table, where, column)[column].to_numpy(float), bound)
         for run in runs
     ]

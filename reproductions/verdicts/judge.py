@@ -56,8 +56,8 @@ class Verdict:
     bound: Bound = "exact"
 
 
+# A claim with its evidence and verdict; None for both where no finished run speaks about it.
 Judged = tuple[Claim, Evidence | None, Verdict | None]
-"""A claim with its evidence and verdict; None for both where no finished run speaks about it."""
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
@@ -86,6 +86,7 @@ def _judge_value(claim: Claim, evidence: ValueEvidence) -> Verdict:
     sizes = [len(evidence.samples)]
     if evidence.baseline_samples is not None:
         sizes.append(len(evidence.baseline_samples))
+    # A ratio is only as well known as the smaller of its two samples.
     n, bound = min(sizes), _bound(evidence)
     if n < 2:
         reason = f"{_seeds(n)}: at least {_FEWEST_SEEDS} seeds are needed for a verdict."
@@ -113,6 +114,7 @@ def _decide_value(claim: Claim, estimate: Estimate) -> tuple[Word, str]:
     outside = outer[0] > margin or outer[1] < -margin
     allowed = f"the margin of ±{number(margin)}{difference_unit(claim)}"
     start = _gap(claim, estimate.point - published)
+    # A t-interval of width 0 would pass for certainty, so the text says that there is none.
     if estimate.standard_error == 0:
         position = "inside" if inside else "outside"
         return (
@@ -192,6 +194,7 @@ def _judge_order(claim: Claim, evidence: OrderEvidence) -> Verdict:
         f"that share, {percentage(low)} to {percentage(high)}, "
         f"{_side(word, 'one half')}. {_effect(claim, differences.tolist())}{advice}"
     )
+    # Half a tie for either side, so that the share of the second is one minus that of the first.
     return Verdict(word, (wins + ties / 2) / n, (low, high), CONFIDENCE, n, reason)
 
 
@@ -253,6 +256,7 @@ def _reported(interval: Interval, bound: Bound) -> Interval | None:
     low, high = interval
     if bound == "unknown":
         return None
+    # A bound is certain on one side only.
     return (low, np.inf) if bound == "lower" else (-np.inf, high) if bound == "upper" else interval
 
 
@@ -279,6 +283,7 @@ def _side(word: Word, threshold: str) -> str:
 
 
 def _effect(claim: Claim, differences: list[float]) -> str:
+    # The sign test says nothing of the size of a difference, so its mean is told beside it.
     mean = number(float(np.mean(differences)), 3)
     effect = f"Mean difference, first minus second: {mean}{difference_unit(claim)}"
     if len(differences) < 2:
@@ -320,6 +325,7 @@ def _judged(claim: Claim, item: Reading, runs: Runs) -> Judged:
     if item is None:
         return claim, None, None
     names = item if isinstance(item, tuple) else item.runs
+    # The differences that make a run another are named, so that its owner knows what to undo.
     others = [text for name in names for text in runs[name].departures(runs[name].own)]
     if isinstance(item, tuple) or others:
         reason = f"These are not the runs that it speaks of: {'; '.join(dict.fromkeys(others))}."

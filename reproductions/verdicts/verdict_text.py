@@ -56,6 +56,7 @@ def published_text(claim: Claim) -> str:
     published = claim.published
     if published is None:
         return "in words"
+    # A rate is published as a share, and read as a percentage.
     is_share = claim.kind in ("rate", "shape")
     text = percentage(published.value) if is_share else number(published.value)
     if published.spread is not None:
@@ -72,6 +73,7 @@ def ours_text(claim: Claim, verdict: Verdict | None) -> str:
     """Our estimate with its unit, marked if it is only a bound; "–" where there is none."""
     if verdict is None or verdict.estimate is None:
         return "–"
+    # Signs of a bound stand before the number, where they cannot be overlooked.
     mark = {"exact": "", "lower": "≥ ", "upper": "≤ ", "unknown": "≈ "}[verdict.bound]
     unit = unit_of(claim) if claim.kind == "value" else f" of {claim.sample}"
     return f"{mark}{quantity(claim, verdict.estimate)}{unit}"
@@ -168,6 +170,7 @@ def _chosen(
 
 def _phrase(group: Group, members: Sequence[_Judgement], judged: Sequence[Judged]) -> str:
     num_claims = sum(claim.id.startswith(group.prefix) for claim, _, _ in judged)
+    # All claims of a group: no need to count them.
     if len(members) == num_claims:
         return group.words
     return f"{group.words} ({len(members)} of {num_claims} claims)"

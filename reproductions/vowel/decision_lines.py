@@ -78,6 +78,7 @@ def is_near_reference(lines: Array, frame: Frame) -> NDArray[np.bool_]:
 
 def first_together(snapshots_SE3: Array, frame: Frame) -> int | None:
     """Index of the first snapshot at which all experts' lines are near X's line, if any."""
+    # At one and the same snapshot, which chance would hardly bring about.
     together = np.flatnonzero(is_near_reference(snapshots_SE3, frame).all(axis=-1))
     return int(together[0]) if together.size else None
 
@@ -165,6 +166,7 @@ def trajectory(run: NamedRun, position: int = 0) -> Trajectory:
         experts = np.concatenate([experts[before], arrays["stopped_experts"][None, position]])
         gate = np.concatenate([gate[before], arrays["stopped_gate"][None, position]])
     vowels = data.load(run.study)
+    # The network itself says what it answers: no second copy of its equations stands here.
     net = systems.build(run.study, vowels.codes_VO.shape[1])
     weights = {"experts": torch.from_numpy(experts), "gate": torch.from_numpy(gate)}
     prediction = net.predict(weights, vowels.train.inputs_DN)
@@ -182,5 +184,6 @@ def trajectory(run: NamedRun, position: int = 0) -> Trajectory:
 
 def lone_line(run: NamedRun) -> Array:
     """The decision line `[3]` of a single expert at the end of its training, first seed."""
+    # It is trained without a stop, so its last state is where it settles.
     line: Array = trajectory(run).lines_SE3[-1, 0]
     return line

@@ -131,6 +131,7 @@ def _draw_state(axes: Axes, path: Trajectory, step: int) -> None:
     if not undecided:
         _draw_borders(axes, path.gate_SE3[step], regions)
     _label_lines(axes, path, step, regions if not undecided else [corners] * len(regions))
+    # In the frame and not in the base, since it changes with the epoch.
     axes.text(0, 1.025, _status(path, step), transform=axes.transAxes, fontsize=11)
 
 
@@ -214,6 +215,7 @@ def vowel_symbol(vowel: str) -> str:
 def vowel_marker(vowel: str) -> Path:
     """The vowel's sign as a marker: an outline, so that no reader's font can change it."""
     sign = TextPath((0, 0), vowel_symbol(vowel), size=1, prop=_FONT)
+    # Centred on the case, as a dot would be; letters differ in height and width.
     extents = sign.get_extents()
     middle = np.array([extents.x0 + extents.x1, extents.y0 + extents.y1]) / 2
     return Path(np.asarray(sign.vertices) - middle, sign.codes)
@@ -222,6 +224,7 @@ def vowel_marker(vowel: str) -> Path:
 def expert_colours(live_E: NDArray[np.bool_]) -> list[str]:
     """A colour per expert: INK for those that are not in use at the stop."""
     colours = [INK] * len(live_E)
+    # By the state at the stop: an expert keeps its colour through all frames.
     for position, expert in enumerate(np.flatnonzero(live_E)):
         colours[expert] = EXPERT_COLOURS[position % len(EXPERT_COLOURS)]
     return colours

@@ -53,6 +53,7 @@ def _draw(
         # Room to the right for the labels at the lines' ends.
         mixed.set_xlim(0, 1.19 * path.epochs[-1])
         _draw_lines(turned, path, references, frame, decision_lines.angle)
+        # Two lines differ by 90 degrees at most.
         turned.set(ylabel="angle to X (degrees)", ylim=(-90, 90), yticks=range(-90, 91, 30))
         _draw_lines(shifted, path, references, frame, decision_lines.offset)
         shifted.set_ylabel("offset from the centre (kHz)")
@@ -133,6 +134,7 @@ def _entries(path: Trajectory, ends: Array) -> "list[Entry]":
 
 
 def _caption(path: Trajectory, frame: decision_lines.Frame, live: str) -> str:
+    # How close the run comes to the paper's story, whatever the strict verdict says.
     near = decision_lines.is_near_reference(path.lines_SE3, frame).sum(axis=1)
     num_experts = path.gate_SE3.shape[1]
     return (

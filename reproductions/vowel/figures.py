@@ -169,6 +169,7 @@ def _draw_seed_row(axes: Axes, strip: _SeedRow, place: int) -> None:
         estimate = mean_estimate(strip.values.tolist())
         axes.hlines(middle, *estimate.interval(0.95), color=INK, linewidth=2.2)
         axes.plot(estimate.point, middle, "|", color=INK, markersize=14, markeredgewidth=2)
+    # Below the seeds, so that neither hides the other.
     if strip.published is not None:
         axes.errorbar(
             strip.published.value,
@@ -229,6 +230,7 @@ def _draw_training(rows: Sequence[Table1Row], runs: Runs, stop: float) -> Drawin
 
 
 def _draw_seeds(axes: Axes, curves: pd.DataFrame, column: str, colour: str) -> None:
+    # The first seed is drawn last and in ink, above all others.
     first = curves["seed"].min()
     for seed, curve in curves.groupby("seed"):
         if seed != first:

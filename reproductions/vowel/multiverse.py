@@ -59,6 +59,7 @@ def worlds(
     Yields:
         The world (AXES, policy, stop_rule) and, per row of Table 1, the metrics ordered by seed.
     """
+    # By seed, since orders are judged on pairs.
     groups = dict(iter(metrics.sort_values("seed").groupby(_KEYS, sort=False)))
     # Its keys are all combinations of choices for which runs are there.
     found = common_steps(exploration)
@@ -105,6 +106,7 @@ def judged_worlds(
     """
     rows = []
     for world, tables in worlds(exploration, metrics):
+        # The same recipes as for the study's own runs, on the tables of one world.
         evidence = {name: measured(claims[name], tables) for name in CLAIM_IDS}
         words = {
             name: judge(claims[name], item).word if item else "inconclusive"

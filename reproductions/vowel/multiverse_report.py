@@ -197,6 +197,7 @@ def _draw_ratios(axes: Axes, worlds: pd.DataFrame, claim: Claim) -> None:
     assert claim.margin is not None
     published, margin = claim.published.value, claim.margin
     place = np.arange(len(worlds))
+    # Where many seeds were cut off, the ratio is one of limits.
     arrived = worlds["arrived"] >= 0.9
     axes.axhspan(
         published - margin, published + margin, color=COLOURS["sky"], alpha=0.25, linewidth=0
@@ -221,6 +222,7 @@ def _draw_ratios(axes: Axes, worlds: pd.DataFrame, claim: Claim) -> None:
 
 
 def _draw_verdicts(axes: Axes, worlds: pd.DataFrame) -> None:
+    # Blue, grey and orange can be told apart without red and green.
     codes = np.array([[WORDS.index(word) for word in worlds[name]] for name in CLAIM_IDS])
     axes.imshow(
         codes, aspect="auto", interpolation="nearest", cmap=ListedColormap(_SHADES), vmin=0, vmax=2

@@ -33,6 +33,7 @@ def steps(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
     # All panels share their axes, so the largest limit decides.
     limit = max(int(runs[row.run].study.exploration_epochs) for row in rows)
     num_seeds = max(int(runs[row.run].study.num_exploration_seeds) for row in rows)
+    # Tuned runs are shown where they are those of the suite.
     tuned = [runs[row.tuned_run] for row in rows if _is_tuned(row, runs)]
     about_tuned = (
         "The hollow sign is the step tuned towards the published epochs, which are dashed; its "
