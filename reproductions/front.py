@@ -61,7 +61,7 @@ class _Screen:
 
 
 def answers() -> list[Answer]:
-    """The questions in their order."""
+    """Read the questions and our answers, in their order."""
     return [Answer(**entry) for entry in yaml.safe_load(_ANSWERS.read_text("utf-8"))]
 
 
@@ -86,7 +86,7 @@ def render_front(
     earlier: Sequence[StudyRecord] = (),
     links: Mapping[str, str] | None = None,
 ) -> str:
-    """The page's HTML.
+    """Return the page's HTML.
 
     Args:
         every: the reports that there are.
@@ -199,7 +199,7 @@ def write_front(overrides: Sequence[str] = ()) -> Path:
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the front page."""
     with errors_for_people():
         page = write_front(plain_arguments(str(__doc__)))
         console.print(f"front page: {page}")

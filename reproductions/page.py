@@ -54,7 +54,7 @@ class _FigureView:
 
 
 def render_page(report: StudyReport) -> str:
-    """The page's HTML.
+    """Return the page's HTML.
 
     Raises ValueError for a figure without picture or text alternative, one that names an unknown
     claim, and one whose frames would not lie exactly over its base.

@@ -150,7 +150,7 @@ def _hardware(manifest: Mapping[str, Any]) -> str:
 
 
 def write(record: StudyRecord, folder: Path | None = None) -> None:
-    """Keep a study's record, sealed.
+    """Write a study's record with its seal.
 
     Args:
         record: to be kept.
@@ -305,7 +305,7 @@ def filled_in(
 
 
 def readme_table(records: Sequence[StudyRecord]) -> str:
-    """The README's table of verdicts."""
+    """Return the README's table of verdicts."""
     lines = [
         f"| study | claims | {' | '.join(SYMBOLS)} |",
         f"| --- | --: | {' | '.join('--:' for _ in SYMBOLS)} |",

@@ -120,7 +120,7 @@ def changes(overrides: Sequence[str]) -> list[str]:
 
 
 def page_of(suite: str, overrides: Sequence[str]) -> Path:
-    """Where a suite's report with these overrides lies; of no suite, the front page.
+    """Return where a suite's report with these overrides lies, or the front page without a suite.
 
     The name tells the overrides as far as there is room, and ends with a digest of all of them.
     """

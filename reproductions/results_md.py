@@ -95,7 +95,7 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
 
 
 def text_of(path: Path) -> str:
-    """A published page as text.
+    """Read a published page as text.
 
     Raises:
         UserError: it cannot be read, or is no text.

@@ -60,11 +60,11 @@ class NamedRun:
 
     @property
     def is_as_named(self) -> bool:
-        """Whether it has all settings that its name stands for."""
+        """Tell whether the run has all settings that its name stands for."""
         return not self.own & self.changed.keys()
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of its tables."""
+        """Return one of the run's tables."""
         return self.finished.table(name)
 
     def called(self, words: str, about: Collection[str] = ()) -> str:
@@ -81,7 +81,7 @@ class NamedRun:
         return ", ".join(told) if untrue else words
 
     def departures(self, keys: Collection[str]) -> list[str]:
-        """In words, which of these settings the suite as it is has otherwise."""
+        """Tell in words which of these settings differ from those of the suite as it is."""
         settings = plain(self.study)
         return [
             f"{key} is {settings.get(key)} instead of {value}"
@@ -136,7 +136,7 @@ class SuiteRuns:
 
 @cache
 def suite_settings(suite: str) -> dict[str, tuple[dict[str, Any], frozenset[str]]]:
-    """Of every run of a suite as it is: all its settings, and the keys of its own ones."""
+    """Return all settings of every run of a suite as it is, and the keys of those of its own."""
     config, studies = suite_runs([f"suite={suite}"])
     # What the suite's file writes beside a run's name is what the name stands for.
     own = {name: frozenset(config.suite.runs[name]) - _UNNAMED for name in studies}
@@ -175,7 +175,7 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> SuiteRun
 
 
 def _folder(study: Any, runs_dir: str) -> Path | None:
-    """Where a run lies; None where the data is not here by which it would be known."""
+    """Return where a run lies; None where the data is missing by which it would be known."""
     try:
         return folder_of(study, runs_dir)
     except UserError:

@@ -33,7 +33,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of a report.
+    """A figure of a report, with all that is said of it.
 
     ``base_svg`` is always seen; ``frames`` are drawn exactly over it, one at a time, so all of
     them must share its viewBox. ``provenance`` holds the manifest of every run it was drawn from.
@@ -186,7 +186,7 @@ class Study:
 
     @cached_property
     def claims(self) -> tuple[Claim, ...]:
-        """Its claims.
+        """Read the study's claims and check how their evidence is read.
 
         Raises:
             UserError: the file is damaged, or a claim's evidence cannot be read as it says.
@@ -204,7 +204,7 @@ class Study:
     def build(
         self, found: SuiteRuns, runs_dir: str, command: str
     ) -> tuple[StudyReport, list[Picture]]:
-        """The report and its pictures.
+        """Put the report and its pictures together.
 
         Args:
             found: the finished runs of its suite, or of a part of it.

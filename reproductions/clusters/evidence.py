@@ -31,7 +31,7 @@ FREE = frozenset(
 
 
 def entropy_at(run: NamedRun, *, step: int) -> ValueEvidence | None:
-    """The dispatch entropy of every seed at one step."""
+    """Return the dispatch entropy of every seed at one step."""
     curve = entropy_curves(run)
     if step not in curve.index:
         return None
@@ -46,7 +46,7 @@ def flat_then_falls(
     fallen_step: int,
     fallen_entropy: float,
 ) -> RateEvidence | None:
-    """How many seeds are still undecided at one step and have decided at a later one."""
+    """Count the seeds that are still undecided at one step and have decided at a later one."""
     curve = entropy_curves(run)
     if not {flat_step, fallen_step} <= set(curve.index):
         return None
@@ -56,19 +56,19 @@ def flat_then_falls(
 
 
 def climbs_back(run: NamedRun, *, climb: float) -> RateEvidence:
-    """How many seeds end with an entropy that is this much above their lowest one."""
+    """Count the seeds that end with an entropy this much above their lowest one."""
     curve = entropy_curves(run)
     return rate_of((curve.iloc[-1] >= curve.min() + climb).to_numpy(), run)
 
 
 def start_decides(run: NamedRun) -> RateEvidence:
-    """How many seeds send every cluster to the expert that saw it best before training."""
+    """Count the seeds that send every cluster to the expert that saw it best before training."""
     predicted = run.table("metrics")["init_predicts"].to_numpy(float)
     return rate_of(predicted == run.study.num_clusters, run)
 
 
 def map_agreement(run: NamedRun, *, scale: float = 1.0) -> ValueEvidence | None:
-    """For every seed, how far its map of clusters to experts is that of the next seed."""
+    """Return how far each seed's map of clusters to experts is that of the next seed."""
     agreement = agreement_of_maps(run)
     return (
         ValueEvidence(tuple((scale * agreement).tolist()), (run.name,))
@@ -78,7 +78,7 @@ def map_agreement(run: NamedRun, *, scale: float = 1.0) -> ValueEvidence | None:
 
 
 def larger(run: NamedRun, *, first: str, second: str) -> OrderEvidence:
-    """The largest inner products at the end of training: of one kind against another."""
+    """Compare the largest inner products of two kinds at the end of training, seed by seed."""
     arrays = run.finished.arrays("snapshots")
     # At the last snapshot, one number for every seed.
     pair = [np.abs(arrays[name][-1]).max(axis=(1, 2)).tolist() for name in (first, second)]

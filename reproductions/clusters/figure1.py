@@ -134,7 +134,7 @@ def _border(axes: Axes, positions: Array, predictions: Array) -> None:
 
 
 def _three_moments(pictures: Sequence[Arrays], kinds: Sequence[str]) -> Drawing:
-    """Start, middle and end side by side, as the paper prints them."""
+    """Draw start, middle and end side by side, as the paper prints them."""
     figure = Drawing(figsize=(9.6, 6.6))
     grid = figure.subplots(2, 3)
     for row, picture, kind in zip(grid, pictures, kinds, strict=True):

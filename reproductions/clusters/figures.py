@@ -25,7 +25,7 @@ from reproductions.verdicts.claims import Claim
 
 
 def table_1_figure(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
-    """The mixtures in all settings that were run."""
+    """Draw the mixtures in all settings that were run."""
     numbers = {claim.id: claim.published for claim in claims}
     named = {f"coded_{setting}_{kind}": (setting, kind) for setting in SETTINGS for kind in KINDS}
     rows = []
@@ -61,7 +61,7 @@ def _numbers(numbers: Mapping[str, object], setting: int, kind: str) -> list[tup
 
 
 def ladder(runs: Runs) -> Picture | None:
-    """From the authors' code to the paper's text, one difference after the other."""
+    """Draw the way from the authors' code to the paper's text, one difference after the other."""
     rows = [
         SeedRow(label, run, KIND_COLOURS[run.name.rpartition("_")[2]])
         for label, run in labelled(ladder_labels(KINDS), runs)
@@ -82,7 +82,7 @@ def ladder(runs: Runs) -> Picture | None:
 
 
 def sweep(runs: Runs) -> Picture | None:
-    """One setting at a time."""
+    """Draw the runs that have one setting changed, one row each."""
     rows = [SeedRow(label, run, "blue") for label, run in labelled(SWEEP, runs)]
     if len(rows) < 2:
         return None
@@ -167,7 +167,7 @@ _PUBLISHED_ENTROPIES = {
 
 
 def curves(runs: Runs) -> Picture | None:
-    """Figure 3 again; None unless all its runs are there."""
+    """Draw Figure 3 again; return None unless all its runs are there."""
     names = {(setting, kind): f"curves_{setting}_{kind}" for setting in (1, 2) for kind in KINDS}
     if not set(names.values()) <= set(runs):
         return None
@@ -224,7 +224,7 @@ _PANELS = {
 
 
 def alignment(runs: Runs) -> Picture | None:
-    """The largest inner product of every kind over training; None without the runs."""
+    """Draw the largest inner product of every kind over training; return None without the runs."""
     every = distinct(runs.get(f"coded_1_{kind}") for kind in KINDS)
     if not every:
         return None
@@ -269,7 +269,7 @@ _MOST_SEEDS = 27
 
 
 def matrices(runs: Runs, prefix: str) -> Picture | None:
-    """Shares of clusters at experts over seeds, cubic above linear; None without the runs."""
+    """Draw the shares of clusters at experts over seeds; return None without the runs."""
     found = distinct(runs.get(f"{prefix}_{kind}") for kind in KINDS)
     if not found:
         return None

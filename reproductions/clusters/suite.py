@@ -98,7 +98,7 @@ def entropy_curves(run: NamedRun) -> pd.DataFrame:
 
 
 def agreement_of_maps(run: NamedRun) -> NDArray[np.float64]:
-    """For each seed, the share of clusters that went to the same expert in the next seed.
+    """Return, by seed, the share of clusters that go to the same expert in the next seed.
 
     The last seed is held against the first. Under maps drawn uniformly these shares are pairwise
     uncorrelated, so their mean has an ordinary interval.

@@ -129,7 +129,7 @@ def _measures(run: NamedRun) -> dict[str, str]:
 
 
 def ladder_table(runs: Runs) -> pd.DataFrame:
-    """From the code to the text: every row adds one difference."""
+    """Set code and text side by side: every row adds one difference."""
     labels = ladder_labels(reversed(KINDS))
     return pd.DataFrame(
         [
@@ -206,7 +206,7 @@ def activation_table(runs: Runs) -> pd.DataFrame:
 
 
 def sweep_table(runs: Runs) -> pd.DataFrame:
-    """One setting at a time."""
+    """Show the runs that have one setting changed, a row each."""
     return pd.DataFrame(
         [
             {"change": label, **_measures(run), "live experts": _live(run)}
@@ -227,7 +227,7 @@ MAP_RUNS = {
 
 
 def map_experts(runs: Runs) -> str:
-    """What experts these runs have."""
+    """Tell what experts the runs of the map table have."""
     for name in MAP_RUNS:
         if name in runs and not runs[name].is_as_named:
             return f"{runs[name].study.num_experts} {runs[name].study.activation.name} experts"

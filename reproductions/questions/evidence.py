@@ -54,7 +54,7 @@ def curve(run: NamedRun) -> pd.DataFrame:
 
 
 def at_end(run: NamedRun, column: str) -> Array:
-    """A column at the last step, by seed."""
+    """Return a column at the last step, by seed."""
     table = curve(run)
     # Sorted, so that two runs' values belong together by position.
     last = table[table["step"] == table["step"].max()].sort_values("seed")
@@ -89,13 +89,13 @@ def grouping_with_first(run: NamedRun) -> Array:
 
 
 def gain(mixture: NamedRun, single: NamedRun) -> Array:
-    """Points of test accuracy by which a mixture is better than one expert, by seed."""
+    """Return the points of test accuracy by which a mixture is better than one expert, by seed."""
     first, second = _shortest([metric(run, "test_accuracy", 100) for run in (mixture, single)])
     return first - second
 
 
 def text_gain(mixture: NamedRun, wide: NamedRun) -> Array:
-    """Nats per test subword by which a mixture is better than a wide layer, by seed."""
+    """Return the nats per test subword by which a mixture is better than a wide layer, by seed."""
     first, second = _shortest([_log_perplexity(run) for run in (mixture, wide)])
     return second - first
 
@@ -123,7 +123,7 @@ def _two_and_two(runs: Sequence[NamedRun]) -> list[tuple[NamedRun, NamedRun]]:
 
 
 def gains_less_than_half(*runs: NamedRun) -> RateEvidence:
-    """In how many seeds the mean of the other gains is below half of the first one.
+    """Count the seeds in which the mean of the other gains is below half of the first one.
 
     Args:
         *runs: a mixture and its rival, again and again; the first two gain most.
@@ -134,42 +134,42 @@ def gains_less_than_half(*runs: NamedRun) -> RateEvidence:
 
 
 def gains_more(*runs: NamedRun) -> OrderEvidence:
-    """The gain of the first mixture over its rival against that of the second."""
+    """Compare the gain of the first mixture over its rival with that of the second."""
     return _order([gain(*pair) for pair in _two_and_two(runs)], runs)
 
 
 def log_perplexities(first: NamedRun, second: NamedRun) -> OrderEvidence:
-    """The log of the test perplexity of one run against that of another, by seed."""
+    """Compare the log of the test perplexity of two runs, seed by seed."""
     return _order([_log_perplexity(run) for run in (first, second)], (first, second))
 
 
 def nats_gained_more(*runs: NamedRun) -> OrderEvidence:
-    """The gain in nats of the first mixture against the mean gain of all the others."""
+    """Compare the gain in nats of the first mixture with the mean gain of all the others."""
     together, *alone = (text_gain(*pair) for pair in _two_and_two(runs))
     mean_alone: Array = np.mean(_shortest(alone), axis=0)
     return _order([together, mean_alone], runs)
 
 
 def half_in_use(run: NamedRun, *, wanted: bool = True) -> RateEvidence:
-    """In how many seeds at least half of the experts are in use at the end, or are not."""
+    """Count the seeds in which at least half of the experts are in use at the end, or are not."""
     # The balance losses of the paper ask for all experts; half of them is far from collapse.
     has = at_end(run, "effective_experts") >= run.study.num_experts / 2
     return rate_of(has == wanted, run)
 
 
 def map_agreement_order(first: NamedRun, second: NamedRun) -> OrderEvidence | None:
-    """How far seeds agree on their maps in one run against another."""
+    """Compare how far seeds agree on their maps in two runs."""
     shares = [agreement_of_maps(run) for run in (first, second)]
     return _order(shares, (first, second)) if all(map(len, shares)) else None
 
 
 def grouped_alike(run: NamedRun, *, above: float) -> RateEvidence:
-    """How many other seeds' routings have more than this mutual information with the first's."""
+    """Count the seeds whose routing shares more than this information with the first seed's."""
     return rate_of(grouping_with_first(run) > above, run)
 
 
 def over_clusterings(run: NamedRun, *, of: str) -> RateEvidence:
-    """In how many seeds the gate finds groups better than any clustering of its own inputs."""
+    """Count the seeds whose gate finds groups better than any clustering of its own inputs."""
     table = run.table("references")
     # The best of all clusterings and starts: the strictest rival that there is.
     best = float(table[table["of"] == of]["agreement"].max())

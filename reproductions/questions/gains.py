@@ -92,7 +92,7 @@ def _accuracy_gains(names: Mapping[str, str], runs: Runs) -> Samples:
 
 
 def _are_as_named(runs: Runs, names: Iterable[str]) -> bool:
-    """Whether the runs are there and what their labels in these pictures say."""
+    """Tell whether the runs are there and are what their labels in these pictures say."""
     return all(name in runs and not _TOLD & runs[name].changed.keys() for name in names)
 
 

@@ -54,7 +54,7 @@ _MANY = 2048
 
 
 def growth(run: NamedRun, *, num_experts: int, most: float) -> RateEvidence | None:
-    """In how many rounds many experts cost at most this times the median of 16 experts."""
+    """Count the rounds in which many experts cost at most this times the median of 16 experts."""
     many, few = at(run, num_experts), at(run, 16)
     if many is None or few is None:
         return None
@@ -63,13 +63,13 @@ def growth(run: NamedRun, *, num_experts: int, most: float) -> RateEvidence | No
 
 
 def near_limit(run: NamedRun, *, most: float) -> RateEvidence | None:
-    """In how many rounds our layer takes at most this times dense and traffic."""
+    """Count the rounds in which our layer takes at most this times dense and traffic."""
     times = at(run, _MANY)
     return None if times is None else rate_of(over_limit(times) <= most, run)
 
 
 def skewed_over_even(even: NamedRun, skewed: NamedRun, *, most: float) -> RateEvidence | None:
-    """In how many rounds skewed routing takes at most this times the median of even routing."""
+    """Count the rounds in which skew costs at most this times the median of even routing."""
     pair = [at(run, _MANY) for run in (skewed, even)]
     # The same arithmetic in one expert, timed in the same rounds, levels the two runs.
     ratios = [
@@ -81,7 +81,7 @@ def skewed_over_even(even: NamedRun, skewed: NamedRun, *, most: float) -> RateEv
 
 
 def gate_share(run: NamedRun, *, most: float) -> RateEvidence | None:
-    """In how many rounds the two-level gate takes at most this share of the experts' time."""
+    """Count the rounds in which the two-level gate takes at most this share of the time."""
     times = at(run, _MANY)
     if times is None or "gate, two levels" not in times:
         return None
@@ -89,7 +89,7 @@ def gate_share(run: NamedRun, *, most: float) -> RateEvidence | None:
 
 
 def faster(run: NamedRun, *, second: str, first: str = "") -> OrderEvidence | None:
-    """Milliseconds of one contender, ours where none is named, against those of another."""
+    """Compare the milliseconds of one contender, ours where none is named, with another's."""
     times = at(run, _MANY)
     if times is None or not {first or ours(times), second} <= set(times):
         return None

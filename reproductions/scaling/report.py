@@ -50,7 +50,7 @@ def times_table(run: NamedRun) -> pd.DataFrame:
 
 
 def memory_table(runs: Runs) -> pd.DataFrame:
-    """Bytes by number of experts."""
+    """Show the bytes of weights and of what a token keeps, by number of experts."""
     if "tokens_4096" not in runs:
         return pd.DataFrame()
     memory = runs["tokens_4096"].table("memory")

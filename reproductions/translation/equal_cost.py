@@ -16,7 +16,7 @@ from reproductions.verdicts.intervals import Estimate, mean_estimate
 
 
 def perplexity(run: NamedRun) -> float:
-    """Of the test chapters, per subword."""
+    """Return the perplexity per subword of the test chapters."""
     table = run.table("metrics")
     return float(table.loc[table["split"] == "test", "perplexity"].iloc[0])
 
@@ -28,7 +28,7 @@ def perplexity_text(run: NamedRun) -> str:
 
 
 def _interval(sentences: pd.DataFrame) -> tuple[float, float]:
-    """Of the perplexity, over sentences weighted by their tokens (ratio estimate)."""
+    """Return the 95 % interval of the perplexity, over sentences weighted by their tokens."""
     tokens, loss = sentences["num_tokens"], sentences["loss"]
     mean = float(np.average(loss, weights=tokens))
     # Cochran (1977), section 6: the mean loss per token is a ratio of two means over sentences, so
@@ -56,7 +56,7 @@ def label(run: NamedRun, runs: Runs) -> str:
 
 
 def as_named(runs: Runs, *names: str) -> bool:
-    """Whether runs of these names are there and have the settings that the names stand for."""
+    """Tell whether runs of these names are there and have the settings that the names stand for."""
     return all(name in runs and runs[name].is_as_named for name in names)
 
 
@@ -97,7 +97,7 @@ def seeds_table(runs: Runs) -> pd.DataFrame:
 
 
 def in_every_training(runs: Runs) -> str:
-    """In how many trainings 2,048 experts are worse; empty for fewer than two."""
+    """Tell in how many trainings 2,048 experts are worse; empty for fewer than two."""
     pairs = _pairs(runs)
     if len(pairs) < 2:
         return ""
@@ -132,7 +132,7 @@ class Gap(NamedTuple):
 
     @property
     def ratio(self) -> float:
-        """Of the perplexities; above one 2,048 experts are worse."""
+        """The ratio of the perplexities; above one 2,048 experts are worse."""
         return self.many / self.wide
 
 

@@ -24,12 +24,12 @@ def why_not_comparable(claim: Claim, runs: Sequence[NamedRun]) -> str | None:
 
 
 def largest_load_within(run: NamedRun, *, times_mean: float) -> RateEvidence:
-    """At how many points of training the largest load is at most this times the mean."""
+    """Count the points of training at which the largest load is at most this times the mean."""
     return rate_of((_largest_loads(run) <= times_mean).to_numpy(), run)
 
 
 def larger_largest_load(without: NamedRun, with_losses: NamedRun) -> OrderEvidence:
-    """The largest load without balance losses against that with them, by point of training."""
+    """Compare the largest load without balance losses with that with them, point by point."""
     pair = [tuple(_largest_loads(run).tolist()) for run in (without, with_losses)]
     return OrderEvidence(pair[0], pair[1], (without.name, with_losses.name))
 
@@ -50,13 +50,13 @@ def judged_experts(run: NamedRun) -> pd.DataFrame:
 
 
 def less_varied_than_chance(run: NamedRun, *, of: str) -> RateEvidence:
-    """How many experts have a lower entropy over words, say, than any deal by chance."""
+    """Count the experts whose entropy is lower than that of any deal by chance."""
     table = judged_experts(run)
     return rate_of((table[f"{of}_entropy"] < table[f"{of}_entropy_chance"]).to_numpy(), run)
 
 
 def one_word(run: NamedRun, *, share: float) -> RateEvidence:
-    """How many experts have one subword in at least this share of their assignments."""
+    """Count the experts that have one subword in at least this share of their assignments."""
     return rate_of((judged_experts(run)["top_piece_share"] >= share).to_numpy(), run)
 
 

@@ -69,7 +69,7 @@ def _nearest(run: NamedRun, table: pd.DataFrame) -> list[int]:
 
 
 def mean_cosine(vectors: Mapping[str, "np.typing.NDArray[np.float32]"], pieces: Any) -> float:
-    """Of all pairs of different subwords, in the learnt embedding; NaN for fewer than two."""
+    """Return the mean cosine of all pairs of different subwords; NaN for fewer than two."""
     unit = np.stack([vectors[piece] for piece in pieces])
     if len(unit) < 2:
         return float("nan")
@@ -143,7 +143,7 @@ def chosen_experts_table(run: NamedRun) -> pd.DataFrame:
 
 
 def pointwise_information(run: NamedRun) -> "pd.Series[float]":
-    """Of each expert and its commonest subword, in nats: log p(subword | expert) / p(subword)."""
+    """Return log p(subword | expert) / p(subword) of each expert's commonest one, in nats."""
     counts = run.table("expert_pieces")
     of_expert = counts.groupby("expert")["count"].sum()
     of_piece = counts.groupby("piece", dropna=False)["count"].sum()

@@ -113,7 +113,7 @@ class HasTables(Protocol):
         """The run's name in its suite."""
 
     def table(self, name: str) -> pd.DataFrame:
-        """One of the run's tables."""
+        """Return one of the run's tables."""
 
 
 def value(

@@ -61,7 +61,7 @@ Judged = tuple[Claim, Evidence | None, Verdict | None]
 
 
 def judge(claim: Claim, evidence: Evidence) -> Verdict:
-    """Judges one claim.
+    """Judge one claim by its evidence.
 
     value: matches if the 90 % Student-t interval of ours minus published lies inside the margin
     (equivalence at 5 %), differs if the 95 % interval lies wholly outside it. order: exact 95 %

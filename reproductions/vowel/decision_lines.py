@@ -70,7 +70,7 @@ def offset(lines: Array, frame: Frame) -> Array:
 
 
 def is_near_reference(lines: Array, frame: Frame) -> NDArray[np.bool_]:
-    """Whether each line lies within both tolerances of X's line; False for NaN; `[...]`."""
+    """Tell whether each line lies within both tolerances of X's line, `[...]`; NaN never does."""
     shift = np.abs(offset(lines, frame) - offset(frame.reference, frame))
     turned = np.abs(angle(lines, frame))
     return np.asarray((turned <= ANGLE_TOLERANCE) & (shift <= OFFSET_TOLERANCE * frame.spread))
@@ -86,7 +86,7 @@ def first_together(snapshots_SE3: Array, frame: Frame) -> int | None:
 def together_then_apart(
     snapshots_SE3: Array, stop_E3: Array, live_E: NDArray[np.bool_], frame: Frame
 ) -> bool:
-    """Whether one run shows Figure 3's story: all experts first head for X's line, then part.
+    """Tell whether one run shows Figure 3's story: all experts head for X's line, then part.
 
     True if all experts' lines, used later or not, lie near X's line at one snapshot before the
     stop, and at the stop the lines of at least two live experts do not. Lines are near when they
@@ -140,7 +140,7 @@ class Trajectory:
 
 
 def has_lines(run: NamedRun) -> bool:
-    """Whether the run has experts with a single output, hence a single decision line each."""
+    """Tell whether the run has experts with one output, and so with one decision line each."""
     is_mixture = run.study.system is System.mixture
     return is_mixture and data.load(run.study).codes_VO.shape[1] == 1
 

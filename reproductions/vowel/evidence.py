@@ -90,7 +90,7 @@ def _epochs_of(run: HasTables) -> tuple[tuple[float, ...], int]:
 
 
 def epoch_ratio(experts: HasTables, rival: HasTables) -> ValueEvidence:
-    """Mean epochs of the rival over those of the experts."""
+    """Compare the mean epochs of the rival with those of the experts, as a ratio."""
     samples, num_censored = _epochs_of(experts)
     baseline_samples, num_censored_baseline = _epochs_of(rival)
     return ValueEvidence(
@@ -105,13 +105,13 @@ def epoch_ratio(experts: HasTables, rival: HasTables) -> ValueEvidence:
 def difference(
     first: HasTables, second: HasTables, *, column: str, scale: float = 1.0
 ) -> ValueEvidence:
-    """A column of one run minus that of another, by seed."""
+    """Return a column of one run minus that of another, by seed."""
     both = paired([run.table("metrics") for run in (first, second)], [column, column])
     return ValueEvidence(tuple((scale * (both[0] - both[1])).tolist()), names_of(first, second))
 
 
 def experts_on_pairs(run: HasTables, *, on_a: int, on_i: int) -> RateEvidence | None:
-    """How many seeds have so many experts take part in [a]/[A], and so many in [i]/[I]."""
+    """Count the seeds with so many experts on [a]/[A], and so many on [i]/[I]."""
     metrics = run.table("metrics")
     if not {"experts_on_aa_ah", "experts_on_iy_ih"} <= set(metrics):
         return None
@@ -120,7 +120,7 @@ def experts_on_pairs(run: HasTables, *, on_a: int, on_i: int) -> RateEvidence | 
 
 
 def together_then_apart(experts: NamedRun, lone: NamedRun) -> RateEvidence:
-    """In how many seeds all experts first head for the line of a lone expert, and then part."""
+    """Count the seeds whose experts all head for the line of a lone expert first, and then part."""
     num_seeds = len(experts.table("metrics"))
     if not (has_lines(experts) and has_lines(lone)):
         reason = "Experts with several outputs have no single decision line."

@@ -136,7 +136,7 @@ def _draw_state(axes: Axes, path: Trajectory, step: int) -> None:
 
 
 def _tint(path: Trajectory, step: int, expert: int) -> float:
-    """From 0 for a gate that is undecided between all experts to 0.2 for one that is certain."""
+    """Return 0 for a gate that is undecided between all, up to 0.2 for one that is certain."""
     proportions_EN = path.proportions_SEN[step]
     won = proportions_EN.argmax(axis=0) == expert
     if not won.any() or len(proportions_EN) == 1:

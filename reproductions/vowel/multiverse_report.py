@@ -259,7 +259,7 @@ def _shown(value: Any) -> str:
 
 
 def claim_shares(worlds: pd.DataFrame) -> Drawing:
-    """For each claim, the shares of worlds in which it matches, is open, and differs."""
+    """Draw the shares of worlds in which each claim matches, is open, and differs."""
     with figure_style():
         figure = Drawing(figsize=(7.6, 4.6))
         axes = figure.subplots()

@@ -80,7 +80,7 @@ def _draw(
 
 
 def _is_tuned(row: Table1Row, runs: Runs) -> bool:
-    """Whether the row has a run with the step that was tuned towards the published epochs."""
+    """Tell whether the row has a run with the step tuned towards the published epochs."""
     return row.tuned_run in runs and runs[row.tuned_run].is_as_named
 
 

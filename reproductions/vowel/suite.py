@@ -75,7 +75,7 @@ def costs_in_words(runs: Sequence[NamedRun]) -> str:
 
 
 def step_in_words(runs: Sequence[NamedRun]) -> str:
-    """Where the step sizes of runs come from."""
+    """Tell where the step sizes of runs come from."""
     is_found = all(run.study.step_size is None for run in runs)
     return "at its own best step" if is_found else "at the step that was given"
 
