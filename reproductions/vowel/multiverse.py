@@ -1,8 +1,9 @@
 """The worlds of the multiverse: in which of them does each published claim hold?
 
 A world fixes every choice on which the paper is silent, the reading of the stop, and how steps are
-chosen (each system at its own best step, or one common step). Each world is held against the same
-claims, by the same rules, as the study itself.
+chosen (each system at its own best step, or one common step). Multiverse analysis (Steegen,
+Tuerlinckx, Gelman & Vanpaemel, 2016) calls it a universe, and specification curves a specification.
+Each world is held against the same claims, by the same rules, as the study itself.
 """
 
 from collections.abc import Iterator, Mapping
