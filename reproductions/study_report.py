@@ -1,7 +1,7 @@
 """A study's report as data: the hand-over between a study and the writers of pages."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from reproductions.verdicts.evidence import (
     read_evidence,
 )
 from reproductions.verdicts.judge import Judged, judge_all
-from reproductions.verdicts.verdict_text import Group, summary
+from reproductions.verdicts.verdict_text import Group, load_groups, summary
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,13 @@ class Study:
         title: of the report.
         citation: the paper.
         citation_url: its address, if any.
-        folder: where its claims.yaml and notes.yaml lie.
+        folder: where its claims.yaml, groups.yaml and notes.yaml lie.
         forms: its own ways to read evidence, by the names that its claims use.
         why_not_comparable: gives the reason why runs cannot be held against a claim, if any.
-        groups: claims that the summary takes together.
         parts: puts pictures, tables and closing paragraphs together, from the finished runs, the
             judged claims and the folder of all runs.
         target: the make target that trains it.
+        reasons: measured reasons for differences, by the groups of claims that they explain.
         shown_suite: the suite that its name stands for in reports, where that is a larger one.
         next_steps: what to try next, one line each.
         claims_are: what its claims are called.
@@ -175,9 +175,9 @@ class Study:
     folder: Path
     forms: Mapping[str, Form]
     why_not_comparable: Callable[[Claim, Sequence[NamedRun]], str | None]
-    groups: Sequence[Group]
     parts: Callable[[SuiteRuns, Sequence[Judged], str], Parts]
     target: str
+    reasons: Mapping[str, Callable[[Runs], str]] = field(default_factory=dict)
     shown_suite: str | None = None
     next_steps: tuple[str, ...] = ()
     claims_are: str = "published claims"
@@ -195,6 +195,18 @@ class Study:
         claims = load_claims(path)
         check_recipes(claims, {**COMMON_FORMS, **self.forms}, path.name)
         return claims
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Read what the summary takes together.
+
+        Raises:
+            ValueError: there is a reason for a group that does not exist.
+        """
+        groups = load_groups(self.folder / "groups.yaml", self.reasons)
+        if unknown := set(self.reasons) - {group.prefix for group in groups}:
+            raise ValueError(f"no group of claims begins with {', '.join(sorted(unknown))}")
+        return groups
 
     def evidence(self, runs: Runs) -> dict[str, Reading]:
         """What finished runs say of each claim, by its id."""

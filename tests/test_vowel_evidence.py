@@ -280,3 +280,8 @@ def test_claims_that_were_not_run_are_counted_and_nothing_else_is_said() -> None
     assert summarise(judged, {}, STUDY.groups) == [
         f"Of {len(CLAIMS)} published claims, {len(CLAIMS)} are not run."
     ]
+
+
+def test_a_reason_for_a_group_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no group of claims begins with epoch-counts"):
+        _ = replace(STUDY, reasons={"epoch-counts": lambda runs: ""}).groups

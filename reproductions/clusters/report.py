@@ -15,6 +15,7 @@ from reproductions.clusters.figures import (
 )
 from reproductions.clusters.suite import (
     KINDS,
+    SETTINGS,
     SWEEP,
     ladder_labels,
     setting_of,
@@ -34,7 +35,6 @@ from reproductions.clusters.tables import (
 from reproductions.runs import Runs, SuiteRuns, metric
 from reproductions.study_report import Parts, Study, Table, departures_except
 from reproductions.verdicts.judge import Judged
-from reproductions.verdicts.verdict_text import Group
 
 _EVERYTHING = "make reproduce-clusters-all"
 
@@ -113,31 +113,6 @@ def _init(runs: Runs) -> str:
     )
 
 
-_GROUPS = (
-    Group("accuracy", "the accuracies of the mixtures"),
-    Group("entropy", "the dispatch entropies of the mixtures"),
-    Group("single-bound", "a single network cannot pass 87.5 %"),
-    Group("single-1", "the single networks of setting 1", _single),
-    Group("single-2", "the single networks of setting 2", _single),
-    Group("single-3", "the single networks of setting 3", _single),
-    Group("single-4", "the single networks of setting 4", _single),
-    Group("cubic-over-linear", "cubic experts beat linear ones"),
-    Group("mixture-over-single", "linear experts beat a single network"),
-    Group("cubic-sorts", "cubic experts sort the clusters better than linear ones"),
-    Group("balanced", "the numbers with load balancing"),
-    Group("curve-", "the entropy curves' values"),
-    Group("flat-then-falls", "the entropy stays, then collapses"),
-    Group("linear-climbs-back", "the entropy of linear experts climbs back"),
-    Group("one-to-one", "four cubic experts end with one cluster each"),
-    Group("init-decides", "the start decides which expert gets which cluster", _init),
-    Group("maps-at-random", "which expert gets which cluster is random"),
-    Group("gate-learns-centres", "the gate learns the cluster centres"),
-    Group("experts-learn-features", "the experts learn the features"),
-    Group("experts-fail-elsewhere", "experts fail on others' clusters"),
-    Group("activations-bound", "other activations stay below 87.5 %"),
-    Group("written-linear", "as written, linear experts nearly close the gap", _written),
-)
-
 STUDY = Study(
     name="clusters",
     title="Towards understanding mixture of experts: the clusters study",
@@ -147,8 +122,12 @@ STUDY = Study(
     folder=Path(__file__).parent,
     forms=FORMS,
     why_not_comparable=departures_except(FREE),
-    groups=_GROUPS,
     parts=_parts,
+    reasons={
+        **{f"single-{setting}": _single for setting in SETTINGS},
+        "init-decides": _init,
+        "written-linear": _written,
+    },
     target="reproduce-clusters",
     shown_suite="clusters_all",
     next_steps=(

@@ -14,7 +14,6 @@ from reproductions.runs import NamedRun, Runs, SuiteRuns
 from reproductions.study_report import Parts, Study, departures_except
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
-from reproductions.verdicts.verdict_text import Group
 
 
 def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
@@ -92,41 +91,6 @@ def references_table(runs: Runs) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-_GROUPS = (
-    Group("help-vowel", "a mixture helps where vowels fall into two pairs"),
-    Group("help-clusters", "a mixture helps where the gate sees clusters"),
-    Group("help-two-clusters", "two clusters are enough for that"),
-    Group(
-        "help-more-clusters",
-        "eight clusters gain more than two",
-        lambda runs: (
-            "one network already misses a third of the examples with two clusters, since what "
-            "misleads it is the signal of one other cluster, and every example has just one"
-        ),
-    ),
-    Group("help-text", "32 experts predict text better than a layer of equal cost"),
-    Group("leaves", "a collapsed gate comes back"),
-    Group("stays", "without balance losses the collapsed translation gate stays"),
-    Group("balance", "balance losses spread the load"),
-    Group("frozen", "a gate that cannot learn costs"),
-    Group("identical", "symmetry alone keeps identical experts identical"),
-    Group("noise-breaks", "a little noise parts them"),
-    Group("competition", "competition parts them further"),
-    Group("routing-noise", "routing noise parts identical experts"),
-    Group(
-        "no-noise",
-        "without any noise they do not sort the data",
-        lambda runs: (
-            "ties go to the first expert, which alone learns at first and so parts from the others"
-        ),
-    ),
-    Group("text-parts", "identical experts of the translation mixture part"),
-    Group("at-random", "who takes which cluster is chance"),
-    Group("filters-over-noise", "the experts' start decides more than the routing noise"),
-    Group("text-groups", "seeds group words alike"),
-    Group("gate", "the gate learns the groups"),
-)
-
 STUDY = Study(
     name="questions",
     title="Five questions: the three studies from other starts",
@@ -135,7 +99,6 @@ STUDY = Study(
     folder=Path(__file__).parent,
     forms=FORMS,
     why_not_comparable=departures_except(FREE),
-    groups=_GROUPS,
     parts=_parts,
     target="questions",
     shown_suite="questions_domains",

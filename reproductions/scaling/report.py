@@ -12,7 +12,6 @@ from reproductions.scaling.figures import cost_per_token, skew_and_gates
 from reproductions.study_report import Parts, Study, departures_except
 from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.verdicts.judge import Judged
-from reproductions.verdicts.verdict_text import Group
 
 
 def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
@@ -64,15 +63,6 @@ def memory_table(runs: Runs) -> pd.DataFrame:
     )
 
 
-_GROUPS = (
-    Group("flat-cost", "cost per token is flat in the number of experts"),
-    Group("near-limit", "our layer is near its limit"),
-    Group("skew", "skewed routing costs no more"),
-    Group("two-level-gate", "the two-level gate is cheap beside the experts"),
-    Group("two-level-cheaper", "the two-level gate is cheaper than the flat one"),
-    Group("faster-than", "our layer is faster than the usual port"),
-)
-
 STUDY = Study(
     name="scaling",
     title="Constant cost: the scaling study",
@@ -81,7 +71,6 @@ STUDY = Study(
     folder=Path(__file__).parent,
     forms=FORMS,
     why_not_comparable=departures_except(FREE),
-    groups=_GROUPS,
     parts=_parts,
     target="scaling",
     next_steps=("make benchmark-core   the same sizes and a whole training step, as plain tables",),

@@ -27,7 +27,6 @@ from reproductions.translation.tables import (
     why_uneven,
 )
 from reproductions.verdicts.judge import Judged
-from reproductions.verdicts.verdict_text import Group
 
 
 def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
@@ -86,21 +85,6 @@ def _why_it_loses(runs: Runs) -> str:
     return "; ".join(part for part in (in_every_training(runs), why_many_lose(runs)) if part)
 
 
-_GROUPS = (
-    Group("perplexity-2048", "the published perplexity"),
-    Group("bleu-2048", "the published BLEU"),
-    Group(
-        "equal-cost-perplexity", "2,048 experts beat one of equal cost in perplexity", _why_it_loses
-    ),
-    Group("perplexity-order-", "more experts give lower perplexity", why_more_lose),
-    Group("bleu-order", "2,048 experts beat one of equal cost in BLEU"),
-    Group("balance", "balance losses keep loads even", why_uneven),
-    Group("experts-meaning", "experts specialise in words"),
-    Group("experts-syntax", "experts specialise by word class"),
-    Group("experts-topic", "experts specialise by topic"),
-    Group("experts-one-word", "some experts are about one word"),
-)
-
 STUDY = Study(
     name="translation",
     title="Outrageously large neural networks: the translation study",
@@ -109,8 +93,12 @@ STUDY = Study(
     folder=Path(__file__).parent,
     forms=FORMS,
     why_not_comparable=why_not_comparable,
-    groups=_GROUPS,
     parts=_parts,
+    reasons={
+        "equal-cost-perplexity": _why_it_loses,
+        "perplexity-order-": why_more_lose,
+        "balance": why_uneven,
+    },
     target="reproduce-translation",
     shown_suite="translation_all",
     next_steps=(

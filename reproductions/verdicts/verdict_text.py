@@ -1,8 +1,11 @@
 """Claims and verdicts in words, one by one and as a report's summary."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
 
 from reproductions.runs import Runs
 from reproductions.verdicts.claims import Claim
@@ -122,7 +125,25 @@ class Group:
 
     prefix: str
     words: str
-    why: Callable[[Runs], str] = lambda runs: ""
+    why: Callable[[Runs], str]
+
+
+def load_groups(path: Path, reasons: Mapping[str, Callable[[Runs], str]]) -> tuple[Group, ...]:
+    """Read a study's groups of claims; a reason that is measured comes before a written one.
+
+    Args:
+        path: of groups.yaml.
+        reasons: measured ones, by the beginning of the claims' ids.
+    """
+
+    def written(text: str) -> Callable[[Runs], str]:
+        return lambda runs: text
+
+    return tuple(
+        Group(name, entry["words"], reasons.get(name) or written(entry.get("why", "")))
+        for entry in yaml.safe_load(path.read_text(encoding="utf-8"))
+        for name in [entry["claims"]]
+    )
 
 
 def summary(

@@ -7,7 +7,6 @@ from reproductions.runs import Runs, SuiteRuns, distinct
 from reproductions.study_report import Parts, Picture, Study, Table, as_picture
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
-from reproductions.verdicts.verdict_text import Group
 from reproductions.vowel import decision_lines
 from reproductions.vowel.decision_lines import has_lines
 from reproductions.vowel.evidence import FORMS, why_not_comparable
@@ -100,7 +99,6 @@ def _tables(runs: Runs, judged: Sequence[Judged]) -> list[Table]:
 
 
 _MIXTURES = ("experts_4", "experts_8")
-_STEPS = "the paper gives no step sizes and the epochs depend on them"
 
 
 def _reference_scores(column: str) -> Callable[[Runs], str]:
@@ -132,21 +130,6 @@ def _strictness(runs: Runs) -> str:
     )
 
 
-_GROUPS = (
-    Group("experts-faster", "experts learn in fewer epochs than back-propagation"),
-    Group("half-the-epochs", "experts need about half the epochs", lambda runs: _STEPS),
-    Group("epochs", "the mean epochs of Table 1", lambda runs: _STEPS),
-    Group("eight-faster-than-four", "8 experts are slightly faster than 4"),
-    Group("backprop-12-slower", "12 hidden units are slower than 6"),
-    Group("train-accuracy", "88 % on the training cases", _reference_scores("train_accuracy")),
-    Group("test-accuracy", "90 % on the test cases", _reference_scores("test_accuracy")),
-    Group("equal-test-accuracy", "experts and back-propagation are equally accurate"),
-    Group("two-or-three-live", "all but two or three experts go unused"),
-    Group("two-experts-on-a", "two experts share [a]/[A]", _one_for_each_pair),
-    Group("likelihood-beats", "equation 1.3 does better than 1.2"),
-    Group("first-together", "all experts first head for one line, then part", _strictness),
-)
-
 STUDY = Study(
     name="vowel",
     title="Adaptive mixtures of local experts: the vowel study",
@@ -156,8 +139,13 @@ STUDY = Study(
     folder=Path(__file__).parent,
     forms=FORMS,
     why_not_comparable=why_not_comparable,
-    groups=_GROUPS,
     parts=_parts,
+    reasons={
+        "train-accuracy": _reference_scores("train_accuracy"),
+        "test-accuracy": _reference_scores("test_accuracy"),
+        "two-experts-on-a": _one_for_each_pair,
+        "first-together": _strictness,
+    },
     target="reproduce-vowel",
     next_steps=(
         f"{COMMAND}   which claims hold in which reading",
