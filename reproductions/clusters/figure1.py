@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 from sklearn.neighbors import KNeighborsClassifier
 
-from reproductions.clusters.suite import KINDS
+from reproductions.clusters.suite import EXPERT_KINDS
 from reproductions.drawing import COLOURS, INK, figure_style, overlay_of, to_svg
 from reproductions.runs import NamedRun, Runs, distinct
 from reproductions.study_report import Frame, Picture, as_picture
@@ -25,8 +25,8 @@ _NUM_FRAMES = 13
 
 def figure1(runs: Runs) -> Picture | None:
     """Cubic experts above linear ones, first seed, with a slider over training."""
-    found = distinct(runs.get(f"picture_{kind}") for kind in KINDS)
-    if len(found) < len(KINDS):
+    found = distinct(runs.get(f"picture_{kind}") for kind in EXPERT_KINDS)
+    if len(found) < len(EXPERT_KINDS):
         return None
     pictures = [run.finished.arrays("picture") for run in found]
     # Both rows move together, though one may stop earlier: a frame is a share of either training.

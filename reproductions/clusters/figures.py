@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.clusters.suite import (
+    EXPERT_KINDS,
     KIND_COLOURS,
-    KINDS,
     SETTINGS,
     SWEEP,
     entropy_curves,
@@ -27,7 +27,9 @@ from reproductions.verdicts.claims import Claim
 def table_1_figure(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
     """Draw the mixtures in all settings that were run."""
     numbers = {claim.id: claim.published for claim in claims}
-    named = {f"coded_{setting}_{kind}": (setting, kind) for setting in SETTINGS for kind in KINDS}
+    named = {
+        f"coded_{setting}_{kind}": (setting, kind) for setting in SETTINGS for kind in EXPERT_KINDS
+    }
     rows = []
     for run in distinct(runs.get(name) for name in named):
         label = f"{setting_of(run.study)}: {run.study.activation.name}"
@@ -40,7 +42,7 @@ def table_1_figure(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
         f"{measure}-{setting}-{kind}"
         for measure in ("accuracy", "entropy")
         for setting in SETTINGS
-        for kind in KINDS
+        for kind in EXPERT_KINDS
     ]
     return as_picture(
         _draw_rows(rows),
@@ -64,7 +66,7 @@ def ladder(runs: Runs) -> Picture | None:
     """Draw the way from the authors' code to the paper's text, one difference after the other."""
     rows = [
         SeedRow(label, run, KIND_COLOURS[run.name.rpartition("_")[2]])
-        for label, run in labelled(ladder_labels(KINDS), runs)
+        for label, run in labelled(ladder_labels(EXPERT_KINDS), runs)
     ]
     if not rows:
         return None
@@ -72,7 +74,7 @@ def ladder(runs: Runs) -> Picture | None:
         _draw_rows(rows),
         id="ladder",
         title="From the code to the text, one difference at a time",
-        caption=f"Setting {settings_in_words(ladder_labels(KINDS), runs)}. "
+        caption=f"Setting {settings_in_words(ladder_labels(EXPERT_KINDS), runs)}. "
         "Every row keeps the changes above it: row 0 is the authors' code, row "
         "6 the paper's text. Circles are cubic experts, triangles linear ones.",
         alt="Accuracy and entropy of cubic and linear mixtures at seven steps from code to text.",
@@ -168,14 +170,16 @@ _PUBLISHED_ENTROPIES = {
 
 def curves(runs: Runs) -> Picture | None:
     """Draw Figure 3 again; return None unless all its runs are there."""
-    names = {(setting, kind): f"curves_{setting}_{kind}" for setting in (1, 2) for kind in KINDS}
+    names = {
+        (setting, kind): f"curves_{setting}_{kind}" for setting in (1, 2) for kind in EXPERT_KINDS
+    }
     if not set(names.values()) <= set(runs):
         return None
     with figure_style():
         figure = Drawing(figsize=(6.4, 4.6))
         grid = figure.subplots(2, 2, sharex=True, sharey=True)
         for (setting, kind), name in names.items():
-            axes = grid[KINDS.index(kind), setting - 1]
+            axes = grid[EXPERT_KINDS.index(kind), setting - 1]
             _draw_curves(axes, runs[name], COLOURS[KIND_COLOURS[kind]])
             study = runs[name].study
             if runs[name].is_as_named:
@@ -225,7 +229,7 @@ _PANELS = {
 
 def alignment(runs: Runs) -> Picture | None:
     """Draw the largest inner product of every kind over training; return None without the runs."""
-    every = distinct(runs.get(f"coded_1_{kind}") for kind in KINDS)
+    every = distinct(runs.get(f"coded_1_{kind}") for kind in EXPERT_KINDS)
     if not every:
         return None
     # By what the runs are and not by their names, which an override may have made untrue.
@@ -270,7 +274,7 @@ _MOST_SEEDS = 27
 
 def matrices(runs: Runs, prefix: str) -> Picture | None:
     """Draw the shares of clusters at experts over seeds; return None without the runs."""
-    found = distinct(runs.get(f"{prefix}_{kind}") for kind in KINDS)
+    found = distinct(runs.get(f"{prefix}_{kind}") for kind in EXPERT_KINDS)
     if not found:
         return None
     study = found[0].study

@@ -14,7 +14,7 @@ from reproductions.clusters.figures import (
     table_1_figure,
 )
 from reproductions.clusters.suite import (
-    KINDS,
+    EXPERT_KINDS,
     SETTINGS,
     SWEEP,
     ladder_labels,
@@ -66,7 +66,7 @@ def _tables(runs: Runs, judged: Sequence[Judged]) -> list[Table]:
         ("As written in the paper.", written_table(runs)),
         (
             "From the code to the text, one difference at a time, setting "
-            f"{settings_in_words(ladder_labels(KINDS), runs)}.",
+            f"{settings_in_words(ladder_labels(EXPERT_KINDS), runs)}.",
             ladder_table(runs),
         ),
         (

@@ -7,7 +7,7 @@ import pandas as pd
 from reproductions.clusters.suite import (
     ACTIVATION_DATA,
     ACTIVATIONS,
-    KINDS,
+    EXPERT_KINDS,
     SETTINGS,
     SWEEP,
     WIDTHS,
@@ -67,9 +67,9 @@ def _systems(setting: int) -> list[tuple[str, str, str, str]]:
             f"single-{setting}-{kind}",
             f"single_{setting}_{kind}_80",
         )
-        for kind in reversed(KINDS)
+        for kind in reversed(EXPERT_KINDS)
     ]
-    for kind in reversed(KINDS):
+    for kind in reversed(EXPERT_KINDS):
         run, label = f"coded_{setting}_{kind}", f"setting {setting}: MoE {kind}"
         rows.append((label, _ACCURACY, f"accuracy-{setting}-{kind}", run))
         rows.append((label, "entropy", f"entropy-{setting}-{kind}", run))
@@ -85,7 +85,7 @@ def _system(run: NamedRun) -> str:
 
 def filters_in_words(runs: Runs) -> str:
     """How wide the single networks of Table 1 are."""
-    names = [f"single_{setting}_{kind}_80" for setting in SETTINGS for kind in KINDS]
+    names = [f"single_{setting}_{kind}_80" for setting in SETTINGS for kind in EXPERT_KINDS]
     widths = {f"{runs[name].study.num_filters:,}" for name in names if name in runs}
     return f"{' and '.join(sorted(widths)) or '80'} filters"
 
@@ -130,7 +130,7 @@ def _measures(run: NamedRun) -> dict[str, str]:
 
 def ladder_table(runs: Runs) -> pd.DataFrame:
     """Set code and text side by side: every row adds one difference."""
-    labels = ladder_labels(reversed(KINDS))
+    labels = ladder_labels(reversed(EXPERT_KINDS))
     return pd.DataFrame(
         [
             {"change": label, "experts": run.study.activation.name, **_measures(run)}
@@ -141,9 +141,9 @@ def ladder_table(runs: Runs) -> pd.DataFrame:
 
 def written_table(runs: Runs) -> pd.DataFrame:
     """The text in all settings, with 8 experts, and with 4 in setting 1."""
-    names = [f"written_{setting}_{kind}" for setting in SETTINGS for kind in KINDS]
+    names = [f"written_{setting}_{kind}" for setting in SETTINGS for kind in EXPERT_KINDS]
     # Figure 1 of the paper has four experts.
-    names += [f"four_{kind}" for kind in KINDS]
+    names += [f"four_{kind}" for kind in EXPERT_KINDS]
     return pd.DataFrame(
         [
             {"experts": _experts(run), **_measures(run), "one to one": _share(run, "one_to_one")}
@@ -167,7 +167,7 @@ def single_table(runs: Runs) -> pd.DataFrame:
     labels = {
         f"single_{setting}_{kind}_{width}": f"{kind}, {width} filters"
         for setting in SETTINGS
-        for kind in KINDS
+        for kind in EXPERT_KINDS
         for width in WIDTHS
     }
     labels |= {

@@ -22,7 +22,7 @@ from reproductions.verdicts.verdict_text import SYMBOLS, ours_text
 from reproductions.vowel.suite import Table1Row, cost_of, cost_runs, costs_in_words, table_1_rows
 
 _ROW_INCHES = 0.47
-_KINDS = {
+_MEASURES = {
     "epochs": ("epochs", 1.0, "epochs to the stop"),
     "test-accuracy": ("test_accuracy", 100.0, "test cases answered correctly (%)"),
 }
@@ -60,12 +60,12 @@ def seeds(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
                     (row.label, row.colour, row.marker),
                     column,
                     factor,
-                    published.get(f"{kind}-{row.suffix}") if run.is_as_named else None,
+                    published.get(f"{measure}-{row.suffix}") if run.is_as_named else None,
                 )
                 for row, run in rows
             ],
         )
-        for kind, (column, factor, label) in _KINDS.items()
+        for measure, (column, factor, label) in _MEASURES.items()
     ]
     return as_picture(
         _draw_panels(panels),
@@ -77,7 +77,7 @@ def seeds(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
         "the paper prints for the epochs only.",
         alt="Epochs and test accuracy of every seed of the systems of Table 1 beside the published "
         "means.",
-        claim_ids=[f"{kind}-{row.suffix}" for kind in _KINDS for row, _ in rows],
+        claim_ids=[f"{measure}-{row.suffix}" for measure in _MEASURES for row, _ in rows],
         runs=[run for _, run in rows],
     )
 
