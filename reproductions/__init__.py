@@ -1,7 +1,10 @@
 """From finished runs to pages: claims, evidence, verdicts, pictures and reports.
 
-Nothing here trains. A study module reads finished run folders, hands its numbers over as
-evidence, and this package judges them against the paper's claims and writes the pages.
+Nothing here trains. In reading order: `reproductions.verdicts` judges what runs say of the paper's
+claims; `reproductions.study_report` says what a study hands over; a folder for each study has its
+claims, its own ways to read evidence, its tables and figures, and its `report`, which declares it;
+`reproductions.page`, `reproductions.results_md` and `reproductions.records` write what they are
+given. The commands are `reproductions.report`, `reproductions.front` and `reproductions.publish`.
 """
 
 import os

@@ -17,12 +17,12 @@ from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
+from reproductions.drawing import rename_ids
 from reproductions.html import render, write
-from reproductions.published import FOLDER, Record, Row, filled_in, read, record_of
-from reproductions.report import BUILDERS, Built, built, page_of
-from reproductions.report_types import Figure
-from reproductions.svg import rename_ids
-from reproductions.wording import NOT_RUN, SYMBOLS
+from reproductions.records import FOLDER, ClaimRecord, StudyRecord, filled_in, read, record_of
+from reproductions.report import STUDIES, BuiltReport, build_report, page_of
+from reproductions.study_report import Figure
+from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 
 _ANSWERS = Path(__file__).with_name("answers.yaml")
 
@@ -57,11 +57,11 @@ class _Screen:
     counts: str
     num_published: int
     figure: _Shown | None
-    rows: tuple[tuple[str, Row], ...]
+    rows: tuple[tuple[str, ClaimRecord], ...]
 
 
 def answers() -> list[Answer]:
-    """The questions in their order."""
+    """Read the questions and our answers, in their order."""
     return [Answer(**entry) for entry in yaml.safe_load(_ANSWERS.read_text("utf-8"))]
 
 
@@ -72,6 +72,7 @@ def standing(words: Iterable[str]) -> str:
     hold` if fewer do, and `open` where none is decided.
     """
     counts = Counter(words)
+    # Open claims and those that were not run count neither way.
     decided = counts["matches"] + counts["differs"]
     if not decided:
         return "open"
@@ -81,9 +82,11 @@ def standing(words: Iterable[str]) -> str:
 
 
 def render_front(
-    every: Sequence[Built], earlier: Sequence[Record] = (), links: Mapping[str, str] | None = None
+    every: Sequence[BuiltReport],
+    earlier: Sequence[StudyRecord] = (),
+    links: Mapping[str, str] | None = None,
 ) -> str:
-    """The page's HTML.
+    """Return the page's HTML.
 
     Args:
         every: the reports that there are.
@@ -92,11 +95,13 @@ def render_front(
     """
     here = {each.report.study: record_of(each.report, each.found.runs) for each in every}
     records, elsewhere = [], {}
-    for study in BUILDERS:
+    for study in STUDIES:
+        # Our own runs come before the published ones.
         known = here.get(study) or next((old for old in earlier if old.study == study), None)
         if known is not None:
             record, taken = filled_in(known, earlier)
             if study not in here:
+                # All that stands there was run elsewhere.
                 taken = frozenset(row.id for row in record.rows if row.word != NOT_RUN)
             records.append(record)
             elsewhere[study] = taken
@@ -113,7 +118,7 @@ def render_front(
         records=records,
         elsewhere=elsewhere,
         links=links or {},
-        missing=[study for study in BUILDERS if study not in here],
+        missing=[study for study in STUDIES if study not in here],
         symbols=SYMBOLS,
         costs=[(*_cost(record), record.study not in here) for record in records],
     )
@@ -121,7 +126,7 @@ def render_front(
 
 def _screen(
     answer: Answer,
-    records: Sequence[Record],
+    records: Sequence[StudyRecord],
     elsewhere: Mapping[str, Collection[str]],
     figure: _Shown | None,
 ) -> _Screen:
@@ -144,24 +149,26 @@ def _screen(
 
 
 def _shown(
-    answer: Answer, figures: Mapping[tuple[str, str], Figure], earlier: Sequence[Record]
+    answer: Answer, figures: Mapping[tuple[str, str], Figure], earlier: Sequence[StudyRecord]
 ) -> _Shown | None:
     """The answer's figure from our runs, else the published one; None without either."""
     figure = figures.get((answer.study, answer.figure))
     if figure is not None and figure.base_svg is not None:
+        # The same figure may answer two questions, and ids must stay unique in the page.
         svg = Markup(rename_ids(figure.base_svg, f"q{answer.question}-"))
         return _Shown(figure.id, figure.caption, figure.alt, svg, is_published=False)
     png = FOLDER.parent / "figures" / answer.study / f"{answer.figure}.png"
     for record in earlier:
         for old in record.figures:
             if (record.study, old.id) == (answer.study, answer.figure) and png.exists():
+                # Within the page, which makes no request and can be sent as one file.
                 data = base64.b64encode(png.read_bytes()).decode()
                 image = Markup('<img alt="" src="data:image/png;base64,{}">').format(data)
                 return _Shown(old.id, old.caption, old.alt, image, is_published=True)
     return None
 
 
-def _cost(record: Record) -> tuple[str, str, str, str]:
+def _cost(record: StudyRecord) -> tuple[str, str, str, str]:
     minutes = record.seconds / 60
     return (
         record.study,
@@ -180,19 +187,19 @@ def write_front(overrides: Sequence[str] = ()) -> Path:
     unknown = [item for item in overrides if not item.startswith("runs_dir=")]
     if unknown:
         raise UserError(f"There is no setting {unknown[0]} here.", "Allowed: runs_dir=PATH.")
-    every = [each for study in BUILDERS if (each := built([f"suite={study}", *overrides]))]
-    earlier = read(list(BUILDERS))
+    every = [each for study in STUDIES if (each := build_report([f"suite={study}", *overrides]))]
+    earlier = read(list(STUDIES))
     if not every and not earlier:
         raise UserError("No study has a finished run.", "Train first: make reproduce")
     page = page_of("", overrides)
-    pages = {study: page_of(study, overrides) for study in BUILDERS}
+    pages = {study: page_of(study, overrides) for study in STUDIES}
     links = {study: relpath(own, page.parent) for study, own in pages.items() if own.exists()}
     write(render_front(every, earlier, links), page)
     return page
 
 
 def main() -> None:
-    """Write the page."""
+    """Write the front page."""
     with errors_for_people():
         page = write_front(plain_arguments(str(__doc__)))
         console.print(f"front page: {page}")

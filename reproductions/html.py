@@ -24,10 +24,13 @@ def render(template: str, script: str, **values: object) -> str:
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
+        # Texts of the corpus and of overrides are data and must not become markup.
         autoescape=True,
+        # A misspelt variable is an error, and not an empty place in the page.
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        # Templates end as files do, and so do the pages.
         keep_trailing_newline=True,
     )
     code = _read(script)
@@ -52,6 +55,7 @@ def write(page: str, path: Path) -> None:
 
 def content_policy(script: str) -> str:
     """The content security policy: no request at all, and no script but our own."""
+    # A hash instead of 'unsafe-inline': the page runs this script and none that a text smuggles in.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "

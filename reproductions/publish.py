@@ -14,10 +14,10 @@ from pathlib import Path
 from experiments.atomic import sha256, storage_errors, sweep_temporary_files, write_atomically
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.errors import UserError
-from reproductions import published
+from reproductions import records
 from reproductions.drawing import to_png
-from reproductions.published import Record, record_of
-from reproductions.report import BUILDERS, Built, built
+from reproductions.records import StudyRecord, record_of
+from reproductions.report import STUDIES, BuiltReport, build_report
 from reproductions.results_md import (
     FIGURE_FOLDER,
     publishing,
@@ -25,10 +25,11 @@ from reproductions.results_md import (
     text_of,
     write_sections,
 )
-from reproductions.wording import NOT_RUN
+from reproductions.verdicts.verdict_text import NOT_RUN
 
 ROOT = Path(__file__).resolve().parents[1]
 _SETTINGS = ("study", "runs_dir", "accept")
+# Numbers and brackets change with every run; a sentence is the same without them.
 _IN_BRACKETS = re.compile(r"\([^()]*\)")
 _NUMBER = re.compile(r"[−-]?\d[\d,.]*")
 # What a sentence begins or ends with that says how the claims were judged: claims are held
@@ -38,7 +39,7 @@ _OF_VERDICTS = re.compile(
 )
 
 
-def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None:
+def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -> None:
     """Publish reports, all of them or none.
 
     Args:
@@ -49,32 +50,33 @@ def publish(every: Sequence[Built], root: Path = ROOT, accept: str = "") -> None
     Raises:
         UserError: something that is published would be lost, or was damaged, or there is no room.
     """
-    order, folder = list(BUILDERS), root / "reproductions" / "published"
+    order, folder = list(STUDIES), root / "reproductions" / "published"
     sections = {each.report.study: study_section(each.report) for each in every}
-    records = [
+    new = [
         replace(
             record_of(each.report, each.found.runs),
             section=sha256(sections[each.report.study].encode()),
         )
         for each in every
     ]
+    # One lock from reading to the last picture: what was compared is what is replaced.
     with publishing(root):
-        earlier = published.read(order, folder)
-        _refuse_losses(earlier, records, accept)
+        earlier = records.read(order, folder)
+        _refuse_losses(earlier, new, accept)
         readme = text_of(root / "README.md")
-        published.with_table(readme, "")
-        for each, record in zip(every, records, strict=True):
+        records.with_table(readme, "")
+        for each, record in zip(every, new, strict=True):
             _write_pictures(each, root)
-            published.write(record, folder)
+            records.write(record, folder)
         write_sections(sections, order, root / "RESULTS.md")
-        table = published.readme_table(published.read(order, folder))
-        whole = published.with_table(readme, table)
+        table = records.readme_table(records.read(order, folder))
+        whole = records.with_table(readme, table)
         write_atomically(root / "README.md", whole.encode())
-        for record in records:
+        for record in new:
             _remove_others(record, root)
 
 
-def _write_pictures(each: Built, root: Path) -> None:
+def _write_pictures(each: BuiltReport, root: Path) -> None:
     folder = root / FIGURE_FOLDER / each.report.study
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,7 @@ def _write_pictures(each: Built, root: Path) -> None:
         to_png(drawing, folder / f"{figure.id}.png")
 
 
-def _remove_others(record: Record, root: Path) -> None:
+def _remove_others(record: StudyRecord, root: Path) -> None:
     """Delete pictures that the study no longer shows."""
     shown = {figure.id for figure in record.figures}
     for picture in (root / FIGURE_FOLDER / record.study).glob("*.png"):
@@ -92,9 +94,12 @@ def _remove_others(record: Record, root: Path) -> None:
             picture.unlink()
 
 
-def _refuse_losses(earlier: Sequence[Record], records: Sequence[Record], accept: str) -> None:
+def _refuse_losses(
+    earlier: Sequence[StudyRecord], records: Sequence[StudyRecord], accept: str
+) -> None:
     now = {record.study: record for record in records}
     lost = [loss for old in earlier if old.study in now for loss in losses(old, now[old.study])]
+    # The code is of these very losses: an answer to one refusal cannot let another through.
     code = sha256("\n".join(lost).encode())[:8]
     if lost and accept != code:
         raise UserError(
@@ -104,7 +109,7 @@ def _refuse_losses(earlier: Sequence[Record], records: Sequence[Record], accept:
         )
 
 
-def losses(old: Record, new: Record) -> list[str]:
+def losses(old: StudyRecord, new: StudyRecord) -> list[str]:
     """What is published of a study and would no longer be, in words.
 
     Numbers may change, and so may verdicts: what counts is that something is said of every claim,
@@ -113,7 +118,8 @@ def losses(old: Record, new: Record) -> list[str]:
     return [f"{old.study}: {loss}" for loss in (*_lost_parts(old, new), *_lost_texts(old, new))]
 
 
-def _lost_parts(old: Record, new: Record) -> Iterator[str]:
+def _lost_parts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
+    # A verdict may become another, but not vanish.
     judged = {row.id for row in new.rows if row.word != NOT_RUN}
     for row in old.rows:
         if row.word != NOT_RUN and row.id not in judged:
@@ -128,13 +134,15 @@ def _lost_parts(old: Record, new: Record) -> Iterator[str]:
             continue
         gone = [column for column in table.columns if column not in other.columns]
         yield from (f"the column '{column}' of {name}" for column in gone)
+        # Rows have no ids of their own, so they can only be counted.
         if other.num_rows < table.num_rows:
             yield f"{table.num_rows - other.num_rows} of {table.num_rows} rows of {name}"
 
 
-def _lost_texts(old: Record, new: Record) -> Iterator[str]:
+def _lost_texts(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
     said = _masked(" ".join(new.summary))
     for statement in _statements(" ".join(old.summary)):
+        # Anywhere in the new summary: sentences may move, and may be joined to others.
         if _masked(statement) not in said:
             yield f"the sentence '{statement}'"
     yield from (f"the note '{note}'" for note in old.notes if note not in new.notes)
@@ -151,7 +159,7 @@ def _masked(text: str) -> str:
     return " ".join(_NUMBER.sub("#", _IN_BRACKETS.sub("", text)).casefold().split())
 
 
-def finished(arguments: Sequence[str]) -> list[Built]:
+def finished(arguments: Sequence[str]) -> list[BuiltReport]:
     """The reports of the studies that have finished runs.
 
     Args:
@@ -160,6 +168,7 @@ def finished(arguments: Sequence[str]) -> list[Built]:
     Raises:
         UserError: another setting, a study that does not exist, or one without finished runs.
     """
+    # Plain key=value pairs: no Hydra, since no setting of a run may be changed here.
     given = {name: value for name, _, value in (item.partition("=") for item in arguments)}
     if unknown := sorted(set(given) - set(_SETTINGS)):
         raise UserError(
@@ -167,12 +176,12 @@ def finished(arguments: Sequence[str]) -> list[Built]:
             f"Allowed: {', '.join(f'{name}=...' for name in _SETTINGS)}.",
         )
     named = given["study"].split(",") if "study" in given else []
-    if unknown := [study for study in named if study not in BUILDERS]:
+    if unknown := [study for study in named if study not in STUDIES]:
         raise UserError(
-            f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(BUILDERS)}."
+            f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(STUDIES)}."
         )
     runs = [f"runs_dir={given['runs_dir']}"] if "runs_dir" in given else []
-    found = {study: built([f"suite={study}", *runs]) for study in named or BUILDERS}
+    found = {study: build_report([f"suite={study}", *runs]) for study in named or STUDIES}
     every = [whole for whole in found.values() if whole is not None]
     if len(every) < len(named) or not every:
         without = [study for study, whole in found.items() if whole is None]

@@ -6,66 +6,31 @@ that such a report takes no other's place. Trains nothing, and leaves what is pu
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pandas as pd
+from rich.table import Table
+
 from experiments.atomic import sha256
 from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.errors import UserError
+from experiments.errors import UserError, shown
 from experiments.schema import Config
 from experiments.suite import suite_runs
-from reproductions.clusters.report import build as build_clusters
+from reproductions.clusters.report import STUDY as CLUSTERS
 from reproductions.page import write_page
-from reproductions.pictures import Picture
-from reproductions.questions.report import build as build_questions
-from reproductions.report_types import StudyReport
-from reproductions.runs import Found, NamedRun, find_runs, none_finished
-from reproductions.scaling.report import build as build_scaling
-from reproductions.terminal import print_report
-from reproductions.translation.browser import write_expert_page
-from reproductions.translation.report import build as build_translation
-from reproductions.vowel.report import build as build_vowel
+from reproductions.questions.report import STUDY as QUESTIONS
+from reproductions.runs import SuiteRuns, find_runs, none_finished
+from reproductions.scaling.report import STUDY as SCALING
+from reproductions.study_report import Picture, Study, StudyReport
+from reproductions.translation.report import STUDY as TRANSLATION
+from reproductions.verdicts.verdict_text import NOT_RUN, count_verdicts
+from reproductions.vowel.report import STUDY as VOWEL
 
-Builder = Callable[[Found, str, str], tuple[StudyReport, list[Picture]]]
-# A study's report by the first word of its suites' names; a new study adds one line.
-BUILDERS: dict[str, Builder] = {
-    "vowel": build_vowel,
-    "clusters": build_clusters,
-    "scaling": build_scaling,
-    "translation": build_translation,
-    "questions": build_questions,
-}
-# Pages beside a study's report: the run that they show, the file, its writer.
-BESIDE: dict[str, tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...]] = {
-    "translation": (("experts_2048", "experts.html", write_expert_page),),
-}
-# The make target that trains a study, where it is not reproduce-<study>.
-_TARGETS = {"scaling": "scaling", "questions": "questions"}
-# The suite whose finished runs a report shows, where it is a larger one than it is named after.
-_SHOWN = {
-    "clusters": "clusters_all",
-    "translation": "translation_all",
-    "questions": "questions_domains",
-}
-_NEXT = {
-    "vowel": (
-        "make multiverse-vowel   which claims hold in which reading",
-        'make reproduce-vowel ARGS="study.num_experts=16"',
-    ),
-    "clusters": (
-        "make reproduce-clusters-all   settings 3 and 4, code against text, sensitivity",
-        'make reproduce-clusters ARGS="study.num_experts=16"',
-    ),
-    "translation": (
-        "python -m experiments.translation.translate show=words   type English, see French",
-        "python -m experiments.suite suite=translation_all   0 to 2,048 experts, and Table 6",
-    ),
-    "questions": (
-        "make front   the front page of all studies: reports/index.html",
-        "make fetch-texts questions-domains   four kinds of text (Debian or Ubuntu)",
-    ),
-    "scaling": ("make benchmark-core   the same sizes and a whole training step, as plain tables",),
+# By the first word of their suites' names, in the order of RESULTS.md and the front page.
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (VOWEL, CLUSTERS, SCALING, TRANSLATION, QUESTIONS)
 }
 REPORTS = Path("reports")
 # Settings that no result and no report depends on.
@@ -74,15 +39,15 @@ _LONGEST_NAME = 60
 
 
 @dataclass(frozen=True)
-class Built:
+class BuiltReport:
     """A report, its pictures, and the runs that it was made from."""
 
     report: StudyReport
     pictures: list[Picture]
-    found: Found
+    found: SuiteRuns
 
 
-def built(overrides: Sequence[str]) -> Built | None:
+def build_report(overrides: Sequence[str]) -> BuiltReport | None:
     """Put a report together; None where no run of the suite is finished.
 
     Args:
@@ -92,21 +57,22 @@ def built(overrides: Sequence[str]) -> Built | None:
         UserError: the suite has no report, or a run is damaged.
     """
     suite = suite_of(overrides)
-    study = study_of(suite)
-    shown = [f"suite={_SHOWN.get(suite, suite)}" if _names(item) else item for item in overrides]
-    config, studies = suite_runs(shown)
-    if study not in BUILDERS:
+    study = STUDIES.get(study_of(suite))
+    # A study's own name stands for all of its runs; every other suite for itself.
+    shown = study.shown_suite if study and study.shown_suite and suite == study.name else suite
+    config, studies = suite_runs([f"suite={shown}" if _names(item) else item for item in overrides])
+    if study is None:
         raise UserError(
             f"There is no report for suite={suite}.",
-            f"Choose a suite whose name begins with {' or '.join(BUILDERS)}.",
+            f"Choose a suite whose name begins with {' or '.join(STUDIES)}.",
         )
-    found = find_runs(studies, config.runs_dir, _SHOWN.get(suite, suite))
+    found = find_runs(studies, config.runs_dir, shown)
     if not found.runs:
         return None
     command = " ".join(["python -m reproductions.report", *overrides])
-    report, pictures = BUILDERS[study](found, config.runs_dir, command)
+    report, pictures = study.build(found, config.runs_dir, command)
     settings = tuple(item for item in changes(overrides) if not item.startswith("runs_dir="))
-    return Built(replace(report, overrides=settings), pictures, found)
+    return BuiltReport(replace(report, overrides=settings), pictures, found)
 
 
 def write_report(overrides: Sequence[str]) -> Path:
@@ -122,16 +88,17 @@ def write_report(overrides: Sequence[str]) -> Path:
         UserError: the suite has no report, no run is finished, or one is damaged.
     """
     suite = suite_of(overrides)
-    study = study_of(suite)
-    whole = built(overrides)
+    whole = build_report(overrides)
+    study = STUDIES[study_of(suite)]
     if whole is None:
-        raise none_finished(overrides, _TARGETS.get(study, f"reproduce-{study}"))
+        raise none_finished(overrides, study.target)
     if whole.found.missing:
         console.print(f"not finished, so left out: {', '.join(whole.found.missing)}")
     print_report(whole.report)
     page = page_of(suite, overrides)
     write_page(whole.report, page)
-    for run, name, write_beside in BESIDE.get(study, ()):
+    # A page beside the report needs its run, and the report can do without.
+    for run, name, write_beside in study.pages_beside:
         if run in whole.found.runs:
             write_beside(whole.found.runs[run], page.with_name(name))
     return page
@@ -142,6 +109,7 @@ def changes(overrides: Sequence[str]) -> list[str]:
 
     The last one of a setting counts, as in the runs. A runs_dir is one where it is another folder.
     """
+    # Hydra's + adds a key; the setting is the same with and without it.
     last = {item.lstrip("+").partition("=")[0]: item.lstrip("+") for item in overrides}
     if "runs_dir" in last:
         folder = Path(last["runs_dir"].partition("=")[2]).resolve()
@@ -152,12 +120,14 @@ def changes(overrides: Sequence[str]) -> list[str]:
 
 
 def page_of(suite: str, overrides: Sequence[str]) -> Path:
-    """Where a suite's report with these overrides lies; of no suite, the front page.
+    """Return where a suite's report with these overrides lies, or the front page without a suite.
 
     The name tells the overrides as far as there is room, and ends with a digest of all of them.
     """
     made = changes(overrides)
+    # Letters that every file system takes.
     words = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(item.removeprefix("study.") for item in made))
+    # Two sets of overrides may look the same once they are cut to length.
     digest = sha256("\n".join(made).encode())[:8]
     name = [words[:_LONGEST_NAME].strip("-."), digest] if made else []
     return REPORTS / "-".join(filter(None, [suite, *name])) / "index.html"
@@ -183,9 +153,65 @@ def main() -> None:
         arguments = plain_arguments(str(__doc__), has_settings=True)
         page = write_report(arguments)
         console.print(f"\nreport: {page}")
-        for place, line in enumerate(_NEXT[study_of(suite_of(arguments))]):
+        for place, line in enumerate(STUDIES[study_of(suite_of(arguments))].next_steps):
             console.print(f"{'' if place else 'next:':<8}{line}", markup=False)
 
 
 if __name__ == "__main__":
     main()
+
+
+# Columns of a report's first table that are printed; `system` heads their blocks.
+_PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
+# Columns that only the page has room for.
+_ON_PAGE = ("system", "median")
+_MANY_COLUMNS = 4
+
+
+def print_report(report: StudyReport) -> None:
+    """Print the report's first tables, a block for each system, and the count of verdicts."""
+    if report.overrides:
+        console.print(f"with other settings than the published runs: {' '.join(report.overrides)}")
+    for caption, frame in report.tables[: report.num_printed]:
+        console.print(f"\n{caption}", style="bold")
+        if "system" in frame:
+            _print_systems(frame)
+        else:
+            _print_table(*_narrow(frame))
+    counts = count_verdicts(verdict for _, _, verdict in report.judged)
+    console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
+
+
+def _narrow(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The table and its columns, on its side where it has far more columns than rows."""
+    # A terminal is 80 columns wide: few rows of many columns do not fit, and stand on their side.
+    if len(frame.columns) > len(frame) + _MANY_COLUMNS:
+        name = str(frame.columns[0])
+        frame = frame.set_index(name).T.rename_axis(name).reset_index()
+    return frame, [str(column) for column in frame.columns]
+
+
+def _print_systems(frame: pd.DataFrame) -> None:
+    was_run = ~frame["verdict"].str.endswith(NOT_RUN).groupby(frame["system"]).transform("all")
+    for system, block in frame[was_run].groupby("system", sort=False):
+        console.print(f"\n{system}{_details(block.iloc[0])}")
+        _print_table(block, _PRINTED)
+    if not was_run.all():
+        console.print(f"\nnot run yet: {', '.join(frame[~was_run]['system'].unique())}")
+
+
+def _print_table(frame: pd.DataFrame, columns: Sequence[str]) -> None:
+    lines = Table(*columns, box=None, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
+    for row in frame[list(columns)].itertuples(index=False):
+        lines.add_row(*(shown(str(cell)) for cell in row))
+    console.print(lines)
+
+
+def _details(row: "pd.Series[str]") -> str:
+    """What else the table says of a system, such as its step size."""
+    others = [f"{name} {row[name]}" for name in row.index if name not in (*_ON_PAGE, *_PRINTED)]
+    return f": {', '.join(others)}" if others else ""
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)

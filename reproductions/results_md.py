@@ -9,10 +9,11 @@ from filelock import FileLock
 
 from experiments.atomic import TEMPORARY_PREFIX, sha256, storage_errors, write_atomically
 from experiments.errors import UserError
-from reproductions import published
-from reproductions.report_types import Figure, Judged, Silence, StudyReport
+from reproductions import records
+from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
-from reproductions.wording import (
+from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.verdict_text import (
     SYMBOLS,
     count_verdicts,
     interval_text,
@@ -27,6 +28,7 @@ FIGURE_FOLDER = "reproductions/figures"
 # Invisible in the rendered page: where a study's section begins.
 _MARK = "<!-- study: {} -->"
 _ANY_MARK = re.compile(r"^<!-- study: (\w+) -->$", re.MULTILINE)
+# All that GitHub's markdown gives a meaning, with $ of its formulas and ~ of struck-out text.
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
 _HEADER = """\
 <!-- Written from finished runs by python -m reproductions.publish; edits here are lost. -->
@@ -44,6 +46,7 @@ def study_section(report: StudyReport) -> str:
 
     Pictures are links to ``reproductions/figures/<study>/<id>.png``, relative to the root.
     """
+    # Zeros are left out of a headline.
     counts = count_verdicts(verdict for _, _, verdict in report.judged)
     headline = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     citation = escape(report.citation)
@@ -67,11 +70,6 @@ def study_section(report: StudyReport) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:
-    """Write one study's section; see `write_sections`."""
-    write_sections({study: section}, order, path)
-
-
 def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> None:
     """Write sections of studies below the common heading and keep those of the others.
 
@@ -91,12 +89,13 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
         sections = _sections(text)
         _check(text, set(order) - set(new), order, path)
         sections |= new
+        # In the order of the studies, whatever order they were published in.
         known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
         write_atomically(path, "\n".join([_HEADER, *known]).encode())
 
 
 def text_of(path: Path) -> str:
-    """A published page as text.
+    """Read a published page as text.
 
     Raises:
         UserError: it cannot be read, or is no text.
@@ -120,6 +119,7 @@ def publishing(root: Path) -> Iterator[None]:
         root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(root / ".publish.lock", is_singleton=True).acquire()
     with lock:
+        # Left by a process that was killed while it wrote.
         for leftover in root.glob(f"{TEMPORARY_PREFIX}*.md"):
             leftover.unlink()
         yield
@@ -131,7 +131,7 @@ def _check(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
     wrong = {f"{name} (there is no such study)" for name in set(marks) - set(order)}
     wrong |= {f"{name} (it is there twice)" for name in marks if marks.count(name) > 1}
     sections = _sections(text)
-    for record in published.read(order, path.parent / "reproductions" / "published"):
+    for record in records.read(order, path.parent / "reproductions" / "published"):
         if record.study in kept and record.study not in sections:
             wrong.add(f"{record.study} (it is missing)")
         elif record.study in kept and sha256(sections[record.study].encode()) != record.section:
@@ -144,6 +144,7 @@ def _check(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
 
 
 def _sections(text: str) -> dict[str, str]:
+    # split with a group gives text, name, body, name, body.
     _, *parts = _ANY_MARK.split(text)
     return {
         name: body.strip("\n") + "\n" for name, body in zip(parts[::2], parts[1::2], strict=True)

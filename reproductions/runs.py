@@ -6,6 +6,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from experiments.errors import UserError
 from experiments.execute import folder_of
 from experiments.run_folder import FinishedRun, RunFolder, read_finished
@@ -58,8 +60,12 @@ class NamedRun:
 
     @property
     def is_as_named(self) -> bool:
-        """Whether it has all settings that its name stands for."""
+        """Tell whether the run has all settings that its name stands for."""
         return not self.own & self.changed.keys()
+
+    def table(self, name: str) -> pd.DataFrame:
+        """Return one of the run's tables."""
+        return self.finished.table(name)
 
     def called(self, words: str, about: Collection[str] = ()) -> str:
         """What readers call it: these words, or its settings where the words would be untrue.
@@ -68,13 +74,14 @@ class NamedRun:
             words: what the run of this name is in the suite as it is.
             about: settings that the words speak of, beside those that are the run's own.
         """
+        # A label such as "4 experts" is wrong as soon as one setting behind it is another.
         untrue = self.changed.keys() & {*self.own, *about}
         settings = plain(self.study)
         told = [_in_words(key, settings[key]) for key in settings if key in self.own | untrue]
         return ", ".join(told) if untrue else words
 
     def departures(self, keys: Collection[str]) -> list[str]:
-        """In words, which of these settings the suite as it is has otherwise."""
+        """Tell in words which of these settings differ from those of the suite as it is."""
         settings = plain(self.study)
         return [
             f"{key} is {settings.get(key)} instead of {value}"
@@ -87,6 +94,18 @@ class NamedRun:
         return {"run": self.name, **self.finished.manifest, "config": self.finished.config}
 
 
+def metric(run: NamedRun | None, column: str, scale: float = 1.0) -> pd.Series:
+    """A column of a run's metrics, without the seeds, or the runs, that do not have it."""
+    metrics = pd.DataFrame() if run is None else run.table("metrics")
+    if column not in metrics:
+        return pd.Series(dtype=float)
+    return scale * metrics[column].dropna().astype(float)
+
+
+# Finished runs by their names in the suite.
+Runs = Mapping[str, NamedRun]
+
+
 def _in_words(key: str, value: Any) -> str:
     text = f"{value:g}" if isinstance(value, float) else str(value)
     known = key in _WORDS and isinstance(value, int | str)
@@ -95,17 +114,20 @@ def _in_words(key: str, value: Any) -> str:
 
 def distinct(runs: Iterable[NamedRun | None]) -> list[NamedRun]:
     """Each run once, where settings made several names the same: by the name that is true."""
+    # An override such as study.num_experts=8 makes the runs of 4 and of 8 experts one and the same;
+    # two rows of a table with the same numbers would look like agreement.
     kept: dict[Path, NamedRun] = {}
     for run in runs:
         if run is not None:
             first = kept.setdefault(run.finished.path, run)
+            # The first name wins, unless only a later one is true.
             if run.is_as_named and not first.is_as_named:
                 kept[run.finished.path] = run
     return list(kept.values())
 
 
 @dataclass(frozen=True)
-class Found:
+class SuiteRuns:
     """The runs of a suite that are finished, and the names of those that are not."""
 
     runs: dict[str, NamedRun]
@@ -114,21 +136,23 @@ class Found:
 
 @cache
 def suite_settings(suite: str) -> dict[str, tuple[dict[str, Any], frozenset[str]]]:
-    """Of every run of a suite as it is: all its settings, and the keys of its own ones."""
+    """Return all settings of every run of a suite as it is, and the keys of those of its own."""
     config, studies = suite_runs([f"suite={suite}"])
+    # What the suite's file writes beside a run's name is what the name stands for.
     own = {name: frozenset(config.suite.runs[name]) - _UNNAMED for name in studies}
     return {name: (plain(study), own[name]) for name, study in studies.items()}
 
 
 def named_run(name: str, study: Any, finished: FinishedRun, suite: str) -> NamedRun:
     """A finished run as a run of this suite, with what overrides made different in it."""
+    # Against the suite without overrides: what its names were given for.
     settings, own = suite_settings(suite)[name]
     now = plain(study)
     changed = {key: value for key, value in settings.items() if now.get(key) != value}
     return NamedRun(name, study, finished, changed, own)
 
 
-def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> Found:
+def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> SuiteRuns:
     """Reads every finished run of a suite.
 
     Args:
@@ -141,16 +165,17 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> Found:
     """
     runs, missing = {}, []
     for name, study in studies.items():
+        # By the digest of settings, code and data: a run of older code is not taken for this one.
         path = _folder(study, runs_dir)
         if path is not None and RunFolder(path).is_finished():
             runs[name] = named_run(name, study, read_finished(path), suite)
         else:
             missing.append(name)
-    return Found(runs, tuple(missing))
+    return SuiteRuns(runs, tuple(missing))
 
 
 def _folder(study: Any, runs_dir: str) -> Path | None:
-    """Where a run lies; None where the data is not here by which it would be known."""
+    """Return where a run lies; None where the data is missing by which it would be known."""
     try:
         return folder_of(study, runs_dir)
     except UserError:

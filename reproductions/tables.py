@@ -1,4 +1,4 @@
-"""Turns a pandas table into texts, the same for the page and for RESULTS.md."""
+"""Tables as texts: their cells, the same for the page and RESULTS.md, and means over seeds."""
 
 import re
 from dataclasses import dataclass
@@ -7,9 +7,12 @@ from numbers import Real
 import pandas as pd
 
 from experiments.errors import shown
-from reproductions.formatting import number
+from reproductions.verdicts.intervals import mean_estimate
+from reproductions.verdicts.number_text import number
 
-_MISSING = "–"
+# What stands where there is no number.
+DASH = "–"
+# A sign or a bound may stand before the digits.
 _LOOKS_NUMERIC = re.compile(r"[−+±≥≤≈<>]? ?\d")
 
 
@@ -27,6 +30,7 @@ class TableView:
 
 def table_view(frame: pd.DataFrame) -> TableView:
     """The table's texts; an index that says something becomes the first column."""
+    # A plain count of rows says nothing; any other index names them.
     if not isinstance(frame.index, pd.RangeIndex):
         frame = frame.reset_index()
     rows = tuple(
@@ -48,10 +52,28 @@ def _heading(column: object) -> str:
 def _cell(entry: object) -> str:
     if isinstance(entry, bool):
         return "yes" if entry else "no"
+    # NaN is the one number that does not equal itself.
     if entry is None or entry is pd.NA or entry != entry:
-        return _MISSING
+        return DASH
+    # Texts may come from a corpus: control characters are shown, and not obeyed.
     return number(float(entry)) if isinstance(entry, Real) else shown(str(entry))
 
 
 def _is_numeric(text: str) -> bool:
-    return text == _MISSING or _LOOKS_NUMERIC.match(text) is not None
+    return text == DASH or _LOOKS_NUMERIC.match(text) is not None
+
+
+def mean_text(values: pd.Series, decimals: int, mark: str = "") -> str:
+    """The mean over seeds with its standard deviation; a dash for no seed."""
+    if not len(values):
+        return DASH
+    spread = f" (SD {values.std():,.{decimals}f})" if len(values) > 1 else ""
+    return f"{mark}{values.mean():,.{decimals}f}{spread}"
+
+
+def interval_text(values: pd.Series, decimals: int) -> str:
+    """The 95 % Student-t interval of the mean; a dash for fewer than two seeds."""
+    if len(values) < 2:
+        return DASH
+    low, high = mean_estimate(values.tolist()).interval(0.95)
+    return f"{low:,.{decimals}f} to {high:,.{decimals}f}"

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from experiments.errors import UserError
-from reproductions.claims import Claim, Published, load_claims
+from reproductions.verdicts.claims import Claim, Published, Recipe, load_claims
+from reproductions.verdicts.evidence import COMMON_FORMS, check_recipes, order, rate, value
 
 VALUE = {
     "id": "epochs-four-experts",
@@ -125,3 +127,81 @@ def test_yaml_cannot_run_code(tmp_path: Path) -> None:
     file.write_text("- !!python/object/apply:os.getcwd []")
     with pytest.raises(UserError):
         load_claims(file)
+
+
+# Evidence
+
+
+def recipe(form: str, **options: object) -> dict[str, object]:
+    return {"evidence": {form: {"runs": ["first", "second"], **options}}}
+
+
+def test_a_claim_says_how_its_evidence_is_read(tmp_path: Path) -> None:
+    claims = load_claims(write(tmp_path, [{**ORDER, **recipe("order", column="loss")}]))
+    assert claims[0].evidence == Recipe("order", ("first", "second"), {"column": "loss"})
+    check_recipes(claims, COMMON_FORMS, "claims.yaml")
+
+
+@pytest.mark.parametrize("evidence", ["order", {"order": ["a"]}, {"order": {"column": "loss"}}])
+def test_evidence_without_a_form_and_runs_is_refused(tmp_path: Path, evidence: object) -> None:
+    error = problem(tmp_path, [{**ORDER, "evidence": evidence}])
+    assert "claim 'a', evidence does not name one form" in error.problem
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        ({}, "lacks the key 'evidence'"),
+        (recipe("ordr", column="loss"), "unknown form 'ordr'"),
+        (recipe("order", column="loss", tabel="x"), "unexpected keyword argument 'tabel'"),
+        (recipe("order"), "missing a required argument: 'column'"),
+        (recipe("value", column="loss"), "too many positional arguments"),
+        (recipe("rate", column="loss"), "needs one test"),
+        (recipe("rate", column="loss", at_least=1, below=2), "needs one test"),
+        (recipe("rate", column="loss", atleast=1), "needs one test"),
+    ],
+)
+def test_evidence_that_no_form_can_read_is_refused(
+    tmp_path: Path, entry: dict[str, object], words: str
+) -> None:
+    claims = load_claims(write(tmp_path, [{**ORDER, **entry}]))
+    with pytest.raises(UserError, match=words) as caught:
+        check_recipes(claims, COMMON_FORMS, "claims.yaml")
+    assert "claim 'a'" in caught.value.problem
+
+
+class Table:
+    """A run that is its metrics."""
+
+    name = "first"
+
+    def __init__(self, **columns: list[float]) -> None:
+        self.metrics = pd.DataFrame(columns)
+
+    def table(self, name: str) -> pd.DataFrame:
+        """All that there is."""
+        return self.metrics
+
+
+def test_values_and_rates_are_of_the_rows_that_are_asked_for() -> None:
+    run = Table(step=[0, 5, 5, 5], loss=[9.0, 1.0, float("nan"), 3.0])
+    last = {"step": "last"}
+    assert value(run, column="loss", where=last, scale=2).samples == (2, 6)
+    for test, shown in (("at_least", 2), ("above", 1), ("at_most", 1), ("below", 0), ("equals", 1)):
+        found = rate(run, column="loss", where=last, **{test: 1})
+        assert (found.successes, found.n) == (shown, 3)
+    assert rate(run, run, column="loss", where=last, one_of=[1, 3]).successes == 4
+
+
+def test_orders_are_paired_by_seed_where_both_have_a_number() -> None:
+    first = Table(seed=[3, 1, 2], a=[30, 10, 20], b=[3, 1, 2])
+    second = Table(seed=[1, 2, 3], a=[1.0, float("nan"), 3.0])
+    found = order(first, second, column="a")
+    assert (found.first, found.second) == ((10, 30), (1, 3))
+    alone = order(first, column=["a", "b"])
+    assert (alone.first, alone.second) == ((10, 20, 30), (1, 2, 3))
+
+
+def test_a_column_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match="has no column 'lss'"):
+        value(Table(loss=[1.0]), column="lss")

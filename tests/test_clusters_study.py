@@ -18,17 +18,14 @@ from experiments.errors import UserError
 from experiments.execute import execute
 from experiments.run_folder import FinishedRun, read_finished
 from experiments.suite import run_suite, suite_runs
-from reproductions.claims import load_claims
-from reproductions.clusters import evidence as recipes
-from reproductions.clusters.report import build
-from reproductions.clusters.summary import GROUPS
+from reproductions.clusters.report import STUDY
 from reproductions.page import write_page
 from reproductions.runs import find_runs
 
 SHORT = ClustersConfig(
     num_train=400, num_test=200, num_experts=4, max_steps=12, num_seeds=3, snapshot_every=6
 )
-CLAIMS = load_claims(Path(recipes.__file__).with_name("claims.yaml"))
+CLAIMS = STUDY.claims
 
 
 def finished(config: ClustersConfig, runs_dir: Path) -> FinishedRun:
@@ -159,16 +156,16 @@ def test_a_killed_run_goes_on_and_ends_as_if_unbroken(tmp_path: Path) -> None:
 
 
 def test_every_claim_has_a_recipe_and_one_group_of_the_summary() -> None:
-    assert {claim for claim, *_ in recipes._recipes()} == {claim.id for claim in CLAIMS}
+    assert set(STUDY.evidence({})) == {claim.id for claim in CLAIMS}
     for claim in CLAIMS:
-        assert any(claim.id.startswith(group.prefix) for group in GROUPS), claim.id
+        assert any(claim.id.startswith(group.prefix) for group in STUDY.groups), claim.id
 
 
 def test_the_whole_path_ends_in_a_page_that_calls_a_toy_not_comparable(tmp_path: Path) -> None:
     words = ["suite=clusters", *SMALL, "study.num_seeds=3", f"runs_dir={tmp_path / 'runs'}"]
     config, studies = suite_runs(words)
     assert len(list(run_suite(config, studies))) == len(studies) == 12
-    report, pictures = build(
+    report, pictures = STUDY.build(
         find_runs(studies, config.runs_dir, "clusters"), config.runs_dir, "command"
     )
     by_id = {claim.id: verdict for claim, _, verdict in report.judged}

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from experiments.errors import UserError
-from reproductions.claims import load_claims
 from reproductions.front import answers, render_front, standing
-from reproductions.published import (
+from reproductions.records import (
     BEGIN,
     END,
     filled_in,
@@ -16,18 +15,19 @@ from reproductions.published import (
     record_of,
     with_table,
 )
-from reproductions.published import read as read_records
-from reproductions.report import BUILDERS, Built
-from reproductions.report_types import StudyReport
+from reproductions.records import read as read_records
+from reproductions.report import STUDIES, BuiltReport
 from reproductions.results_md import escape
-from reproductions.runs import Found
-from reproductions.wording import SYMBOLS
+from reproductions.runs import SuiteRuns
+from reproductions.study_report import StudyReport
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.verdict_text import SYMBOLS
 
 ROOT = Path(__file__).resolve().parents[1]
-RECORDS = read_records(list(BUILDERS))
+RECORDS = read_records(list(STUDIES))
 
 
-def built(study: str = "vowel") -> Built:
+def built(study: str = "vowel") -> BuiltReport:
     claims = load_claims(ROOT / "reproductions" / study / "claims.yaml")
     report = StudyReport(
         study=study,
@@ -40,7 +40,7 @@ def built(study: str = "vowel") -> Built:
         notes=(),
         command="",
     )
-    return Built(report, [], Found({}, ()))
+    return BuiltReport(report, [], SuiteRuns({}, ()))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_there_are_five_questions_each_with_claims() -> None:
     assert asked == [1, 2, 3, 4, 5]
     of_claims = {
         claim.question
-        for study in BUILDERS
+        for study in STUDIES
         for claim in load_claims(ROOT / "reproductions" / study / "claims.yaml")
     }
     assert set(asked) <= of_claims

@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from experiments.clusters.settings import Loss
 from experiments.suite import suite_runs
 from experiments.vowel.settings import System
-from reproductions.claims import Claim
-from reproductions.clusters import table as clusters_table
-from reproductions.clusters.rows import SWEEP, labelled, ladder_labels, setting_of
-from reproductions.evidence import RateEvidence
-from reproductions.judging import judge_all
+from reproductions.clusters import tables as clusters_table
+from reproductions.clusters.suite import SWEEP, labelled, ladder_labels, setting_of
 from reproductions.report import changes, page_of
 from reproductions.runs import NamedRun, distinct, named_run, suite_settings, why_not_comparable
-from reproductions.translation.seeds import label
-from reproductions.vowel.rows import cost_runs, table_1_rows
+from reproductions.translation.equal_cost import label
+from reproductions.verdicts.claims import Claim
+from reproductions.verdicts.evidence import RateEvidence
+from reproductions.verdicts.judge import judge_all
+from reproductions.vowel.suite import cost_runs, table_1_rows
 
 WORDS = ["study.num_experts=8", "study.num_seeds=100", "study.cost=expected_error", "runs_dir=/r"]
 

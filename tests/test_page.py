@@ -14,14 +14,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
-from reproductions.claims import Claim, Published
-from reproductions.drawing import COLOURS, INK, figure_style, overlay_of, to_png, to_svg
-from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.overview import interval_overview
+from reproductions.drawing import COLOURS, INK, figure_style, overlay_of, to_png, to_svg, view_box
 from reproductions.page import render_page, write_page
-from reproductions.report_types import Figure, Frame, Judged, Silence, StudyReport
-from reproductions.svg import view_box
-from reproductions.verdicts import judge
+from reproductions.study_report import Figure, Frame, Silence, StudyReport
+from reproductions.verdicts.claims import Claim, Published
+from reproductions.verdicts.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.verdicts.judge import Judged, judge
+from reproductions.vowel.figures import interval_overview
 
 HOSTILE = '<script>alert("1")</script> & <b>"quoted"</b>'
 MANIFEST: dict[str, object] = {

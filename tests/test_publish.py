@@ -18,19 +18,19 @@ from matplotlib.figure import Figure as Drawing
 
 from experiments.atomic import sha256
 from experiments.errors import UserError
-from reproductions import published
-from reproductions.claims import load_claims
+from reproductions import records
 from reproductions.publish import finished, losses, publish
-from reproductions.published import Record, record_of
-from reproductions.report import BUILDERS, Built
-from reproductions.report_types import Figure, Silence, StudyReport
-from reproductions.results_md import _sections, write_section, write_sections
-from reproductions.runs import Found
-from reproductions.verdicts import Verdict
+from reproductions.records import StudyRecord, record_of
+from reproductions.report import STUDIES, BuiltReport
+from reproductions.results_md import _sections, write_sections
+from reproductions.runs import SuiteRuns
+from reproductions.study_report import Figure, Silence, StudyReport
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.judge import Verdict
 
 ROOT = Path(__file__).resolve().parents[1]
-STUDIES = list(BUILDERS)
-RECORDS = {record.study: record for record in published.read(STUDIES)}
+STUDIES = list(STUDIES)
+RECORDS = {record.study: record for record in records.read(STUDIES)}
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
 
 
@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def report_of(record: Record) -> Built:
+def report_of(record: StudyRecord) -> BuiltReport:
     """A report that says what is published, with nothing behind it."""
     claims = {c.id: c for c in load_claims(ROOT / "reproductions" / record.study / "claims.yaml")}
     words: dict[str, Any] = {row.id: row.word for row in record.rows if row.word != "not run"}
@@ -68,10 +68,12 @@ def report_of(record: Record) -> Built:
         notes=tuple(Silence(note, "a", "b", "c") for note in record.notes),
         command="make",
     )
-    return Built(report, [(figure, Drawing(figsize=(1, 1))) for figure in figures], Found({}, ()))
+    return BuiltReport(
+        report, [(figure, Drawing(figsize=(1, 1))) for figure in figures], SuiteRuns({}, ())
+    )
 
 
-def less(built: Built, **changes: Any) -> Built:
+def less(built: BuiltReport, **changes: Any) -> BuiltReport:
     return replace(built, report=replace(built.report, **changes))
 
 
@@ -120,11 +122,11 @@ def test_what_is_published_again_stays_and_so_does_all_else(root: Path) -> None:
     after = _sections((root / "RESULTS.md").read_text())
     assert set(after) == set(before) == set(STUDIES)
     assert {name for name in after if after[name] != before[name]} <= {"vowel"}
-    records = published.read(STUDIES, root / "reproductions" / "published")
-    assert losses(RECORDS["vowel"], records[0]) == losses(records[0], RECORDS["vowel"]) == []
-    assert records[0].section == sha256(after["vowel"].encode())
+    found = records.read(STUDIES, root / "reproductions" / "published")
+    assert losses(RECORDS["vowel"], found[0]) == losses(found[0], RECORDS["vowel"]) == []
+    assert found[0].section == sha256(after["vowel"].encode())
     readme = (root / "README.md").read_text()
-    assert published.with_table(readme, published.readme_table(records)) == readme
+    assert records.with_table(readme, records.readme_table(found)) == readme
     pictures = {file.stem for file in (root / "reproductions/figures/vowel").glob("*")}
     assert pictures == {figure.id for figure in VOWEL.report.figures}
     once = state(root)
@@ -182,7 +184,7 @@ def test_a_damaged_page_is_named_and_left_alone(
     page.write_text(damage(page.read_text()))
     before = page.read_bytes()
     with pytest.raises(UserError) as refused:
-        write_section("vowel", "## Vowels\n", STUDIES, page)
+        write_sections({"vowel": "## Vowels\n"}, STUDIES, page)
     assert named in refused.value.problem
     assert page.read_bytes() == before
 
@@ -192,7 +194,7 @@ def test_a_page_torn_inside_a_letter_is_a_readable_error(root: Path) -> None:
     data = page.read_bytes()
     page.write_bytes(data[: data.index("±".encode()) + 1])
     with pytest.raises(UserError, match=r"RESULTS\.md cannot be read"):
-        write_section("vowel", "## Vowels\n", STUDIES, page)
+        write_sections({"vowel": "## Vowels\n"}, STUDIES, page)
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -219,7 +221,7 @@ def test_a_full_disk_at_any_write_leaves_whole_files_and_the_same_command_goes_o
         after = _sections((root / "RESULTS.md").read_text())
         assert set(after) == set(STUDIES)
         assert {name for name in after if after[name] != sections[name]} <= {"vowel"}
-        assert len(published.read(STUDIES, root / "reproductions" / "published")) == len(STUDIES)
+        assert len(records.read(STUDIES, root / "reproductions" / "published")) == len(STUDIES)
         assert not list(root.rglob(".tmp-*"))
     monkeypatch.setattr(os, "fsync", sync)
     publish([small], root)
@@ -228,7 +230,7 @@ def test_a_full_disk_at_any_write_leaves_whole_files_and_the_same_command_goes_o
 
 def write_often(root: Path, study: str) -> None:
     for number in range(20):
-        write_section(study, f"## {study} {number}\n", STUDIES, root / "RESULTS.md")
+        write_sections({study: f"## {study} {number}\n"}, STUDIES, root / "RESULTS.md")
 
 
 def test_two_writers_at_once_lose_nothing(tmp_path: Path) -> None:
@@ -261,7 +263,7 @@ def test_only_suites_as_they_are_are_published(argument: str) -> None:
 
 def test_nothing_is_published_without_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr("reproductions.publish.built", asked.extend)
+    monkeypatch.setattr("reproductions.publish.build_report", asked.extend)
     with pytest.raises(UserError, match="no finished runs to publish of vowel"):
         finished(["study=vowel", "runs_dir=elsewhere"])
     assert asked == ["suite=vowel", "runs_dir=elsewhere"]
@@ -273,12 +275,12 @@ def test_nothing_is_published_without_runs(monkeypatch: pytest.MonkeyPatch) -> N
 def sealed(data: dict[str, Any], folder: Path) -> None:
     """Write a record as if publishing had written these contents."""
     content = {key: value for key, value in data.items() if key != "seal"}
-    whole = {**content, "seal": published._seal(content)}
+    whole = {**content, "seal": records._seal(content)}
     (folder / "scaling.json").write_text(json.dumps(whole, ensure_ascii=False))
 
 
 def contents() -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads((published.FOLDER / "scaling.json").read_text("utf-8"))
+    loaded: dict[str, Any] = json.loads((records.FOLDER / "scaling.json").read_text("utf-8"))
     return loaded
 
 
@@ -307,7 +309,7 @@ def test_a_wrong_record_is_named_with_its_key(tmp_path: Path, kind: str) -> None
     change(data)
     sealed(data, tmp_path)
     with pytest.raises(UserError, match=named) as refused:
-        published.read(["scaling"], tmp_path)
+        records.read(["scaling"], tmp_path)
     assert "scaling.json" in refused.value.problem
 
 
@@ -317,24 +319,24 @@ def test_a_wrong_record_is_named_with_its_key(tmp_path: Path, kind: str) -> None
 def test_what_is_no_record_at_all_is_named(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "scaling.json").write_bytes(data)
     with pytest.raises(UserError, match=r"scaling\.json"):
-        published.read(["scaling"], tmp_path)
+        records.read(["scaling"], tmp_path)
 
 
 def test_a_folder_in_a_records_place_is_named(tmp_path: Path) -> None:
     (tmp_path / "scaling.json").mkdir()
     with pytest.raises(UserError, match=r"scaling\.json cannot be read"):
-        published.read(["scaling"], tmp_path)
+        records.read(["scaling"], tmp_path)
 
 
 def test_no_change_of_a_record_goes_unseen(tmp_path: Path) -> None:
-    whole, chance = (published.FOLDER / "scaling.json").read_bytes(), random.Random(0)
+    whole, chance = (records.FOLDER / "scaling.json").read_bytes(), random.Random(0)
     path, num_found = tmp_path / "scaling.json", 0
     for _ in range(200):
         place, length = chance.randrange(len(whole)), chance.choice([0, 1, 40])
         filling = bytes(chance.choices(b'09 a"},\n\xc3', k=chance.choice([0, 1, 3])))
         path.write_bytes(whole[:place] + filling + whole[place + length :])
         try:
-            assert published.read(["scaling"], tmp_path) == [RECORDS["scaling"]]
+            assert records.read(["scaling"], tmp_path) == [RECORDS["scaling"]]
         except UserError:
             num_found += 1
     assert num_found > 100
@@ -366,7 +368,7 @@ def test_sections_are_written_together(root: Path) -> None:
     assert _sections(page.read_text()) == new
     # A record that this did not come from: the next to be kept is not what was published.
     with pytest.raises(UserError, match="clusters"):
-        write_section("vowel", "## vowel\n", STUDIES, page)
+        write_sections({"vowel": "## vowel\n"}, STUDIES, page)
 
 
 def test_a_record_of_a_report_says_what_its_section_shows() -> None:

@@ -32,12 +32,9 @@ from experiments.vowel import systems
 from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
 from moe import Unit
-from reproductions.claims import load_claims
-from reproductions.evidence import OrderEvidence, RateEvidence
-from reproductions.questions import report as questions_report
-from reproductions.questions.evidence import evidence
-from reproductions.questions.summary import GROUPS
-from reproductions.runs import Found, named_run
+from reproductions.questions.report import STUDY
+from reproductions.runs import SuiteRuns, named_run
+from reproductions.verdicts.evidence import OrderEvidence, RateEvidence
 
 VOWEL = VowelStartConfig(num_seeds=3, max_epochs=60, snapshot_every=20, step_size=16.0)
 CLUSTERS = ClustersStartConfig(
@@ -62,7 +59,7 @@ TEXT = TranslationStartConfig(
     num_threads=1,
 )
 SUITE = suite_runs(["suite=questions"])[1]
-CLAIMS = load_claims(Path(questions_report.__file__).with_name("claims.yaml"))
+CLAIMS = STUDY.claims
 
 
 def starts(study: Any, path: Path) -> pd.DataFrame:
@@ -220,10 +217,10 @@ def test_settings_without_a_gate_to_start_are_refused(check: Any, config: Any) -
 
 
 def test_every_claim_has_a_recipe_a_group_and_runs_of_the_suite() -> None:
-    assert set(evidence({})) == {claim.id for claim in CLAIMS}
-    assert all(item is None for item in evidence({}).values())
+    assert set(STUDY.evidence({})) == {claim.id for claim in CLAIMS}
+    assert all(item is None for item in STUDY.evidence({}).values())
     for claim in CLAIMS:
-        assert sum(claim.id.startswith(group.prefix) for group in GROUPS) >= 1
+        assert sum(claim.id.startswith(group.prefix) for group in STUDY.groups) >= 1
         assert claim.question in range(1, 6)
 
 
@@ -233,7 +230,7 @@ def test_a_toy_run_is_reported_and_marked_as_not_comparable(tmp_path: Path) -> N
         study = replace(SUITE[name], num_seeds=3, max_epochs=40, step_size=16.0)
         outcome = execute(study, str(tmp_path))
         runs[name] = named_run(name, study, read_finished(outcome.path), "questions")
-    report, pictures = questions_report.build(Found(runs, ()), str(tmp_path), "command")
+    report, pictures = STUDY.build(SuiteRuns(runs, ()), str(tmp_path), "command")
     verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
     assert verdicts["leaves-vowel"] is not None
     assert verdicts["leaves-vowel"].word == "not comparable"
@@ -250,7 +247,7 @@ def test_gains_are_compared_over_the_seeds_that_both_have(tmp_path: Path) -> Non
             study = replace(SUITE[each], num_seeds=2 + place, **toy)
             done = read_finished(execute(study, str(tmp_path)).path)
             runs[each] = named_run(each, study, done, "questions")
-    found = evidence(runs)
+    found = STUDY.evidence(runs)
     signal, number = found["help-clusters-signal"], found["help-more-clusters"]
     assert isinstance(signal, RateEvidence)
     assert isinstance(number, OrderEvidence)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reproductions.claims import Claim, Published
-from reproductions.evidence import ValueEvidence
-from reproductions.report_types import Figure, Silence, StudyReport
-from reproductions.results_md import escape, study_section, write_section
-from reproductions.verdicts import judge
+from reproductions.results_md import escape, study_section, write_sections
+from reproductions.study_report import Figure, Silence, StudyReport
+from reproductions.verdicts.claims import Claim, Published
+from reproductions.verdicts.evidence import ValueEvidence
+from reproductions.verdicts.judge import judge
 
 EMPTY = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 1 1"/>'
 
@@ -85,13 +85,13 @@ def test_the_file_keeps_the_other_studies_sections_in_order(tmp_path: Path) -> N
     clusters = section.replace("## Vowels", "## Clusters")
     path = tmp_path / "RESULTS.md"
     order = ["vowel", "clusters"]
-    write_section("clusters", clusters, order, path)
-    write_section("vowel", section, order, path)
+    write_sections({"clusters": clusters}, order, path)
+    write_sections({"vowel": section}, order, path)
     text = path.read_bytes()
     assert text.index(b"# Results") < text.index(b"## Vowels") < text.index(b"## Clusters")
-    write_section("clusters", clusters, order, path)
+    write_sections({"clusters": clusters}, order, path)
     assert path.read_bytes() == text
-    write_section("clusters", section.replace("## Vowels", "## Anew"), order, path)
+    write_sections({"clusters": section.replace("## Vowels", "## Anew")}, order, path)
     again = path.read_text()
     assert again.count("## Vowels") == 1
     assert "## Anew" in again

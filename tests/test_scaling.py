@@ -12,17 +12,14 @@ from experiments.scaling.settings import ScalingConfig, check
 from experiments.scaling.study import memory_row
 from experiments.scaling.timing import num_groups
 from experiments.suite import run_suite, suite_runs
-from reproductions.claims import load_claims
 from reproductions.page import write_page
+from reproductions.report import print_report
 from reproductions.runs import find_runs
-from reproductions.scaling import report as scaling_report
-from reproductions.scaling.evidence import evidence
-from reproductions.scaling.summary import GROUPS
-from reproductions.terminal import print_report
+from reproductions.scaling.report import STUDY
 
 TOY = ["study.num_tokens=64", "study.num_rounds=2", "study.num_experts=[4,16]"]
 CONFIG = ScalingConfig(num_experts=[4, 16], num_tokens=64, num_rounds=2, num_threads=1)
-CLAIMS = load_claims(Path(scaling_report.__file__).with_name("claims.yaml"))
+CLAIMS = STUDY.claims
 
 
 def test_every_contender_is_timed_in_every_round(tmp_path: Path) -> None:
@@ -56,9 +53,9 @@ def test_more_experts_per_token_than_experts_are_refused() -> None:
 
 
 def test_every_claim_has_evidence_and_one_group_of_the_summary() -> None:
-    assert list(evidence({})) == [claim.id for claim in CLAIMS]
+    assert list(STUDY.evidence({})) == [claim.id for claim in CLAIMS]
     for claim in CLAIMS:
-        groups = [group for group in GROUPS if claim.id.startswith(group.prefix)]
+        groups = [group for group in STUDY.groups if claim.id.startswith(group.prefix)]
         assert len(groups) == 1, claim.id
 
 
@@ -66,9 +63,10 @@ def test_the_whole_path_ends_in_a_page(tmp_path: Path) -> None:
     config, studies = suite_runs(["suite=scaling", *TOY, f"runs_dir={tmp_path / 'runs'}"])
     list(run_suite(config, studies))
     found = find_runs(studies, config.runs_dir, "scaling")
-    report, pictures = scaling_report.build(found, config.runs_dir, "command")
+    report, pictures = STUDY.build(found, config.runs_dir, "command")
     assert {figure.id for figure, _ in pictures} == {"cost-per-token", "skew-and-gates"}
-    assert all(verdict is None for _, _, verdict in report.judged)
+    # Sixty-four tokens are not the runs that any claim speaks of.
+    assert {verdict and verdict.word for _, _, verdict in report.judged} == {"not comparable"}
     print_report(report)
     write_page(report, tmp_path / "index.html")
     assert "Constant cost" in (tmp_path / "index.html").read_text()

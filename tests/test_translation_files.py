@@ -14,8 +14,8 @@ from experiments.execute import execute
 from experiments.run_folder import FinishedRun, read_finished
 from experiments.translation import translate
 from experiments.translation.scoring import bleu
+from reproductions.report import _print_table
 from reproductions.tables import table_view
-from reproductions.terminal import _print_table
 from tests.translation_cases import config_of, write_corpus
 
 ODD = [

@@ -19,19 +19,27 @@ from experiments.run_folder import read_finished
 from experiments.suite import run_suite, suite_runs
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translate import answer, load, newest
-from reproductions.claims import load_claims
 from reproductions.page import write_page
-from reproductions.runs import Found, find_runs
-from reproductions.terminal import print_report
-from reproductions.translation import report as translation_report
-from reproductions.translation.balance import chance
-from reproductions.translation.browser import expert_page, write_expert_page
-from reproductions.translation.early import early_table, gaps, why_many_lose, why_more_lose
-from reproductions.translation.evidence import evidence
-from reproductions.translation.kinds import chosen_experts, mean_cosine, pointwise_information
-from reproductions.translation.perplexity import perplexity
-from reproductions.translation.seeds import in_every_training, seeds_table
-from reproductions.translation.summary import GROUPS
+from reproductions.report import print_report
+from reproductions.runs import SuiteRuns, find_runs
+from reproductions.translation.equal_cost import (
+    gaps,
+    in_every_training,
+    perplexity,
+    seeds_table,
+    short_runs_table,
+    why_many_lose,
+    why_more_lose,
+)
+from reproductions.translation.experts import (
+    chosen_experts,
+    expert_page,
+    mean_cosine,
+    pointwise_information,
+    write_expert_page,
+)
+from reproductions.translation.report import STUDY
+from reproductions.translation.tables import chance
 
 TOY = (
     "max_train_pairs=300 num_subwords=300 width=12 num_units=16 expert_units=6 max_steps=4 "
@@ -39,7 +47,7 @@ TOY = (
     "tokens_per_batch=2000 report_every=1 valid_share=0.003 test_share=0.005 num_threads=1"
 )
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-CLAIMS = load_claims(Path(translation_report.__file__).with_name("claims.yaml"))
+CLAIMS = STUDY.claims
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +56,7 @@ def runs_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(runs_dir: Path) -> Found:
+def found(runs_dir: Path) -> SuiteRuns:
     settings = [f"study.{item}" for item in TOY.split()]
     config, studies = suite_runs(["suite=translation_smoke", f"runs_dir={runs_dir}", *settings])
     outcomes: list[tuple[str, Outcome]] = list(run_suite(config, studies))
@@ -57,15 +65,15 @@ def found(runs_dir: Path) -> Found:
 
 
 @pytest.fixture(scope="module")
-def named(found: Found) -> Found:
+def named(found: SuiteRuns) -> SuiteRuns:
     """The same runs, taken for those that their names stand for."""
     return replace(found, runs={name: replace(run, changed={}) for name, run in found.runs.items()})
 
 
 def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
-    found: Found, runs_dir: Path, capsys: pytest.CaptureFixture[str]
+    found: SuiteRuns, runs_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, _ = translation_report.build(found, str(runs_dir), "command")
+    report, _ = STUDY.build(found, str(runs_dir), "command")
     print_report(report)
     said = [
         capsys.readouterr().out,
@@ -80,7 +88,7 @@ def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
     assert model.nunique() == len(model) == 2
 
 
-def test_a_run_says_what_it_measured(found: Found) -> None:
+def test_a_run_says_what_it_measured(found: SuiteRuns) -> None:
     run = found.runs["experts_2048"].finished
     scores = run.table("bleu")
     assert set(scores["metric"]) == {"sacrebleu", "tokenised"}
@@ -93,12 +101,12 @@ def test_a_run_says_what_it_measured(found: Found) -> None:
 
 
 def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
-    found: Found, tmp_path: Path
+    found: SuiteRuns, tmp_path: Path
 ) -> None:
-    by_claim = evidence(found.runs)
+    by_claim = STUDY.evidence(found.runs)
     assert set(by_claim) == {claim.id for claim in CLAIMS}
-    assert all(any(claim.id.startswith(group.prefix) for group in GROUPS) for claim in CLAIMS)
-    report, pictures = translation_report.build(found, "runs", "command")
+    assert all(any(claim.id.startswith(group.prefix) for group in STUDY.groups) for claim in CLAIMS)
+    report, pictures = STUDY.build(found, "runs", "command")
     assert len(pictures) == 3
     words = {verdict.word for _, _, verdict in report.judged if verdict is not None}
     assert words <= {"not comparable", "inconclusive"}
@@ -107,7 +115,7 @@ def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
     assert "Table 9" in page.read_text(encoding="utf-8")
 
 
-def test_experts_are_chosen_by_rule_and_each_has_its_words(found: Found) -> None:
+def test_experts_are_chosen_by_rule_and_each_has_its_words(found: SuiteRuns) -> None:
     run = found.runs["experts_2048"]
     kinds = chosen_experts(run)
     assert len(kinds["chosen at random"]) == 5
@@ -115,7 +123,7 @@ def test_experts_are_chosen_by_rule_and_each_has_its_words(found: Found) -> None
     assert {expert for chosen in kinds.values() for expert in chosen} <= set(words["expert"])
 
 
-def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
+def test_an_experts_information_is_bounded_by_its_share(found: SuiteRuns) -> None:
     run = found.runs["experts_2048"]
     counts = run.finished.table("expert_pieces")
     share = counts.groupby("expert")["count"].sum() / counts["count"].sum()
@@ -124,7 +132,7 @@ def test_an_experts_information_is_bounded_by_its_share(found: Found) -> None:
     assert counts["count"].sum() == run.finished.table("experts")["num_assignments"].sum()
 
 
-def test_the_gap_between_two_models_is_that_of_their_measurements(named: Found) -> None:
+def test_the_gap_between_two_models_is_that_of_their_measurements(named: SuiteRuns) -> None:
     last = gaps(named.runs)[-1]
     for name, measured in (("wide", last.wide), ("experts_2048", last.many)):
         metrics = named.runs[name].finished.table("metrics").set_index("split")
@@ -132,7 +140,7 @@ def test_the_gap_between_two_models_is_that_of_their_measurements(named: Found) 
     assert gaps({"wide": named.runs["wide"]}) == []
 
 
-def test_a_cause_is_told_only_where_runs_speak_of_it(named: Found) -> None:
+def test_a_cause_is_told_only_where_runs_speak_of_it(named: SuiteRuns) -> None:
     assert why_more_lose(named.runs) == why_many_lose(named.runs) == ""
     many = named.runs["experts_2048"]
     told = why_more_lose({"experts_32": many, "experts_512": many})
@@ -144,7 +152,7 @@ def test_a_cause_is_told_only_where_runs_speak_of_it(named: Found) -> None:
         f"is {last.ratio:.2f} with four times the words per step at step {last.step} "
         f"(without: {last.ratio:.2f} at step {last.step}), and {last.ratio:.2f} at step {last.step}"
     )
-    assert list(early_table({**named.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
+    assert list(short_runs_table({**named.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
 
 
 def test_equal_chances_spread_loads_as_the_binomial_says() -> None:
@@ -162,7 +170,9 @@ def test_words_lie_as_near_as_their_vectors() -> None:
     assert np.isnan(mean_cosine(vectors, ["a"]))
 
 
-def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(found: Found) -> None:
+def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(
+    found: SuiteRuns,
+) -> None:
     run = found.runs["experts_2048"]
     table = run.finished.table("experts")
     page = expert_page(run)
@@ -173,7 +183,7 @@ def test_the_page_of_experts_has_every_used_expert_and_no_markup_of_the_text(fou
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium on the PATH")
-def test_a_browser_finds_the_experts_of_a_word(found: Found, tmp_path: Path) -> None:
+def test_a_browser_finds_the_experts_of_a_word(found: SuiteRuns, tmp_path: Path) -> None:
     run = found.runs["experts_2048"]
     page = tmp_path / "experts.html"
     write_expert_page(run, page)
@@ -190,7 +200,9 @@ def test_a_browser_finds_the_experts_of_a_word(found: Found, tmp_path: Path) -> 
     assert f"{wanted} of {len(experts)} experts</output>" in shown
 
 
-def test_a_process_answers_line_by_line_until_nobody_reads(found: Found, runs_dir: Path) -> None:
+def test_a_process_answers_line_by_line_until_nobody_reads(
+    found: SuiteRuns, runs_dir: Path
+) -> None:
     command = [sys.executable, "-m", "experiments.translation.translate", f"runs_dir={runs_dir}"]
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     pipe = subprocess.PIPE
@@ -223,7 +235,7 @@ def test_a_run_that_is_not_there_is_named() -> None:
         newest(Path("runs"), "zz")
 
 
-def test_other_seeds_are_set_beside_the_published_one(named: Found) -> None:
+def test_other_seeds_are_set_beside_the_published_one(named: SuiteRuns) -> None:
     wide, many = named.runs["wide"], named.runs["experts_2048"]
     assert seeds_table(named.runs).empty
     assert in_every_training(named.runs) == ""
@@ -236,7 +248,7 @@ def test_other_seeds_are_set_beside_the_published_one(named: Found) -> None:
     assert in_every_training(swapped).startswith("1 of 2 seeds")
 
 
-def test_a_toy_run_is_done_once(found: Found, runs_dir: Path) -> None:
+def test_a_toy_run_is_done_once(found: SuiteRuns, runs_dir: Path) -> None:
     run = found.runs["wide"]
     assert execute(run.study, str(runs_dir)).was_done
     assert read_finished(run.finished.path).manifest == run.finished.manifest

@@ -9,16 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reproductions.claims import Claim, Direction, Kind, Published
-from reproductions.evidence import OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.intervals import (
+from reproductions.verdicts.claims import Claim, Direction, Kind, Published
+from reproductions.verdicts.evidence import OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.verdicts.intervals import (
     fewest_seeds_to_show,
     mean_estimate,
     ratio_estimate,
     seeds_to_decide,
 )
-from reproductions.verdicts import Verdict, judge
-from reproductions.wording import margin_text, ours_text
+from reproductions.verdicts.judge import Verdict, judge
+from reproductions.verdicts.verdict_text import margin_text, ours_text
 
 # Whole numbers over 8 are exact in binary, so shifting them is exact too.
 eighths = st.integers(-4000, 4000).map(lambda number: number / 8)

@@ -16,17 +16,16 @@ from experiments.run_folder import FinishedRun
 from experiments.schema import plain
 from experiments.vowel.settings import Coding, InputScale, Split, System, VowelConfig
 from moe import Cost
-from reproductions.claims import load_claims
-from reproductions.evidence import OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.report_types import Judged
 from reproductions.runs import NamedRun
-from reproductions.summary import summary as summarise
-from reproductions.verdicts import Verdict, judge
-from reproductions.vowel import lines, summary
-from reproductions.vowel.departures import why_not_comparable
-from reproductions.vowel.evidence import evidence, measured
+from reproductions.verdicts.evidence import OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.verdicts.judge import Judged, Verdict, judge
+from reproductions.verdicts.verdict_text import summary as summarise
+from reproductions.vowel import decision_lines as lines
+from reproductions.vowel.evidence import measured, why_not_comparable
+from reproductions.vowel.report import STUDY
 
-CLAIMS = load_claims(Path(summary.__file__).with_name("claims.yaml"))
+CLAIMS = STUDY.claims
+BY_ID = {claim.id: claim for claim in CLAIMS}
 SYSTEMS = (
     "experts_4",
     "experts_8",
@@ -66,13 +65,13 @@ def test_every_claim_but_the_story_of_figure_3_can_be_measured_from_metrics() ->
     for claim in CLAIMS:
         if claim.id == "first-together-then-apart":
             continue
-        item = measured(claim.id, tables)
+        item = measured(claim, tables)
         assert item is not None
         judge(claim, item)
 
 
 def test_without_runs_there_is_no_evidence_on_any_claim() -> None:
-    assert evidence({}) == {claim.id: None for claim in CLAIMS}
+    assert STUDY.evidence({}) == {claim.id: None for claim in CLAIMS}
 
 
 def test_seeds_that_never_arrived_enter_as_lower_bounds_and_diverged_ones_have_no_accuracy() -> (
@@ -84,8 +83,8 @@ def test_seeds_that_never_arrived_enter_as_lower_bounds_and_diverged_ones_have_n
         epochs=[900, 10_000, 10_000],
         test_accuracy=[0.9, 0.8, np.nan],
     )
-    epochs = measured("epochs-4-experts", {"experts_4": table})
-    accuracy = measured("test-accuracy-4-experts", {"experts_4": table})
+    epochs = measured(BY_ID["epochs-4-experts"], {"experts_4": table})
+    accuracy = measured(BY_ID["test-accuracy-4-experts"], {"experts_4": table})
     assert isinstance(epochs, ValueEvidence)
     assert isinstance(accuracy, ValueEvidence)
     assert epochs.samples == (900, 10_000, 10_000)
@@ -98,7 +97,7 @@ def test_the_ratio_is_back_propagation_over_experts() -> None:
         "experts_4": metrics(2, epochs=[100, 100]),
         "backprop_6": metrics(2, epochs=[200, 300], status=["converged", "exhausted"]),
     }
-    item = measured("half-the-epochs-4-6", tables)
+    item = measured(BY_ID["half-the-epochs-4-6"], tables)
     assert isinstance(item, ValueEvidence)
     assert (item.samples, item.baseline_samples) == ((100, 100), (200, 300))
     assert (item.num_censored, item.num_censored_baseline) == (0, 1)
@@ -111,8 +110,8 @@ def test_orders_and_differences_pair_the_seeds_that_both_runs_have() -> None:
             3, seed=[7, 8, 5], epochs=[700, 800, 500], test_accuracy=[0.6, 0.1, 0.7]
         ),
     }
-    order = measured("experts-faster-4-6", tables)
-    gap = measured("equal-test-accuracy-4-6", tables)
+    order = measured(BY_ID["experts-faster-4-6"], tables)
+    gap = measured(BY_ID["equal-test-accuracy-4-6"], tables)
     assert isinstance(order, OrderEvidence)
     assert isinstance(gap, ValueEvidence)
     assert list(zip(order.first, order.second, strict=True)) == [(50, 500), (70, 700)]
@@ -121,13 +120,13 @@ def test_orders_and_differences_pair_the_seeds_that_both_runs_have() -> None:
 
 def test_two_or_three_live_experts_count_and_other_numbers_do_not() -> None:
     table = metrics(6, live_experts=[1, 2, 3, 4, np.nan, 2])
-    item = measured("two-or-three-live-8", {"experts_8": table})
+    item = measured(BY_ID["two-or-three-live-8"], {"experts_8": table})
     assert item == RateEvidence(3, 6, ("experts_8",))
 
 
 def test_two_experts_on_a_asks_for_exactly_two_there_and_one_on_i() -> None:
     table = metrics(4, experts_on_aa_ah=[2, 1, 2, 3], experts_on_iy_ih=[1, 1, 2, 1])
-    item = measured("two-experts-on-a-4", {"experts_4": table})
+    item = measured(BY_ID["two-experts-on-a-4"], {"experts_4": table})
     assert item == RateEvidence(1, 4, ("experts_4",))
 
 
@@ -150,7 +149,9 @@ CHANGES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("word", CHANGES)
 def test_a_departure_from_the_paper_is_named(word: str) -> None:
-    reason = why_not_comparable([named("experts_4", replace(VowelConfig(), **CHANGES[word]))])
+    reason = why_not_comparable(
+        CLAIMS[0], [named("experts_4", replace(VowelConfig(), **CHANGES[word]))]
+    )
     assert reason is not None
     assert word in reason
 
@@ -160,13 +161,18 @@ def test_a_departure_from_the_paper_is_named(word: str) -> None:
     [{}, {"num_seeds": 3}, {"coding": Coding.bit_1010}, {"init_range": 0.1}, {"step_size": 4.0}],
 )
 def test_other_seeds_and_other_readings_of_a_silence_are_no_departure(change: Any) -> None:
-    assert why_not_comparable([named("experts_4", replace(VowelConfig(), **change))]) is None
+    assert (
+        why_not_comparable(CLAIMS[0], [named("experts_4", replace(VowelConfig(), **change))])
+        is None
+    )
 
 
 def test_the_line_of_a_lone_expert_is_trained_on_purpose_without_a_stop() -> None:
     lone = replace(VowelConfig(), num_experts=1, stop_error=0.0)
-    assert why_not_comparable([named("line_X", lone)]) is None
-    assert why_not_comparable([named("line_X", replace(lone, stop_error=0.08))]) is not None
+    assert why_not_comparable(CLAIMS[0], [named("line_X", lone)]) is None
+    assert (
+        why_not_comparable(CLAIMS[0], [named("line_X", replace(lone, stop_error=0.08))]) is not None
+    )
 
 
 # Lines: first together, then apart
@@ -251,13 +257,13 @@ def with_word(choose: Callable[[str], str]) -> list[Judged]:
 
 def test_every_claim_belongs_to_one_group_of_the_summary() -> None:
     for claim in CLAIMS:
-        assert sum(claim.id.startswith(group.prefix) for group in summary.GROUPS) == 1, claim.id
+        assert sum(claim.id.startswith(group.prefix) for group in STUDY.groups) == 1, claim.id
 
 
 def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence() -> None:
     different = {"half-the-epochs-4-6", "half-the-epochs-8-12", "first-together-then-apart"}
     judged = with_word(lambda name: "differs" if name in different else "matches")
-    first, second = summarise(judged, {}, summary.GROUPS)
+    first, second = summarise(judged, {}, STUDY.groups)
     assert f"{len(CLAIMS) - 3} match and 3 differ" in first
     assert "half the epochs" not in first
     assert second.count("differs") == 2
@@ -266,11 +272,16 @@ def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence()
 
 def test_a_group_that_is_divided_says_how_many_of_its_claims_matched() -> None:
     judged = with_word(lambda name: "inconclusive" if name == "epochs-4-experts" else "matches")
-    assert "the mean epochs of Table 1 (3 of 4 claims)" in summarise(judged, {}, summary.GROUPS)[0]
+    assert "the mean epochs of Table 1 (3 of 4 claims)" in summarise(judged, {}, STUDY.groups)[0]
 
 
 def test_claims_that_were_not_run_are_counted_and_nothing_else_is_said() -> None:
     judged: list[Judged] = [(claim, None, None) for claim in CLAIMS]
-    assert summarise(judged, {}, summary.GROUPS) == [
+    assert summarise(judged, {}, STUDY.groups) == [
         f"Of {len(CLAIMS)} published claims, {len(CLAIMS)} are not run."
     ]
+
+
+def test_a_reason_for_a_group_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no group of claims begins with epoch-counts"):
+        _ = replace(STUDY, reasons={"epoch-counts": lambda runs: ""}).groups

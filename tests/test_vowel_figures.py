@@ -13,21 +13,19 @@ from numpy.typing import NDArray
 from experiments.execute import execute
 from experiments.run_folder import read_finished
 from experiments.vowel.settings import Coding, VowelConfig
-from reproductions.claims import load_claims
+from reproductions.drawing import view_box
 from reproductions.runs import NamedRun
-from reproductions.svg import view_box
-from reproductions.vowel import looks, regions
-from reproductions.vowel.figures.figure2 import figure2
-from reproductions.vowel.figures.figure3 import figure3
-from reproductions.vowel.figures.seeds import costs, seeds
-from reproductions.vowel.figures.steps import steps
-from reproductions.vowel.figures.training import training
-from reproductions.vowel.labels import spread_apart
-from reproductions.vowel.trajectories import has_lines, trajectory
+from reproductions.verdicts.claims import load_claims
+from reproductions.vowel import figure2 as drawn
+from reproductions.vowel.decision_lines import has_lines, trajectory
+from reproductions.vowel.figure2 import figure2
+from reproductions.vowel.figure3 import figure3, spread_apart
+from reproductions.vowel.figures import costs, seeds, training
+from reproductions.vowel.step_sizes import steps
 
 Array = NDArray[np.float64]
-BOX = regions.box((0.0, 2.0), (0.0, 3.0))
-CLAIMS = load_claims(Path(regions.__file__).with_name("claims.yaml"))
+BOX = drawn.box((0.0, 2.0), (0.0, 3.0))
+CLAIMS = load_claims(Path(drawn.__file__).with_name("claims.yaml"))
 
 gates = arrays.arrays(
     np.float64, st.tuples(st.integers(1, 6), st.just(3)), elements=st.floats(-4, 4)
@@ -54,7 +52,7 @@ def test_a_point_lies_in_the_region_of_the_expert_that_wins_it(gate: Array, poin
     logits = np.sort(gate @ np.append(point, 1.0))
     assume(len(logits) == 1 or logits[-1] - logits[-2] > 1e-6)
     winner = int(np.argmax(gate @ np.append(point, 1.0)))
-    found = regions.winner_regions(gate, BOX)
+    found = drawn.winner_regions(gate, BOX)
     assert Outline(found[winner]).contains_point(point, radius=1e-9) or Outline(
         found[winner]
     ).contains_point(point, radius=-1e-9)
@@ -65,14 +63,14 @@ def test_regions_of_different_gates_fill_the_picture_once(gate: Array) -> None:
     # Two experts with the same gate share their region, which is then counted twice.
     differences = np.abs(gate[:, None] - gate[None]).max(axis=-1) + np.eye(len(gate))
     assume(differences.min() > 1e-3)
-    total = sum(area(polygon) for polygon in regions.winner_regions(gate, BOX))
+    total = sum(area(polygon) for polygon in drawn.winner_regions(gate, BOX))
     assert total == pytest.approx(area(BOX), rel=1e-6)
 
 
 @given(line=arrays.arrays(np.float64, 3, elements=st.floats(-4, 4)))
 def test_a_segment_lies_on_its_line_and_ends_on_the_border(line: Array) -> None:
     assume(np.abs(line[:2]).max() > 0.05)
-    ends = regions.segment(line, BOX)
+    ends = drawn.segment(line, BOX)
     assert len(ends) in (0, 2)
     assert np.abs(ends @ line[:2] + line[2]) == pytest.approx(0, abs=1e-9)
     on_border = [np.isclose(x, [0, 2]).any() or np.isclose(y, [0, 3]).any() for x, y in ends]
@@ -97,7 +95,7 @@ def test_labels_that_do_not_overlap_stay_where_they_are(ordered: list[float]) ->
 
 @given(num_snapshots=st.integers(0, 2000))
 def test_a_slider_begins_at_the_start_and_ends_at_the_stop(num_snapshots: int) -> None:
-    chosen = looks.frame_positions(num_snapshots)
+    chosen = drawn.frame_positions(num_snapshots)
     assert chosen == sorted(set(chosen))
     assert len(chosen) == min(num_snapshots, 40)
     if num_snapshots:
@@ -105,7 +103,7 @@ def test_a_slider_begins_at_the_start_and_ends_at_the_stop(num_snapshots: int) -
 
 
 def test_only_experts_in_use_at_the_stop_have_a_colour() -> None:
-    colours = looks.expert_colours(np.array([False, True, False, True]))
+    colours = drawn.expert_colours(np.array([False, True, False, True]))
     assert colours[0] == colours[2]
     assert len({colours[0], colours[1], colours[3]}) == 3
 

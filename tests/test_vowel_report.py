@@ -13,9 +13,9 @@ from experiments.suite import suite_runs
 from reproductions.page import render_page
 from reproductions.report import main, page_of, print_report, write_report
 from reproductions.results_md import study_section
-from reproductions.runs import Found, find_runs, named_run
-from reproductions.vowel.report import build
-from reproductions.vowel.rows import LINES
+from reproductions.runs import SuiteRuns, find_runs, named_run
+from reproductions.vowel.report import STUDY
+from reproductions.vowel.suite import LINES
 
 TOY = [
     "study.num_seeds=3",
@@ -26,7 +26,7 @@ TOY = [
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, str]:
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[SuiteRuns, str]:
     runs_dir = str(tmp_path_factory.mktemp("runs"))
     _, studies = suite_runs(["suite=vowel_smoke", f"runs_dir={runs_dir}", *TOY])
     for study in studies.values():
@@ -34,13 +34,15 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Found, str]:
     return find_runs(studies, runs_dir, "vowel_smoke"), runs_dir
 
 
-def test_every_run_of_the_suite_is_found(found: tuple[Found, str]) -> None:
+def test_every_run_of_the_suite_is_found(found: tuple[SuiteRuns, str]) -> None:
     assert found[0].missing == ()
     assert len(found[0].runs) == 16
 
 
-def test_the_report_of_toy_runs_is_complete_and_claims_nothing(found: tuple[Found, str]) -> None:
-    report, pictures = build(*found, command="python -m reproductions.report")
+def test_the_report_of_toy_runs_is_complete_and_claims_nothing(
+    found: tuple[SuiteRuns, str],
+) -> None:
+    report, pictures = STUDY.build(*found, command="python -m reproductions.report")
     words = {verdict.word for _, _, verdict in report.judged if verdict}
     # Sixty epochs are no test of the paper: every claim must say so.
     assert words == {"not comparable"}
@@ -52,9 +54,9 @@ def test_the_report_of_toy_runs_is_complete_and_claims_nothing(found: tuple[Foun
 
 
 def test_the_printed_table_has_every_row(
-    found: tuple[Found, str], capsys: pytest.CaptureFixture[str]
+    found: tuple[SuiteRuns, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, _ = build(*found, command="python -m reproductions.report")
+    report, _ = STUDY.build(*found, command="python -m reproductions.report")
     print_report(report)
     printed = capsys.readouterr().out
     for published in ("1,124", "1,083", "2,209", "2,435"):
@@ -62,7 +64,7 @@ def test_the_printed_table_has_every_row(
 
 
 def test_a_report_writes_its_own_folder_and_nothing_that_is_published(
-    found: tuple[Found, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: tuple[SuiteRuns, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = Path(__file__).resolve().parents[1]
     kept = [root / "RESULTS.md", root / "README.md", *(root / "reproductions").rglob("*.*")]
@@ -77,7 +79,7 @@ def test_a_report_writes_its_own_folder_and_nothing_that_is_published(
 
 
 def test_a_terminal_that_lacks_characters_shows_others(
-    found: tuple[Found, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    found: tuple[SuiteRuns, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     printed = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding="ascii"))
@@ -89,13 +91,13 @@ def test_a_terminal_that_lacks_characters_shows_others(
     assert list(tmp_path.rglob("index.html"))
 
 
-def test_eight_experts_in_the_place_of_four_are_called_eight(found: tuple[Found, str]) -> None:
+def test_eight_experts_in_the_place_of_four_are_called_eight(found: tuple[SuiteRuns, str]) -> None:
     runs = dict(found[0].runs)
     twins = {name: f"{name[:-1]}8" for name in runs if name.endswith("_4")}
     for name, twin in {**twins, **dict.fromkeys(LINES, "experts_8")}.items():
         runs[name] = named_run(name, runs[twin].study, runs[twin].finished, "vowel_smoke")
         assert not runs[name].is_as_named
-    report, _ = build(Found(runs, ()), found[1], command="x")
+    report, _ = STUDY.build(SuiteRuns(runs, ()), found[1], command="x")
     said = [
         *(text for caption, frame in report.tables for text in (caption, frame.to_string())),
         *(text for each in report.figures for text in (each.title, each.caption, each.alt)),
@@ -115,10 +117,10 @@ def test_a_report_without_runs_names_the_command_that_trains(tmp_path: Path) -> 
         write_report(["suite=vowel", f"runs_dir={tmp_path}"])
 
 
-def test_a_missing_run_leaves_its_claims_unjudged(found: tuple[Found, str]) -> None:
+def test_a_missing_run_leaves_its_claims_unjudged(found: tuple[SuiteRuns, str]) -> None:
     runs: dict[str, Any] = {**found[0].runs}
     runs.pop("backprop_6")
-    report, _ = build(Found(runs, ("backprop_6",)), found[1], command="x")
+    report, _ = STUDY.build(SuiteRuns(runs, ("backprop_6",)), found[1], command="x")
     verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
     assert verdicts["epochs-backprop-6"] is None
     assert verdicts["epochs-4-experts"] is not None

@@ -27,7 +27,6 @@ from experiments.language_model.text import Encoded, Window, windows
 from experiments.stopping import is_asked
 from experiments.translation.training import random_state, set_random_state
 from moe.optimisers import FactoredAdam
-from moe.stacked import FeedForwardExperts, StackedLinear
 
 _LOGGER = logging.getLogger(__name__)
 Row = dict[str, float]
@@ -52,7 +51,7 @@ class Optimisers:
         """Share out the weights."""
         self.clip_norm = config.clip_norm
         mixture = model.mixture
-        stacks = _stacks(model)
+        stacks = list(model.mixture.stacks) if model.mixture is not None else []
         of_gate = [] if mixture is None else list(mixture.gate.parameters())
         held = {id(weight) for weight in [*of_gate, *(stack.weight for stack in stacks)]}
         others = [
@@ -97,11 +96,6 @@ class Optimisers:
         nn.utils.clip_grad_norm_(self.clipped, self.clip_norm)
         for optimiser in self.each:
             optimiser.step()
-
-
-def _stacks(model: LanguageModel) -> list[StackedLinear]:
-    experts = None if model.mixture is None else model.mixture.experts
-    return [experts.first, experts.second] if isinstance(experts, FeedForwardExperts) else []
 
 
 def learning_rate(step: int, config: LanguageModelConfig) -> float:

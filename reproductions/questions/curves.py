@@ -8,11 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, figure_style
-from reproductions.pictures import Picture, still
-from reproductions.questions.measures import STARTS, curve
-from reproductions.runs import NamedRun, distinct
-
-Runs = Mapping[str, NamedRun]
+from reproductions.questions.evidence import STARTS, curve
+from reproductions.runs import NamedRun, Runs, distinct
+from reproductions.study_report import Picture, as_picture
 
 
 @dataclass(frozen=True)
@@ -90,7 +88,7 @@ def collapse(runs: Runs) -> Picture | None:
         grid[0, 0].set_ylabel("effective experts")
         grid[1, 0].set_ylabel("gradient at the gate")
         _legend(figure, grid[0])
-    return still(
+    return as_picture(
         figure,
         id="collapse",
         title="From a collapsed gate, and with a frozen one",
@@ -123,7 +121,7 @@ def identity(runs: Runs) -> Picture | None:
             axes.set(title=study, xlabel=_STEP[study])
         panels[0].set_ylabel("mean cosine of two experts")
         _legend(figure, panels)
-    return still(
+    return as_picture(
         figure,
         id="identity",
         title="From identical experts",
@@ -157,7 +155,7 @@ def groups(runs: Runs) -> Picture | None:
             axes.set(title=study, xlabel=_STEP[study])
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), title="groups")
         panels[0].set_ylabel("adjusted mutual information")
-    return still(
+    return as_picture(
         figure,
         id="groups",
         title="What the gate learns: groups that nobody told it of",
@@ -202,13 +200,15 @@ def _draw(axes: Axes, runs: Runs, lines: Sequence[Line], column: str) -> None:
         if frame.notna().to_numpy().any():
             colour = COLOURS[line.colour]
             axes.plot(frame.index, frame.mean(axis=1), color=colour, label=line.label)
+            # Ranges and not intervals: with few seeds the reader should see what happened.
             axes.fill_between(
                 frame.index, frame.min(axis=1), frame.max(axis=1), color=colour, alpha=0.15, lw=0
             )
 
 
 def _references(axes: Axes, run: NamedRun, of: str, colour: str) -> None:
-    table = run.finished.table("references")
+    table = run.table("references")
+    # k-means and the mixture depend on their start, so the mean of three is drawn.
     means = table[table["of"] == of].groupby("method")["agreement"].mean()
     for method, style in _METHODS.items():
         axes.axhline(float(means[method]), color=COLOURS[colour], linestyle=style, linewidth=1.2)

@@ -1,224 +1,192 @@
-"""What the runs of other starts say about each claim of the five questions."""
+"""What is read from the runs of other starts, and the questions' own ways to read evidence.
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+A gain is how much better a mixture is than its rival: one expert of an expert's size, or a layer of
+equal cost.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from sklearn.metrics import adjusted_mutual_info_score
 
-from reproductions.clusters.measures import agreement_of_maps, metric
-from reproductions.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
-from reproductions.judging import Found, evidence_of
-from reproductions.questions.measures import (
-    SETTLED,
-    at_end,
-    best_reference,
-    grouping_with_first,
+from reproductions.clusters.evidence import map_agreement
+from reproductions.clusters.suite import agreement_of_maps
+from reproductions.runs import NamedRun, metric
+from reproductions.verdicts.evidence import (
+    Array,
+    Form,
+    OrderEvidence,
+    RateEvidence,
+    names_of,
+    rate_of,
 )
-from reproductions.runs import NamedRun, why_not_comparable
 
-Runs = Mapping[str, NamedRun]
-Array = NDArray[np.float64]
-_Names = tuple[str, ...]
-_Maker = Callable[[Runs, _Names], Evidence | None]
+# Settings that change how much is seen of a result, or which of equally good draws it is.
+FREE = frozenset({"num_seeds", "first_seed", "seed", "data_seed", "num_threads", "references"})
+# Effective experts at which a collapsed gate counts as left.
+SETTLED = 1.5
 
-ALIKE, PARTED = 0.999, 0.9
-UNSORTED, FOUND = 0.1, 0.9
-WORD_CLASSES = 0.05
-DOMAIN_KINDS = 0.05
-GROUPED_ALIKE = 0.1
-FOUR = "domains_four"
-DOMAINS = {
-    "domains_bible": "Bible",
-    "domains_packages": "packages",
-    "domains_help": "help",
-    "domains_manuals": "manuals",
-}
-"""Runs on one kind of text, and their names for readers."""
-_FREE = {"num_seeds", "first_seed", "seed", "data_seed", "num_threads", "references"}
-
-
-def evidence(runs: Runs) -> dict[str, Found]:
-    """Evidence by claim id; None where a run that the claim needs is not finished."""
-    return {
-        claim: evidence_of(partial(make, runs, names), names, runs)
-        for claim, make, names in _recipes()
+# Settings that the names of these runs speak of, where they have them.
+STARTS = frozenset(
+    {
+        "balance_weight",
+        "beta",
+        "corpus",
+        "cost",
+        "expert_noise",
+        "expert_start",
+        "gate_noise",
+        "gate_start",
+        "importance_weight",
+        "kinds",
+        "load_weight",
+        "model",
+        "num_clusters",
+        "vowels",
     }
+)
 
 
-def _recipes() -> Iterator[tuple[str, _Maker, _Names]]:
-    yield "help-vowel", _accuracies, ("vowel_both", "vowel_both_single")
-    pairs = ("vowel_both", "vowel_both_single", "vowel_front", "vowel_front_single")
-    yield "help-vowel-less-on-one-pair", _less_on_one_pair, (*pairs, *_BACK)
-    yield "help-clusters", _accuracies, ("centre_100", "centre_100_single")
-    yield "help-clusters-signal", _less_without_signal, _SIGNAL
-    yield "help-two-clusters", _accuracies, ("num_clusters_2", "num_clusters_2_single")
-    yield "help-more-clusters", _more_on_eight, _NUMBERS
-    yield "help-text", _sentences, ("text_all", "text_all_wide")
-    yield "help-text-one-kind", _sentences, ("text_one", "text_one_wide")
-    yield "help-text-domains", _perplexities, (FOUR, f"{FOUR}_wide")
-    domains = tuple(each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide"))
-    yield "help-text-domains-more", _more_on_four, domains
-    yield "leaves-vowel", _ends("effective_experts", _at_least(SETTLED)), ("vowel_collapsed",)
-    yield "leaves-clusters", _ends("effective_experts", _at_least(SETTLED)), ("clusters_collapsed",)
-    yield "leaves-text", _has_half(True), ("text_collapsed",)
-    yield "stays-text-unbalanced", _has_half(False), ("text_collapsed_unbalanced",)
-    yield "balance-text", _ends_order("largest_share"), ("text_published", "text_unbalanced")
-    yield "frozen-vowel", _ends_order("loss"), ("vowel_published", "vowel_frozen")
-    yield "frozen-clusters", _accuracies, ("clusters_published", "clusters_frozen")
-    yield "identical-stay", _ends("similarity", _at_least(ALIKE)), ("vowel_identical",)
-    yield "noise-breaks", _ends("similarity", _below(PARTED)), ("vowel_identical_noise",)
-    competition = ("vowel_identical_noise", "vowel_identical_noise_blend")
-    yield "competition-parts", _ends_order("similarity"), competition
-    yield "routing-noise-parts", _ends("similarity", _below(PARTED)), ("clusters_identical",)
-    quiet = ("clusters_identical_quiet",)
-    yield "no-noise-no-parting", _ends("agreement_cluster", _below(UNSORTED)), quiet
-    yield "text-parts", _ends("similarity", _below(PARTED)), ("text_identical",)
-    yield "at-random", _maps_of_own, ("clusters_own",)
-    same = ("clusters_same_filters", "clusters_same_noise")
-    yield "filters-over-noise", _maps_order, same
-    yield "text-groups-agree", _text_groups, ("text_published",)
-    yield "gate-finds-pairs", _ends("agreement_pair", _at_least(FOUND)), ("vowel_published",)
-    own = ("clusters_published",)
-    yield "gate-finds-clusters", _ends("agreement_cluster", _at_least(FOUND)), own
-    yield "gate-over-clustering", _over_references, own
-    text = ("text_published",)
-    classes = "agreement_word class"
-    yield "gate-finds-word-classes", _ends(classes, _at_least(WORD_CLASSES)), text
-    yield "gate-classes-over-kinds", _classes_over_kinds, text
-    yield "gate-finds-domains", _ends("agreement_kind of book", _at_least(DOMAIN_KINDS)), (FOUR,)
+def curve(run: NamedRun) -> pd.DataFrame:
+    """start.csv of a run: a row per step and seed."""
+    return run.table("start")
 
 
-_BACK = ("vowel_back", "vowel_back_single")
-_SIGNAL = ("centre_100", "centre_100_single", "centre_0", "centre_0_single")
-
-_NUMBERS = tuple(f"num_clusters_{num}{model}" for num in (8, 2) for model in ("", "_single"))
-
-
-def _marks(runs: Runs, names: _Names) -> str | None:
-    return why_not_comparable((runs[name] for name in names), _FREE)
-
-
-def _order(pair: Sequence[Array], runs: Runs, names: _Names) -> OrderEvidence:
-    num = min(map(len, pair))
-    first, second = (tuple(side[:num].tolist()) for side in pair)
-    return OrderEvidence(first, second, names, _marks(runs, names))
+def at_end(run: NamedRun, column: str) -> Array:
+    """Return a column at the last step, by seed."""
+    table = curve(run)
+    # Sorted, so that two runs' values belong together by position.
+    last = table[table["step"] == table["step"].max()].sort_values("seed")
+    values: Array = last[column].to_numpy(float)
+    return values
 
 
-def _rate(shown: NDArray[np.bool_], runs: Runs, names: _Names) -> RateEvidence:
-    return RateEvidence(int(shown.sum()), len(shown), names, _marks(runs, names))
+def steps_to_leave(run: NamedRun, least: float, after: int = 0) -> Array:
+    """The first step, by seed, from which on there are so many effective experts; NaN if never.
+
+    Args:
+        run: of a collapsed gate.
+        least: effective experts.
+        after: the step at which the gate was collapsed.
+    """
+    found = []
+    for _, own in curve(run)[lambda table: table["step"] > after].groupby("seed"):
+        # From the collapse on: before it, every expert may have been in use.
+        is_left = own["effective_experts"] >= least
+        found.append(float(own["step"][is_left].min()) if is_left.any() else np.nan)
+    return np.array(found)
 
 
-def _at_least(least: float) -> Callable[[Array], NDArray[np.bool_]]:
-    return lambda values: values >= least
+def grouping_with_first(run: NamedRun) -> Array:
+    """Adjusted mutual information of each other seed's routing with the first seed's."""
+    expert_RT = run.finished.arrays("choices")["expert"]
+    return np.array(
+        # Vinh, Epps & Bailey (2010): 0 for routings that agree by chance alone, 1 for the same
+        # groups, whatever numbers the experts have.
+        [adjusted_mutual_info_score(expert_RT[0], expert_T) for expert_T in expert_RT[1:]]
+    )
 
 
-def _below(most: float) -> Callable[[Array], NDArray[np.bool_]]:
-    return lambda values: values < most
+def gain(mixture: NamedRun, single: NamedRun) -> Array:
+    """Return the points of test accuracy by which a mixture is better than one expert, by seed."""
+    first, second = _shortest([metric(run, "test_accuracy", 100) for run in (mixture, single)])
+    return first - second
 
 
-def _ends(column: str, test: Callable[[Array], NDArray[np.bool_]]) -> _Maker:
-    return lambda runs, names: _rate(test(at_end(runs[names[0]], column)), runs, names)
-
-
-def _ends_order(column: str) -> _Maker:
-    return lambda runs, names: _order([at_end(runs[name], column) for name in names], runs, names)
-
-
-def _has_half(wanted: bool) -> _Maker:
-    def make(runs: Runs, names: _Names) -> Evidence:
-        run = runs[names[0]]
-        has = at_end(run, "effective_experts") >= run.study.num_experts / 2
-        return _rate(has == wanted, runs, names)
-
-    return make
-
-
-def _accuracy(run: NamedRun) -> Array:
-    return metric(run, "test_accuracy", 100).to_numpy(float)
-
-
-def _accuracies(runs: Runs, names: _Names) -> Evidence:
-    return _order([_accuracy(runs[name]) for name in names], runs, names)
-
-
-def gain(runs: Runs, name: str) -> Array:
-    """Points of test accuracy by which a mixture is better than one expert, by seed."""
-    mixture, single = (_accuracy(runs[each]) for each in (name, f"{name}_single"))
-    num = min(len(mixture), len(single))
-    gained: Array = mixture[:num] - single[:num]
-    return gained
-
-
-def _less_on_one_pair(runs: Runs, names: _Names) -> Evidence:
-    of_one = (gain(runs, "vowel_front") + gain(runs, "vowel_back")) / 2
-    return _rate(of_one < gain(runs, "vowel_both") / 2, runs, names)
-
-
-def _less_without_signal(runs: Runs, names: _Names) -> Evidence:
-    without, published = gain(runs, "centre_0"), gain(runs, "centre_100")
-    num = min(len(without), len(published))
-    return _rate(without[:num] < published[:num] / 2, runs, names)
-
-
-def _more_on_eight(runs: Runs, names: _Names) -> Evidence:
-    return _order([gain(runs, f"num_clusters_{num}") for num in (8, 2)], runs, names)
-
-
-def _sentences(runs: Runs, names: _Names) -> Evidence:
-    tables = [runs[name].finished.table("sentences").set_index("pair")["loss"] for name in names]
-    both = pd.concat(tables, axis=1, join="inner").to_numpy(float)
-    return _order([both[:, 0], both[:, 1]], runs, names)
+def text_gain(mixture: NamedRun, wide: NamedRun) -> Array:
+    """Return the nats per test subword by which a mixture is better than a wide layer, by seed."""
+    first, second = _shortest([_log_perplexity(run) for run in (mixture, wide)])
+    return second - first
 
 
 def _log_perplexity(run: NamedRun) -> Array:
-    found: Array = np.log(run.finished.table("metrics")["perplexity"].to_numpy(float))
+    # Nats per subword: ratios of perplexities become differences, which can be averaged.
+    found: Array = np.log(run.table("metrics")["perplexity"].to_numpy(float))
     return found
 
 
-def _perplexities(runs: Runs, names: _Names) -> Evidence:
-    return _order([_log_perplexity(runs[name]) for name in names], runs, names)
+def _shortest(samples: "Sequence[Array | pd.Series]") -> list[Array]:
+    """All samples as arrays, as far as the shortest one reaches."""
+    # Seeds come in order, so the first of two runs are the same seeds.
+    num = min(map(len, samples))
+    return [np.asarray(each, dtype=float)[:num] for each in samples]
 
 
-def text_gain(runs: Runs, name: str) -> Array:
-    """Nats per test subword by which a mixture is better than a wide layer, by seed."""
-    wide, many = (_log_perplexity(runs[each]) for each in (f"{name}_wide", name))
-    num = min(len(wide), len(many))
-    gained: Array = wide[:num] - many[:num]
-    return gained
+def _order(pair: "Sequence[Array | pd.Series]", runs: Sequence[NamedRun]) -> OrderEvidence:
+    first, second = (tuple(side.tolist()) for side in _shortest(pair))
+    return OrderEvidence(first, second, names_of(*runs))
 
 
-def _more_on_four(runs: Runs, names: _Names) -> Evidence:
-    alone = [text_gain(runs, name) for name in DOMAINS]
-    num = min(map(len, alone))
-    mean_alone: Array = np.mean([each[:num] for each in alone], axis=0)
-    return _order([text_gain(runs, FOUR), mean_alone], runs, names)
+def _two_and_two(runs: Sequence[NamedRun]) -> list[tuple[NamedRun, NamedRun]]:
+    return list(zip(runs[::2], runs[1::2], strict=True))
 
 
-def _maps_of_own(runs: Runs, names: _Names) -> Evidence | None:
-    shares = agreement_of_maps(runs[names[0]])
-    if not len(shares):
-        return None
-    return ValueEvidence(tuple(shares.tolist()), names, not_comparable=_marks(runs, names))
+def gains_less_than_half(*runs: NamedRun) -> RateEvidence:
+    """Count the seeds in which the mean of the other gains is below half of the first one.
+
+    Args:
+        *runs: a mixture and its rival, again and again; the first two gain most.
+    """
+    whole, *parts = _shortest([gain(*pair) for pair in _two_and_two(runs)])
+    # Half as much is clearly less, and no matter of noise; the threshold stands in the claim.
+    return rate_of(sum(parts) / len(parts) < whole / 2, *runs)
 
 
-def _maps_order(runs: Runs, names: _Names) -> Evidence | None:
-    shares = [agreement_of_maps(runs[name]) for name in names]
-    return _order(shares, runs, names) if all(map(len, shares)) else None
+def gains_more(*runs: NamedRun) -> OrderEvidence:
+    """Compare the gain of the first mixture over its rival with that of the second."""
+    return _order([gain(*pair) for pair in _two_and_two(runs)], runs)
 
 
-def _text_groups(runs: Runs, names: _Names) -> Evidence:
-    return _rate(grouping_with_first(runs[names[0]]) > GROUPED_ALIKE, runs, names)
+def log_perplexities(first: NamedRun, second: NamedRun) -> OrderEvidence:
+    """Compare the log of the test perplexity of two runs, seed by seed."""
+    return _order([_log_perplexity(run) for run in (first, second)], (first, second))
 
 
-def _over_references(runs: Runs, names: _Names) -> Evidence:
-    run = runs[names[0]]
-    ours = at_end(run, "agreement_cluster")
-    return _rate(ours > best_reference(run, "cluster"), runs, names)
+def nats_gained_more(*runs: NamedRun) -> OrderEvidence:
+    """Compare the gain in nats of the first mixture with the mean gain of all the others."""
+    together, *alone = (text_gain(*pair) for pair in _two_and_two(runs))
+    mean_alone: Array = np.mean(_shortest(alone), axis=0)
+    return _order([together, mean_alone], runs)
 
 
-def _classes_over_kinds(runs: Runs, names: _Names) -> Evidence:
-    run = runs[names[0]]
-    columns = ("agreement_word class", "agreement_kind of book")
-    return _order([at_end(run, column) for column in columns], runs, names)
+def half_in_use(run: NamedRun, *, wanted: bool = True) -> RateEvidence:
+    """Count the seeds in which at least half of the experts are in use at the end, or are not."""
+    # The balance losses of the paper ask for all experts; half of them is far from collapse.
+    has = at_end(run, "effective_experts") >= run.study.num_experts / 2
+    return rate_of(has == wanted, run)
+
+
+def map_agreement_order(first: NamedRun, second: NamedRun) -> OrderEvidence | None:
+    """Compare how far seeds agree on their maps in two runs."""
+    shares = [agreement_of_maps(run) for run in (first, second)]
+    return _order(shares, (first, second)) if all(map(len, shares)) else None
+
+
+def grouped_alike(run: NamedRun, *, above: float) -> RateEvidence:
+    """Count the seeds whose routing shares more than this information with the first seed's."""
+    return rate_of(grouping_with_first(run) > above, run)
+
+
+def over_clusterings(run: NamedRun, *, of: str) -> RateEvidence:
+    """Count the seeds whose gate finds groups better than any clustering of its own inputs."""
+    table = run.table("references")
+    # The best of all clusterings and starts: the strictest rival that there is.
+    best = float(table[table["of"] == of]["agreement"].max())
+    return rate_of(at_end(run, f"agreement_{of}") > best, run)
+
+
+FORMS: dict[str, Form] = {
+    form.__name__: form
+    for form in (
+        gains_less_than_half,
+        gains_more,
+        log_perplexities,
+        nats_gained_more,
+        half_in_use,
+        map_agreement,
+        map_agreement_order,
+        grouped_alike,
+        over_clusterings,
+    )
+}

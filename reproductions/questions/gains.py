@@ -7,20 +7,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
-from reproductions.clusters.measures import agreement_of_maps
+from reproductions.clusters.suite import agreement_of_maps
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.intervals import mean_estimate
-from reproductions.pictures import Picture, still
-from reproductions.questions.evidence import DOMAINS, FOUR, gain, text_gain
-from reproductions.questions.measures import STARTS, grouping_with_first
-from reproductions.runs import NamedRun
+from reproductions.questions.evidence import (
+    STARTS,
+    gain,
+    grouping_with_first,
+    text_gain,
+)
+from reproductions.runs import Runs
+from reproductions.study_report import Picture, as_picture
+from reproductions.verdicts.intervals import mean_estimate
 
-Runs = Mapping[str, NamedRun]
 Array = NDArray[np.float64]
 _VOWELS = {"vowel_front": "[i]\n[I]", "vowel_back": "[a]\n[A]", "vowel_both": "both\npairs"}
 _CENTRES = {"centre_0": "none", "centre_25": "¼", "centre_50": "½", "centre_100": "full"}
 _NUMBERS = {f"num_clusters_{num}": str(num) for num in (2, 4, 8)}
 _TEXTS = {"text_one": "one\nkind\nof book", "text_all": "all\nkinds\nof book"}
+# Runs on four kinds of text together, and on each of them alone.
+_FOUR = "domains_four"
+_DOMAINS = ("domains_bible", "domains_packages", "domains_help", "domains_manuals")
 _MAPS = {
     "clusters_own": "nothing",
     "clusters_same_noise": "noise",
@@ -28,6 +34,7 @@ _MAPS = {
 }
 Samples = dict[str, Array]
 _TOLD = STARTS | {"num_experts", "k", "expert_units", "init_seed", "noise_seed"}
+# More points, such as every test sentence, would be a black bar.
 _MOST_POINTS = 100
 
 
@@ -42,6 +49,7 @@ def gains(runs: Runs) -> Picture | None:
         ),
         "translation: kinds of book and of text": (_text_gains(runs), "nats per subword"),
     }
+    # The four panels answer one question together.
     if not all(samples for samples, _ in panels.values()):
         return None
     with figure_style():
@@ -53,8 +61,8 @@ def gains(runs: Runs) -> Picture | None:
             axes.set_title(title, fontsize=10.5)
             axes.set_ylabel(label)
     names = [*_VOWELS, *_CENTRES, *_NUMBERS]
-    texts = [each for each in (*_TEXTS, FOUR, *DOMAINS) if f"{each}_wide" in runs]
-    return still(
+    texts = [each for each in (*_TEXTS, _FOUR, *_DOMAINS) if f"{each}_wide" in runs]
+    return as_picture(
         figure,
         id="gains",
         title="What experts gain, as the data falls more into clusters",
@@ -80,11 +88,11 @@ def gains(runs: Runs) -> Picture | None:
 def _accuracy_gains(names: Mapping[str, str], runs: Runs) -> Samples:
     if not _are_as_named(runs, [each for name in names for each in (name, f"{name}_single")]):
         return {}
-    return {label: gain(runs, name) for name, label in names.items()}
+    return {label: gain(runs[name], runs[f"{name}_single"]) for name, label in names.items()}
 
 
 def _are_as_named(runs: Runs, names: Iterable[str]) -> bool:
-    """Whether the runs are there and what their labels in these pictures say."""
+    """Tell whether the runs are there and are what their labels in these pictures say."""
     return all(name in runs and not _TOLD & runs[name].changed.keys() for name in names)
 
 
@@ -94,14 +102,21 @@ def _text_gains(runs: Runs) -> Samples:
     found = {}
     for name, label in _TEXTS.items():
         many, wide = (
-            runs[each].finished.table("sentences").set_index("pair")["loss"]
+            runs[each].table("sentences").set_index("pair")["loss"]
             for each in (name, f"{name}_wide")
         )
+        # Over test sentences: the same sentence by both models.
         found[label] = (wide - many).dropna().to_numpy(float)
-    if _are_as_named(runs, [each for name in (FOUR, *DOMAINS) for each in (name, f"{name}_wide")]):
-        found["one\nkind\nof text"] = np.concatenate([text_gain(runs, name) for name in DOMAINS])
-        found["four\nkinds\nof text"] = text_gain(runs, FOUR)
+    if _are_as_named(
+        runs, [each for name in (_FOUR, *_DOMAINS) for each in (name, f"{name}_wide")]
+    ):
+        found["one\nkind\nof text"] = np.concatenate([_text_gain(runs, name) for name in _DOMAINS])
+        found["four\nkinds\nof text"] = _text_gain(runs, _FOUR)
     return found
+
+
+def _text_gain(runs: Runs, name: str) -> Array:
+    return text_gain(runs[name], runs[f"{name}_wide"])
 
 
 def agreement(runs: Runs) -> Picture | None:
@@ -125,7 +140,7 @@ def agreement(runs: Runs) -> Picture | None:
         right.axhline(0, color=INK, linewidth=1, linestyle=":")
         right.set(ylim=(-0.05, 1.05), title="words")
         right.set_ylabel("mutual information")
-    return still(
+    return as_picture(
         figure,
         id="agreement",
         title="Who takes what is chance; what belongs together is not",
@@ -142,9 +157,11 @@ def agreement(runs: Runs) -> Picture | None:
 def _draw(axes: Axes, samples: Samples) -> None:
     for place, values in enumerate(samples.values()):
         if len(values) <= _MOST_POINTS:
+            # Side by side in the order of their seeds, so that equal values do not hide each other.
             spread = place + np.linspace(-0.15, 0.15, len(values))
             axes.plot(spread, values, ".", color=COLOURS["blue"], alpha=0.5, markersize=5)
         mean = values.mean()
+        # One seed has a mean and no interval.
         half = mean_estimate(values.tolist()).interval(0.95)[1] - mean if len(values) > 1 else 0.0
         axes.errorbar(place, mean, yerr=half, fmt="_", color=INK, capsize=4, markersize=12)
     axes.set_xticks(range(len(samples)), list(samples))

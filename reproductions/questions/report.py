@@ -1,54 +1,110 @@
 """The report of the five questions, put together from finished runs of other starts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from reproductions.claims import load_claims
-from reproductions.judging import drawn, filled, judge_all
-from reproductions.notes import load_notes
-from reproductions.pictures import Picture
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
 from reproductions.questions.curves import collapse, groups, identity
-from reproductions.questions.evidence import evidence
+from reproductions.questions.evidence import FORMS, FREE, SETTLED, STARTS, at_end, steps_to_leave
 from reproductions.questions.gains import agreement, gains
-from reproductions.questions.summary import GROUPS
-from reproductions.questions.table import references_table, starts_table
-from reproductions.report_types import StudyReport
-from reproductions.runs import Found
-from reproductions.summary import summary
-
-_HERE = Path(__file__).parent
+from reproductions.runs import NamedRun, Runs, SuiteRuns
+from reproductions.study_report import Parts, Study, departures_except
+from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.number_text import number
 
 
-def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
-    """The report and its pictures.
-
-    Args:
-        found: the suite's finished runs.
-        runs_dir: folder of all runs.
-        command: the line that makes the report again.
-    """
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs = found.runs
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(runs), runs)
-    pictures = drawn([gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)])
-    report = StudyReport(
-        study="questions",
-        title="Five questions: the three studies from other starts",
-        summary="\n\n".join(summary(judged, runs, GROUPS, "claims of our own")),
-        citation="Interventions of our own on the three studies; no paper has them as such.",
-        tables=tuple(
-            filled(
-                [
-                    ("Where each start ends; means over seeds.", starts_table(runs)),
-                    (
-                        "Adjusted mutual information with the true groups at the end, and of "
-                        "standard clusterings of the gate's inputs.",
-                        references_table(runs),
-                    ),
-                ]
-            )
+    pictures = [gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)]
+    tables = [
+        ("Where each start ends; means over seeds.", starts_table(runs)),
+        (
+            "Adjusted mutual information with the true groups at the end, and of standard "
+            "clusterings of the gate's inputs.",
+            references_table(runs),
         ),
-        judged=judged,
-        figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(_HERE / "notes.yaml"),
-        command=command,
+    ]
+    return Parts(pictures, tables)
+
+
+_COLUMNS = {
+    "loss": "loss",
+    "effective_experts": "effective experts",
+    "largest_share": "largest share",
+    "similarity": "mean cosine",
+}
+
+
+def starts_table(runs: Runs) -> pd.DataFrame:
+    """A row per run with a measured start: means over seeds at the last step."""
+    return pd.DataFrame(
+        [_row(name, run) for name, run in runs.items() if hasattr(run.study, "gate_start")]
     )
-    return report, pictures
+
+
+def _row(name: str, run: NamedRun) -> dict[str, str]:
+    label = run.called(name.replace("_", " "), STARTS)
+    cells = {"run": label, "seeds": str(len(at_end(run, "loss")))}
+    for column, words in _COLUMNS.items():
+        values = at_end(run, column)
+        cells[words] = _mean(values) if len(values) > 1 else "–"
+    is_collapsed = run.study.gate_start.name == "collapsed"
+    cells["steps to leave"] = _left(run) if is_collapsed else "–"
+    return cells
+
+
+def _mean(values: NDArray[np.float64]) -> str:
+    return f"{number(values.mean(), 3)} (SD {number(values.std(ddof=1), 2)})"
+
+
+def _left(run: NamedRun) -> str:
+    is_text = run.study.name == "translation_start"
+    # As the claims have it: 1.5 effective experts, and in translation half of all.
+    least = run.study.num_experts / 2 if is_text else SETTLED
+    found = steps_to_leave(run, least, run.study.collapse_at if is_text else 0)
+    if np.isnan(found).all():
+        return "never"
+    stayed = int(np.isnan(found).sum())
+    return f"{np.nanmedian(found):.0f}" + (f" ({stayed} seeds never)" if stayed else "")
+
+
+def references_table(runs: Runs) -> pd.DataFrame:
+    """Adjusted mutual information with the true groups: the gate's, and standard clusterings'."""
+    rows = []
+    for name in ("vowel_published", "clusters_published", "text_published", "domains_four"):
+        if name not in runs:
+            continue
+        table = runs[name].table("references")
+        for of, own in table.groupby("of"):
+            means = own.groupby("method")["agreement"].mean()
+            gate = at_end(runs[name], f"agreement_{of}")
+            label = runs[name].called(name.replace("_", " "), STARTS)
+            cells = {"run": label, "groups": str(of)}
+            rows.append(
+                cells
+                | {"gate": f"{gate.mean():.3f}"}
+                | {str(m): f"{v:.3f}" for m, v in means.items()}
+            )
+    return pd.DataFrame(rows)
+
+
+STUDY = Study(
+    name="questions",
+    title="Five questions: the three studies from other starts",
+    citation="Interventions of our own on the three studies; no paper has them as such.",
+    citation_url=None,
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=departures_except(FREE),
+    parts=_parts,
+    target="questions",
+    shown_suite="questions_domains",
+    next_steps=(
+        "make front   the front page of all studies: reports/index.html",
+        "make fetch-texts questions-domains   four kinds of text (Debian or Ubuntu)",
+    ),
+    claims_are="claims of our own",
+)

@@ -1,17 +1,14 @@
 """The figures of the scaling report."""
 
-from collections.abc import Mapping
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun, distinct
-from reproductions.scaling.measures import limit, ours, seconds
+from reproductions.runs import NamedRun, Runs, distinct
+from reproductions.scaling.evidence import limit, ours, seconds
+from reproductions.study_report import Picture, as_picture
 
-Runs = Mapping[str, NamedRun]
 _PEERS = {
     "F.grouped_mm": ("orange", "s"),
     "transformers grouped_mm": ("purple", "^"),
@@ -34,7 +31,7 @@ def cost_per_token(runs: Runs) -> Picture | None:
         panels[0].set_ylabel("microseconds per token")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     sizes = sorted({size for run in found for size in run.study.num_experts})
-    return still(
+    return as_picture(
         figure,
         id="cost-per-token",
         title="Cost per token against the number of experts",
@@ -69,6 +66,7 @@ def _line(axes: Axes, values: pd.Series, colour: str, marker: str, label: str) -
     axes.errorbar(
         middle.index,
         middle,
+        # Lowest and highest: rounds are few, and what disturbs a timing is no normal noise.
         yerr=[middle - low, high - middle],
         color=COLOURS[colour],
         marker=marker,
@@ -100,7 +98,7 @@ def skew_and_gates(runs: Runs) -> Picture | None:
         right.axhline(0.3, color=INK, linestyle=":", linewidth=1)
         right.set(xscale="log", yscale="log", xlabel="experts", ylabel="gate over experts")
         right.legend(title="gate")
-    return still(
+    return as_picture(
         figure,
         id="skew-and-gates",
         title="Skewed routing, and the gate's share",

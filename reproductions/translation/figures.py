@@ -1,19 +1,16 @@
 """The figures of the translation report."""
 
-from collections.abc import Mapping
-
 import numpy as np
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.pictures import Picture, still
-from reproductions.runs import NamedRun, distinct
+from reproductions.runs import Runs, distinct
+from reproductions.study_report import Picture, as_picture
+from reproductions.translation.equal_cost import label
 from reproductions.translation.evidence import judged_experts
-from reproductions.translation.seeds import label
 
-Runs = Mapping[str, NamedRun]
-_LOOKS = {
+_STYLES = {
     "experts_0": ("purple", "v", ":"),
     "wide": ("vermillion", "s", "--"),
     "experts_32": ("orange", "D", "-."),
@@ -25,7 +22,7 @@ _KEYS = {"piece": "subword", "word_class": "word class", "domain": "kind of book
 
 def perplexity_curves(runs: Runs) -> Picture | None:
     """Held-out perplexity against steps (Figure 4)."""
-    found = distinct(runs.get(name) for name in _LOOKS)
+    found = distinct(runs.get(name) for name in _STYLES)
     if not found:
         return None
     costs_as_much = not any(
@@ -40,18 +37,19 @@ def perplexity_curves(runs: Runs) -> Picture | None:
         figure = Drawing(figsize=(6.4, 3.8))
         axes = figure.subplots()
         for run in found:
-            colour, marker, line = _LOOKS[run.name]
-            table = run.finished.table("evaluations")
+            colour, marker, line = _STYLES[run.name]
+            table = run.table("evaluations")
             axes.plot(
                 table["step"], table["perplexity"], line, color=COLOURS[colour], marker=marker,
                 label=label(run, runs),
             )  # fmt: skip
         axes.set(xlabel="step", ylabel="held-out perplexity", yscale="log")
+        # A logarithmic axis of hardly a decade would have a tick or two otherwise.
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(ScalarFormatter())
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.legend()
-    return still(
+    return as_picture(
         figure,
         id="perplexity",
         title="Perplexity during training",
@@ -72,7 +70,7 @@ def loads(runs: Runs) -> Picture | None:
     """Held-out assignments per expert, largest first."""
     if "experts_2048" not in runs:
         return None
-    count = runs["experts_2048"].finished.table("experts")["num_assignments"].to_numpy(float)
+    count = runs["experts_2048"].table("experts")["num_assignments"].to_numpy(float)
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.2))
         axes = figure.subplots()
@@ -80,7 +78,7 @@ def loads(runs: Runs) -> Picture | None:
         axes.axhline(count.mean(), color=INK, linestyle=":", linewidth=1, label="mean")
         axes.set(xlabel="expert, by load", ylabel="assignments", xscale="log")
         axes.legend()
-    return still(
+    return as_picture(
         figure,
         id="loads",
         title="How evenly experts are used",
@@ -103,12 +101,13 @@ def variety(runs: Runs) -> Picture | None:
         for axes, (key, words) in zip(panels, _KEYS.items(), strict=True):
             own, chance = table[f"{key}_entropy"], table[f"{key}_entropy_chance"]
             axes.scatter(chance, own, s=5, color=COLOURS["blue"], alpha=0.5, linewidths=0)
+            # Below the diagonal an expert is less varied than its lowest deal by chance.
             top = max([*own, *chance, 0.1])
             axes.plot([0, top], [0, top], color=INK, linewidth=1, linestyle=":")
             axes.set(xlabel="lowest by chance")
             axes.set_title(words)
         panels[0].set_ylabel("entropy (nats)")
-    return still(
+    return as_picture(
         figure,
         id="variety",
         title="What experts specialise in",

@@ -1,71 +1,54 @@
 """The translation study's report, put together from finished runs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from reproductions.citations import SHAZEER_2017, SHAZEER_2017_URL
-from reproductions.claims import load_claims
-from reproductions.judging import drawn, filled, judge_all
-from reproductions.notes import load_notes
-from reproductions.pictures import Picture
-from reproductions.report_types import StudyReport
-from reproductions.runs import Found
-from reproductions.summary import summary
-from reproductions.translation import table
-from reproductions.translation.balance import balance_table
-from reproductions.translation.early import early_table
-from reproductions.translation.evidence import evidence
+from reproductions.runs import Runs, SuiteRuns
+from reproductions.study_report import Parts, Study, Table
+from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
+from reproductions.translation.equal_cost import (
+    in_every_training,
+    label,
+    seeds_table,
+    short_runs_table,
+    why_many_lose,
+    why_more_lose,
+)
+from reproductions.translation.evidence import FORMS, why_not_comparable
+from reproductions.translation.experts import chosen_experts_table, cosine_table, write_expert_page
 from reproductions.translation.figures import loads, perplexity_curves, variety
-from reproductions.translation.kinds import cosine_table, kinds_table
-from reproductions.translation.seeds import label, seeds_table
-from reproductions.translation.summary import GROUPS
-
-_HERE = Path(__file__).parent
-
-
-def build(found: Found, runs_dir: str, command: str) -> tuple[StudyReport, list[Picture]]:
-    """The report and its pictures.
-
-    Args:
-        found: the suite's finished runs.
-        runs_dir: folder of all runs.
-        command: the line that makes the report again.
-    """
-    judged = judge_all(load_claims(_HERE / "claims.yaml"), evidence(found.runs), found.runs)
-    pictures = drawn([perplexity_curves(found.runs), variety(found.runs), loads(found.runs)])
-    report = StudyReport(
-        study="translation",
-        title="Outrageously large neural networks: the translation study",
-        summary="\n\n".join(summary(judged, found.runs, GROUPS)),
-        citation=SHAZEER_2017,
-        tables=tuple(_tables(found)),
-        judged=judged,
-        figures=tuple(figure for figure, _ in pictures),
-        notes=load_notes(_HERE / "notes.yaml"),
-        command=command,
-        citation_url=SHAZEER_2017_URL,
-        num_printed=5,
-    )
-    return report, pictures
+from reproductions.translation.tables import (
+    balance_table,
+    domains_table,
+    examples_table,
+    results_table,
+    specialisation_table,
+    use_table,
+    why_uneven,
+)
+from reproductions.verdicts.judge import Judged
 
 
-def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
     runs = found.runs
+    return Parts([perplexity_curves(runs), variety(runs), loads(runs)], _tables(runs))
+
+
+def _tables(runs: Runs) -> list[Table]:
     printed = [
         (
             "Test chapters; intervals are 95 % over sentences of one training. Published numbers "
             "are of WMT'14 and a larger model.",
-            table.results_table(runs),
+            results_table(runs),
         ),
-        ("Evenly spaced test sentences.", table.examples_table(runs)),
+        ("Evenly spaced test sentences.", examples_table(runs)),
     ]
     if "experts_2048" in runs:
         run = runs["experts_2048"]
         printed += [
             (
                 f"What an assignment's expert tells, {label(run, runs)}.",
-                table.specialisation_table(run),
+                specialisation_table(run),
             ),
             (
                 "Distance in embedding space: words of an expert's largest gates, two and two.",
@@ -74,15 +57,15 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
             (
                 "Experts of the three kinds of Table 9, found by rule, and a random sample. The "
                 "expert's own subword stands between asterisks.",
-                kinds_table(run),
+                chosen_experts_table(run),
             ),
         ]
     others = [
-        ("By kind of book, test chapters.", table.domains_table(runs)),
-        ("Use of the encoder's experts on the test chapters.", table.use_table(runs)),
+        ("By kind of book, test chapters.", domains_table(runs)),
+        ("Use of the encoder's experts on the test chapters.", use_table(runs)),
         (
             "What holds many experts back: held-out perplexity, one training each.",
-            early_table(runs),
+            short_runs_table(runs),
         ),
         (
             "Both models of equal cost from several seeds, test chapters. Intervals are 95 %, of a "
@@ -94,4 +77,34 @@ def _tables(found: Found) -> list[tuple[str, pd.DataFrame]]:
             balance_table(runs),
         ),
     ]
-    return filled([*printed, *others])
+    return [*printed, *others]
+
+
+def _why_it_loses(runs: Runs) -> str:
+    """The causes that runs tell of, and whether other seeds end so."""
+    return "; ".join(part for part in (in_every_training(runs), why_many_lose(runs)) if part)
+
+
+STUDY = Study(
+    name="translation",
+    title="Outrageously large neural networks: the translation study",
+    citation=SHAZEER_2017,
+    citation_url=SHAZEER_2017_URL,
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=why_not_comparable,
+    parts=_parts,
+    reasons={
+        "equal-cost-perplexity": _why_it_loses,
+        "perplexity-order-": why_more_lose,
+        "balance": why_uneven,
+    },
+    target="reproduce-translation",
+    shown_suite="translation_all",
+    next_steps=(
+        "python -m experiments.translation.translate show=words   type English, see French",
+        "python -m experiments.suite suite=translation_all   0 to 2,048 experts, and Table 6",
+    ),
+    num_printed=5,
+    pages_beside=(("experts_2048", "experts.html", write_expert_page),),
+)

@@ -1,166 +1,141 @@
-"""The multiverse's part of the vowel report: its figures, table and sentences."""
+"""The worlds of the multiverse: in which of them does each published claim hold?
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+A world fixes every choice on which the paper is silent, the reading of the stop, and how steps are
+chosen (each system at its own best step, or one common step). Multiverse analysis (Steegen,
+Tuerlinckx, Gelman & Vanpaemel, 2016) calls it a universe, and specification curves a specification.
+Each world is held against the same claims, by the same rules, as the study itself.
+"""
+
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import matplotlib.figure
 import pandas as pd
 
-from experiments.execute import folder_of
-from experiments.run_folder import FinishedRun, RunFolder, read_finished
-from experiments.suite import suite_runs
-from experiments.vowel.multiverse import AXES
-from reproductions.claims import Claim
-from reproductions.drawing import to_svg
-from reproductions.report_types import Figure
-from reproductions.vowel.figures import multiverse as drawings
-from reproductions.vowel.worlds import CLAIM_IDS, judged_worlds
+from experiments.vowel.multiverse import AXES, common_steps, own_steps
+from reproductions.verdicts.claims import Claim
+from reproductions.verdicts.judge import judge
+from reproductions.vowel.evidence import measured
 
-COMMAND = "make multiverse-vowel"
+# The claims that a world can be held against; the absolute epochs of Table 1 are left out, since
+# they follow the step size almost in proportion.
+CLAIM_IDS = (
+    "experts-faster-4-6",
+    "experts-faster-8-12",
+    "half-the-epochs-4-6",
+    "half-the-epochs-8-12",
+    "eight-faster-than-four",
+    "backprop-12-slower",
+    "train-accuracy-4-experts",
+    "test-accuracy-4-experts",
+    "equal-test-accuracy-4-6",
+    "equal-test-accuracy-8-12",
+    "two-or-three-live-4",
+    "two-or-three-live-8",
+    "two-experts-on-a-4",
+    "two-experts-on-a-8",
+)
+ROWS = {
+    "experts_4": "mixture_4",
+    "experts_8": "mixture_8",
+    "backprop_6": "backprop_6",
+    "backprop_12": "backprop_12",
+}
+POLICIES = {"own best step": own_steps, "one common step": common_steps}
+# Equation 1.3 with the published variance and the plain gate step: the nets have no such axes.
+_NET_AXES = {"cost": "mixture_likelihood", "variance": 1.0, "gate_step": 1.0}
+_KEYS = ["system", *AXES, "step_size", "stop_rule"]
+
+Tables = dict[str, pd.DataFrame]
 
 
-@dataclass(frozen=True)
-class MultiversePart:
-    """What the multiverse adds to the study's report."""
-
-    figures: tuple[tuple[Figure, matplotlib.figure.Figure], ...]
-    tables: tuple[tuple[str, pd.DataFrame], ...]
-    summary: tuple[str, ...]
-
-
-def multiverse_part(runs_dir: str, claims: Sequence[Claim]) -> MultiversePart | None:
-    """Figures, table and sentences from the finished multiverse runs; None where there are none.
+def worlds(
+    exploration: pd.DataFrame, metrics: pd.DataFrame
+) -> Iterator[tuple[dict[str, Any], Tables]]:
+    """Every world with the metrics of its four systems, one row per seed.
 
     Args:
-        runs_dir: folder of all runs.
-        claims: the study's claims.
+        exploration: exploration.csv of a multiverse run.
+        metrics: its metrics.csv.
 
-    Raises:
-        UserError: a finished run is damaged.
+    Yields:
+        The world (AXES, policy, stop_rule) and, per row of Table 1, the metrics ordered by seed.
     """
-    runs = _finished(runs_dir)
-    if not runs:
-        return None
-    by_id = {claim.id: claim for claim in claims}
-    judged = {name: _judged(run, by_id) for name, run in runs.items()}
-    searched = judged.pop("multiverse_picture", None)
-    if not judged:
-        return None
-    worlds = pd.concat(judged.values(), ignore_index=True)
-    everything = worlds if searched is None else pd.concat([worlds, searched], ignore_index=True)
-    return MultiversePart(
-        _figures(worlds, everything, runs),
-        ((_MATCHES, most_matches(everything)), (_PICTURES, best_pictures(everything))),
-        tuple(sentences(worlds, everything)),
-    )
+    # By seed, since orders are judged on pairs.
+    groups = dict(iter(metrics.sort_values("seed").groupby(_KEYS, sort=False)))
+    # Its keys are all combinations of choices for which runs are there.
+    found = common_steps(exploration)
+    steps = {name: choose(exploration) for name, choose in POLICIES.items()}
+    for axes in found:
+        for policy, chosen in steps.items():
+            for stop_rule in _stop_rules(metrics, axes):
+                tables = {
+                    row: groups[(*_setting(system, axes), _step(chosen, system, axes), stop_rule)]
+                    for row, system in ROWS.items()
+                }
+                world = dict(zip(AXES, axes, strict=True))
+                yield {**world, "policy": policy, "stop_rule": stop_rule}, tables
 
 
-_SEARCHED = "Found by search among all worlds, so a lead and no evidence by itself."
-_MATCHES = f"The worlds in which the most of {len(CLAIM_IDS)} published claims match. {_SEARCHED}"
-_PICTURES = (
-    "The worlds closest to the paper's own picture: three live experts, two of them on [a]/[A] and "
-    f"one on [i]/[I]; shares of seeds. {_SEARCHED}"
-)
-_WORLD = [*AXES, "stop_rule", "policy"]
-_NUMBERS = ["arrived", "ratio_4", "ratio_8", "picture_4", "picture_8", "test_accuracy_4"]
+def _stop_rules(metrics: pd.DataFrame, axes: tuple[Any, ...]) -> list[str]:
+    # With a single output, an average over outputs is the sum: one world, not two.
+    is_bit = axes[AXES.index("coding")].startswith("bit")
+    rules: list[str] = metrics["stop_rule"].unique().tolist()
+    return [rule for rule in rules if not (is_bit and rule == "per_output" and "blend" in rules)]
 
 
-def _finished(runs_dir: str) -> dict[str, FinishedRun]:
-    _, runs = suite_runs(["suite=vowel_multiverse", f"runs_dir={runs_dir}"])
-    folders = {name: folder_of(study, runs_dir) for name, study in runs.items()}
-    return {name: read_finished(path) for name, path in folders.items() if _is_finished(path)}
+def _setting(system: str, axes: tuple[Any, ...]) -> tuple[Any, ...]:
+    if system.startswith("mixture"):
+        return (system, *axes)
+    return (system, *(_NET_AXES.get(name, value) for name, value in zip(AXES, axes, strict=True)))
 
 
-def _is_finished(path: Path) -> bool:
-    return RunFolder(path).is_finished()
+def _step(chosen: Mapping[tuple[Any, ...], float], system: str, axes: tuple[Any, ...]) -> float:
+    # A common step is that of the world; an own step is that of the system in it.
+    return chosen[axes] if axes in chosen else chosen[_setting(system, axes)]
 
 
-def _judged(run: FinishedRun, claims: Mapping[str, Claim]) -> pd.DataFrame:
-    return judged_worlds(run.table("exploration"), run.table("metrics"), claims)
+def judged_worlds(
+    exploration: pd.DataFrame,
+    metrics: pd.DataFrame,
+    claims: Mapping[str, Claim],
+) -> pd.DataFrame:
+    """One row per world: its choices, summary numbers, and a verdict word per claim.
+
+    Beside the verdicts: num_matches (claims that match), ratio_4 and ratio_8 (epochs of
+    back-propagation over those of experts), arrived (share of the seeds of all four systems that
+    reached the stop), picture_4 and picture_8 (share of seeds that use experts as in Figure 2).
+    """
+    rows = []
+    for world, tables in worlds(exploration, metrics):
+        # The same recipes as for the study's own runs, on the tables of one world.
+        evidence = {name: measured(claims[name], tables) for name in CLAIM_IDS}
+        words = {
+            name: judge(claims[name], item).word if item else "inconclusive"
+            for name, item in evidence.items()
+        }
+        num_matches = sum(word == "matches" for word in words.values())
+        rows.append({**world, **_summary(tables), "num_matches": num_matches, **words})
+    return pd.DataFrame(rows)
 
 
-def _figures(
-    worlds: pd.DataFrame, everything: pd.DataFrame, runs: Mapping[str, FinishedRun]
-) -> tuple[tuple[Figure, matplotlib.figure.Figure], ...]:
-    texts: list[tuple[str, str, str, Callable[[pd.DataFrame], matplotlib.figure.Figure], Any]] = [
-        (
-            "multiverse",
-            "Which claim holds in which world",
-            f"All {len(worlds):,} combinations of the choices on which the paper is silent, from "
-            "left to right by how many times fewer epochs 4 experts need than back-propagation "
-            "with 6 hidden units. The band is the margin of the published factor; percentages "
-            "are the shares of worlds that match.",
-            drawings.specification_curve,
-            worlds,
-        ),
-        (
-            "multiverse-claims",
-            "How much each claim depends on what the paper left out",
-            "For each claim, the share of worlds in which it matches, stays open, and differs, by "
-            "the same rules as in the table of claims.",
-            drawings.claim_shares,
-            worlds,
-        ),
-        (
-            "multiverse-picture",
-            "Where the picture of Figure 2 appears",
-            "Share of seeds with three live experts, two on [a]/[A] and one on [i]/[I], in the "
-            "worlds with logistic outputs and equation 1.3. Lines join the best world of each "
-            "variance. The paper's variance is 1.",
-            drawings.picture_map,
-            everything,
-        ),
-    ]
-    provenance = tuple(run.manifest for run in runs.values())
-    made = []
-    for name, title, caption, draw, frame in texts:
-        picture = draw(frame)
-        svg = to_svg(picture, label=title)
-        claims = CLAIM_IDS if name != "multiverse-picture" else CLAIM_IDS[-2:]
-        made.append((Figure(name, title, caption, caption, svg, (), claims, provenance), picture))
-    return tuple(made)
+def _summary(tables: Tables) -> dict[str, float]:
+    epochs = {name: float(table["epochs"].mean()) for name, table in tables.items()}
+    arrived = pd.concat([table["status"] == "converged" for table in tables.values()])
+    return {
+        # Factors of mean epochs, as the paper gives them; the floor of one keeps them finite.
+        "ratio_4": epochs["backprop_6"] / max(epochs["experts_4"], 1.0),
+        "ratio_8": epochs["backprop_12"] / max(epochs["experts_8"], 1.0),
+        "arrived": float(arrived.mean()),
+        "picture_4": float(shows_figure_2(tables["experts_4"]).mean()),
+        "picture_8": float(shows_figure_2(tables["experts_8"]).mean()),
+        "test_accuracy_4": float(tables["experts_4"]["test_accuracy"].mean()),
+    }
 
 
-def most_matches(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
-    """The worlds in which the most claims match, the most first."""
-    best = worlds.sort_values("num_matches", ascending=False, kind="stable").head(num_rows)
-    return best[["num_matches", *_WORLD, *_NUMBERS]].round(2).reset_index(drop=True)
-
-
-def best_pictures(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
-    """The worlds in which the most seeds show the picture of Figure 2 with 4 and 8 experts."""
-    score = worlds["picture_4"] + worlds["picture_8"]
-    best = worlds.assign(score=score).sort_values("score", ascending=False, kind="stable")
-    shown = best.drop_duplicates([*AXES, "stop_rule"]).head(num_rows)
-    return shown[[*_WORLD, *_NUMBERS]].round(2).reset_index(drop=True)
-
-
-def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
-    """What the multiverse says, in numbers: the summary paragraph's part."""
-    own = worlds[(worlds["policy"] == "own best step") & (worlds["arrived"] >= 0.9)]
-    half = worlds["half-the-epochs-4-6"] == "matches"
-    own_half = (own["half-the-epochs-4-6"] == "matches").mean()
-    faster = (own["experts-faster-4-6"] == "matches").mean()
-    slower = (own["experts-faster-4-6"] == "differs").mean()
-    best = everything.sort_values("picture_8", kind="stable").to_dict("records")[-1]
-    fit = everything.sort_values("num_matches", kind="stable").to_dict("records")[-1]
-    return [
-        f"Of {len(worlds):,} worlds (readings of what the paper leaves open), about half the "
-        f"epochs, as published, holds in {half.mean():.0%}.",
-        f"Where each system has its own best step and 90 % of seeds arrive ({len(own):,} worlds), "
-        f"4 experts are faster than back-propagation in {faster:.0%}, slower in {slower:.0%}, and "
-        f"need about half the epochs in {own_half:.0%}.",
-        f"The most claims, {fit['num_matches']} of {len(CLAIM_IDS)}, match in the world with "
-        f"{_described(fit)}.",
-        f"The picture of Figure 2 appears most often, in {best['picture_8']:.0%} of seeds with 8 "
-        f"experts, in the world with {_described(best)}.",
-    ]
-
-
-def _described(world: Mapping[Any, Any]) -> str:
+def shows_figure_2(metrics: pd.DataFrame) -> pd.Series:
+    """Per seed: three live experts, two of them on [a]/[A] and one on [i]/[I] (Figure 2)."""
     return (
-        f"coding {world['coding']}, {world['unit']} outputs, cost {world['cost']}, variance "
-        f"{world['variance']:g}, initial range {world['init_range']:g}, stop {world['stop_rule']}"
+        (metrics["live_experts"] == 3)
+        & (metrics["experts_on_aa_ah"] == 2)
+        & (metrics["experts_on_iy_ih"] == 1)
     )

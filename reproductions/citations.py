@@ -1,7 +1,0 @@
-"""Papers that more than one study is about."""
-
-SHAZEER_2017 = (
-    "Shazeer, N., Mirhoseini, A., Maziarz, K., Davis, A., Le, Q., Hinton, G. & Dean, J. (2017). "
-    "Outrageously large neural networks: the sparsely-gated mixture-of-experts layer. ICLR."
-)
-SHAZEER_2017_URL = "https://arxiv.org/abs/1701.06538"

@@ -1,0 +1,1 @@
+"""From claims and evidence to verdicts, and how these are put into words."""

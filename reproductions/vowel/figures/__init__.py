@@ -1,1 +1,0 @@
-"""The vowel study's figures, one module each."""

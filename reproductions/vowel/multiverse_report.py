@@ -1,0 +1,317 @@
+"""The multiverse's part of the vowel report: its figures, tables and sentences."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure as Drawing
+
+from experiments.suite import suite_runs
+from experiments.vowel.multiverse import AXES
+from reproductions.drawing import COLOURS, INK, figure_style, to_svg
+from reproductions.runs import Runs, find_runs
+from reproductions.study_report import Figure, Parts, Picture
+from reproductions.verdicts.claims import Claim
+from reproductions.vowel.multiverse import CLAIM_IDS, judged_worlds
+
+COMMAND = "make multiverse-vowel"
+_SUITE = "vowel_multiverse"
+_HALF = "half-the-epochs-4-6"
+
+
+def multiverse_part(runs_dir: str, claims: Sequence[Claim]) -> Parts | None:
+    """Figures, table and sentences from the finished multiverse runs; None where there are none.
+
+    Args:
+        runs_dir: folder of all runs.
+        claims: the study's claims.
+
+    Raises:
+        UserError: a finished run is damaged.
+    """
+    _, studies = suite_runs([f"suite={_SUITE}", f"runs_dir={runs_dir}"])
+    runs = find_runs(studies, runs_dir, _SUITE).runs
+    by_id = {claim.id: claim for claim in claims}
+    judged = {
+        name: judged_worlds(run.table("exploration"), run.table("metrics"), by_id)
+        for name, run in runs.items()
+    }
+    # Its readings were searched for by their picture, so they are no sample of all readings.
+    searched = judged.pop("multiverse_picture", None)
+    if not judged:
+        return None
+    worlds = pd.concat(judged.values(), ignore_index=True)
+    everything = worlds if searched is None else pd.concat([worlds, searched], ignore_index=True)
+    return Parts(
+        _pictures(worlds, everything, runs, by_id),
+        [(_MATCHES, most_matches(everything)), (_PICTURES, best_pictures(everything))],
+        [" ".join(sentences(worlds, everything))],
+    )
+
+
+_SEARCHED = "Found by search among all worlds, so a lead and no evidence by itself."
+_MATCHES = f"The worlds in which the most of {len(CLAIM_IDS)} published claims match. {_SEARCHED}"
+_PICTURES = (
+    "The worlds closest to the paper's own picture: three live experts, two of them on [a]/[A] and "
+    f"one on [i]/[I]; shares of seeds. {_SEARCHED}"
+)
+_WORLD = [*AXES, "stop_rule", "policy"]
+_NUMBERS = ["arrived", "ratio_4", "ratio_8", "picture_4", "picture_8", "test_accuracy_4"]
+
+
+def _pictures(
+    worlds: pd.DataFrame, everything: pd.DataFrame, runs: Runs, claims: Mapping[str, Claim]
+) -> list[Picture]:
+    texts: list[tuple[str, str, str, Callable[[pd.DataFrame], Drawing], Any]] = [
+        (
+            "multiverse",
+            "Which claim holds in which world",
+            f"All {len(worlds):,} combinations of the choices on which the paper is silent, from "
+            "left to right by how many times fewer epochs 4 experts need than back-propagation "
+            "with 6 hidden units. The band is the margin of the published factor; percentages "
+            "are the shares of worlds that match.",
+            partial(specification_curve, claim=claims[_HALF]),
+            worlds,
+        ),
+        (
+            "multiverse-claims",
+            "How much each claim depends on what the paper left out",
+            "For each claim, the share of worlds in which it matches, stays open, and differs, by "
+            "the same rules as in the table of claims.",
+            claim_shares,
+            worlds,
+        ),
+        (
+            "multiverse-picture",
+            "Where the picture of Figure 2 appears",
+            "Share of seeds with three live experts, two on [a]/[A] and one on [i]/[I], in the "
+            "worlds with logistic outputs and equation 1.3. Lines join the best world of each "
+            "variance. The paper's variance is 1.",
+            picture_map,
+            everything,
+        ),
+    ]
+    provenance = tuple(run.finished.manifest for run in runs.values())
+    made = []
+    for name, title, caption, draw, frame in texts:
+        picture = draw(frame)
+        svg = to_svg(picture, label=title)
+        shown = CLAIM_IDS if name != "multiverse-picture" else CLAIM_IDS[-2:]
+        made.append((Figure(name, title, caption, caption, svg, (), shown, provenance), picture))
+    return made
+
+
+def most_matches(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
+    """The worlds in which the most claims match, the most first."""
+    best = worlds.sort_values("num_matches", ascending=False, kind="stable").head(num_rows)
+    return best[["num_matches", *_WORLD, *_NUMBERS]].round(2).reset_index(drop=True)
+
+
+def best_pictures(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
+    """The worlds in which the most seeds show the picture of Figure 2 with 4 and 8 experts."""
+    score = worlds["picture_4"] + worlds["picture_8"]
+    best = worlds.assign(score=score).sort_values("score", ascending=False, kind="stable")
+    # A reading is listed once, with the choice of steps by which it does better.
+    shown = best.drop_duplicates([*AXES, "stop_rule"]).head(num_rows)
+    return shown[[*_WORLD, *_NUMBERS]].round(2).reset_index(drop=True)
+
+
+def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
+    """What the multiverse says, in numbers: the summary paragraph's part."""
+    # The fair comparison: each system at its best, and hardly any seed cut off.
+    own = worlds[(worlds["policy"] == "own best step") & (worlds["arrived"] >= 0.9)]
+    half = worlds[_HALF] == "matches"
+    own_half = (own[_HALF] == "matches").mean()
+    faster = (own["experts-faster-4-6"] == "matches").mean()
+    slower = (own["experts-faster-4-6"] == "differs").mean()
+    best = everything.sort_values("picture_8", kind="stable").to_dict("records")[-1]
+    fit = everything.sort_values("num_matches", kind="stable").to_dict("records")[-1]
+    return [
+        f"Of {len(worlds):,} worlds (readings of what the paper leaves open), about half the "
+        f"epochs, as published, holds in {half.mean():.0%}.",
+        f"Where each system has its own best step and 90 % of seeds arrive ({len(own):,} worlds), "
+        f"4 experts are faster than back-propagation in {faster:.0%}, slower in {slower:.0%}, and "
+        f"need about half the epochs in {own_half:.0%}.",
+        f"The most claims, {fit['num_matches']} of {len(CLAIM_IDS)}, match in the world with "
+        f"{_described(fit)}.",
+        f"The picture of Figure 2 appears most often, in {best['picture_8']:.0%} of seeds with 8 "
+        f"experts, in the world with {_described(best)}.",
+    ]
+
+
+def _described(world: Mapping[Any, Any]) -> str:
+    return (
+        f"coding {world['coding']}, {world['unit']} outputs, cost {world['cost']}, variance "
+        f"{world['variance']:g}, initial range {world['init_range']:g}, stop {world['stop_rule']}"
+    )
+
+
+CLAIM_LABELS = {
+    "experts-faster-4-6": "4 experts faster than BP 6",
+    "experts-faster-8-12": "8 experts faster than BP 12",
+    "half-the-epochs-4-6": "about half the epochs (4, 6)",
+    "half-the-epochs-8-12": "about half the epochs (8, 12)",
+    "eight-faster-than-four": "8 experts faster than 4",
+    "backprop-12-slower": "BP 12 slower than BP 6",
+    "train-accuracy-4-experts": "88 % on training cases (4)",
+    "test-accuracy-4-experts": "90 % on test cases (4)",
+    "equal-test-accuracy-4-6": "equal accuracy (4, 6)",
+    "equal-test-accuracy-8-12": "equal accuracy (8, 12)",
+    "two-or-three-live-4": "2 or 3 of 4 experts live",
+    "two-or-three-live-8": "2 or 3 of 8 experts live",
+    "two-experts-on-a-4": "two on [a]/[A], one on [i]/[I] (4)",
+    "two-experts-on-a-8": "two on [a]/[A], one on [i]/[I] (8)",
+}
+WORDS = ["matches", "inconclusive", "differs"]
+_SHADES = [COLOURS["blue"], "#b9bdc3", COLOURS["orange"]]
+_CHOICES = [*AXES, "policy", "stop_rule"]
+_NAMES = {"init_range": "init", "gate_step": "gate step", "policy": "step", "stop_rule": "stop"}
+
+
+def specification_curve(worlds: pd.DataFrame, claim: Claim) -> Drawing:
+    """Worlds from left to right by the ratio of epochs; choices and verdicts below each."""
+    # A specification curve (Simonsohn, Simmons & Nelson, 2020): every reading in the order of its
+    # result, with its choices below.
+    ordered = worlds.sort_values("ratio_4", kind="stable", ignore_index=True)
+    options = [(axis, value) for axis in _CHOICES for value in _values(ordered, axis)]
+    with figure_style():
+        figure = Drawing(figsize=(8.4, 10.6))
+        heights = [2.6, 0.165 * len(CLAIM_IDS) + 0.2, 0.15 * len(options) + 0.2]
+        top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+        _draw_ratios(top, ordered, claim)
+        _draw_verdicts(middle, ordered)
+        _draw_choices(bottom, ordered, options)
+    return figure
+
+
+def _values(worlds: pd.DataFrame, axis: str) -> list[Any]:
+    return sorted(worlds[axis].unique())
+
+
+def _draw_ratios(axes: Axes, worlds: pd.DataFrame, claim: Claim) -> None:
+    assert claim.published is not None
+    assert claim.margin is not None
+    published, margin = claim.published.value, claim.margin
+    place = np.arange(len(worlds))
+    # Where many seeds were cut off, the ratio is one of limits.
+    arrived = worlds["arrived"] >= 0.9
+    axes.axhspan(
+        published - margin, published + margin, color=COLOURS["sky"], alpha=0.25, linewidth=0
+    )
+    axes.axhline(published, color=INK, linewidth=1)
+    axes.axhline(1, color=INK, linewidth=0.8, linestyle=":")
+    axes.scatter(
+        place[~arrived],
+        worlds["ratio_4"][~arrived],
+        s=4,
+        color="#9aa0a8",
+        marker="x",
+        linewidth=0.6,
+    )
+    axes.scatter(place[arrived], worlds["ratio_4"][arrived], s=7, color=COLOURS["blue"])
+    axes.set_yscale("log")
+    axes.set_yticks([0.25, 0.5, 1, 2, 4], ["¼", "½", "1", "2", "4"])
+    axes.set_ylabel("epochs of BP 6\nover those of 4 experts")
+    axes.text(2, published + 0.05, f"published: {published:g}", va="bottom", size=9)
+    axes.set_title("A dot is a world (×: fewer than 90 % of seeds reach the stop)")
+    axes.minorticks_off()
+
+
+def _draw_verdicts(axes: Axes, worlds: pd.DataFrame) -> None:
+    # Blue, grey and orange can be told apart without red and green.
+    codes = np.array([[WORDS.index(word) for word in worlds[name]] for name in CLAIM_IDS])
+    axes.imshow(
+        codes, aspect="auto", interpolation="nearest", cmap=ListedColormap(_SHADES), vmin=0, vmax=2
+    )
+    labels = [f"{CLAIM_LABELS[name]}  {_share(worlds[name]):.0%}" for name in CLAIM_IDS]
+    axes.set_yticks(range(len(CLAIM_IDS)), labels, size=8.5)
+    axes.grid(False)
+    axes.set_title(
+        "Does the claim hold there?  blue: matches, grey: inconclusive, orange: differs", size=10
+    )
+
+
+def _share(words: pd.Series) -> float:
+    return float((words == "matches").mean())
+
+
+def _draw_choices(axes: Axes, worlds: pd.DataFrame, options: list[tuple[str, Any]]) -> None:
+    chosen = np.array([(worlds[axis] == value).to_numpy() for axis, value in options], dtype=float)
+    # Pixels do not follow the page's colours as lines do: a grey that stands out from both.
+    shades = ListedColormap(["#00000000", "#7d858f"])
+    axes.imshow(chosen, aspect="auto", interpolation="nearest", cmap=shades, vmin=0, vmax=1)
+    labels = [f"{_NAMES.get(axis, axis)} {_shown(value)}" for axis, value in options]
+    axes.set_yticks(range(len(options)), labels, size=8)
+    for row in range(1, len(options)):
+        if options[row][0] != options[row - 1][0]:
+            axes.axhline(row - 0.5, color=INK, linewidth=0.4)
+    axes.grid(False)
+    axes.set_xlabel("worlds, ordered by the ratio of epochs")
+    axes.set_title("The choices that make the world", size=10)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+
+
+def claim_shares(worlds: pd.DataFrame) -> Drawing:
+    """Draw the shares of worlds in which each claim matches, is open, and differs."""
+    with figure_style():
+        figure = Drawing(figsize=(7.6, 4.6))
+        axes = figure.subplots()
+        left = np.zeros(len(CLAIM_IDS))
+        for word, shade, hatch in zip(WORDS, _SHADES, ["", "", "////"], strict=True):
+            shares = np.array([(worlds[name] == word).mean() for name in CLAIM_IDS])
+            axes.barh(
+                range(len(CLAIM_IDS)),
+                shares,
+                left=left,
+                color=shade,
+                hatch=hatch,
+                label=word,
+                edgecolor=INK,
+                linewidth=0.4,
+            )
+            left += shares
+        axes.set_yticks(range(len(CLAIM_IDS)), [CLAIM_LABELS[name] for name in CLAIM_IDS], size=9)
+        axes.invert_yaxis()
+        axes.set_xlim(0, 1)
+        axes.set_xlabel(f"share of {len(worlds):,} worlds")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=3, frameon=False)
+    return figure
+
+
+def picture_map(worlds: pd.DataFrame) -> Drawing:
+    """Share of seeds with the picture of Figure 2 against the variance, by output coding."""
+    # The other costs have no variance.
+    chosen = worlds[(worlds["cost"] == "mixture_likelihood") & (worlds["unit"] == "logistic")]
+    with figure_style():
+        figure = Drawing(figsize=(7.6, 3.8))
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, size in zip(panels, (4, 8), strict=True):
+            for (coding, group), colour, marker in zip(
+                chosen.groupby("coding"), COLOURS.values(), "osD^", strict=False
+            ):
+                best = group.groupby("variance")[f"picture_{size}"].max()
+                axes.scatter(
+                    group["variance"],
+                    group[f"picture_{size}"],
+                    s=8,
+                    color=colour,
+                    alpha=0.35,
+                    marker=marker,
+                )
+                axes.plot(best.index, best, color=colour, marker=marker, label=_shown(str(coding)))
+            axes.set_xscale("log")
+            axes.set_xticks([0.1, 0.25, 0.5, 1], ["0.1", "0.25", "0.5", "1"])
+            axes.minorticks_off()
+            axes.set_xlabel("variance of equation 1.3 (paper: 1)")
+            axes.set_title(f"{size} experts")
+        panels[0].set_ylim(-0.02, 1)
+        panels[0].set_ylabel("share of seeds that show\nthe picture of Figure 2")
+        panels[1].legend(frameon=False, title="output coding")
+    return figure

@@ -1,0 +1,70 @@
+"""The multiverse from a toy run: worlds, their verdicts, figures and sentences."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from experiments.compose import composed, typed
+from experiments.execute import execute
+from experiments.run_folder import read_finished
+from reproductions.verdicts.claims import load_claims
+from reproductions.vowel import multiverse_report as part
+from reproductions.vowel.multiverse import CLAIM_IDS, judged_worlds, shows_figure_2, worlds
+
+TOY = [
+    "study=vowel_multiverse",
+    "study.codings=[bit_1001,one_hot]",
+    "study.costs=[mixture_likelihood]",
+    "study.init_ranges=[0.5]",
+    "study.variances=[1.0,0.5]",
+    "study.gate_steps=[1.0]",
+    "study.step_grid=[8,22.6]",
+    "study.num_seeds=3",
+    "study.num_exploration_seeds=1",
+    "study.exploration_epochs=40",
+    "study.max_epochs=60",
+]
+CLAIMS = Path(part.__file__).with_name("claims.yaml")
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, pd.DataFrame]:
+    runs_dir = str(tmp_path_factory.mktemp("runs"))
+    study = typed(composed(TOY)).study
+    run = read_finished(execute(study, runs_dir).path)
+    return run.table("exploration"), run.table("metrics")
+
+
+def test_a_world_is_four_systems_with_all_seeds(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    found = list(worlds(*tables))
+    # 2 codings x 2 variances x 2 step policies x 5 stop rules; a bit has 4 of them.
+    assert len(found) == 2 * 2 * (5 + 4)
+    for _, systems in found:
+        assert [len(table) for table in systems.values()] == [3, 3, 3, 3]
+
+
+def test_every_world_gets_a_word_for_every_claim(
+    tables: tuple[pd.DataFrame, pd.DataFrame],
+) -> None:
+    claims = {claim.id: claim for claim in load_claims(CLAIMS)}
+    judged = judged_worlds(*tables, claims)
+    assert judged[list(CLAIM_IDS)].isin(part.WORDS).all(axis=None)
+    pictures = part._pictures(judged, judged, {}, claims)
+    assert all(drawing.axes for _, drawing in pictures)
+    assert len(pictures) == 3
+    assert part.sentences(judged, judged)
+    assert len(part.best_pictures(judged)) > 0
+
+
+def test_the_picture_of_figure_2_is_three_live_with_two_on_a() -> None:
+    metrics = pd.DataFrame(
+        {
+            "live_experts": [3, 3, 2, 4],
+            "experts_on_aa_ah": [2, 1, 2, 2],
+            "experts_on_iy_ih": [1, 2, 1, 1],
+        }
+    )
+    assert shows_figure_2(metrics).tolist() == [True, False, False, False]
