@@ -6,9 +6,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 import yaml
 from packaging.requirements import Requirement
+
+from tests import import_graph
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("moe", "experiments", "reproductions", "benchmarks")
@@ -228,3 +231,18 @@ def test_every_requirement_is_pinned_to_one_version_by_name() -> None:
     for pin in pins:
         assert pin.url is None
         assert re.fullmatch(r"==[0-9][0-9a-z.]*", str(pin.specifier)), str(pin)
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    assert list(nx.simple_cycles(import_graph.module_graph())) == []
+    assert list(nx.simple_cycles(import_graph.room_graph(import_graph.module_graph()))) == []
+
+
+def test_the_drawings_of_the_architecture_are_of_this_source() -> None:
+    page = import_graph.PAGE.read_text("utf-8")
+    assert import_graph.renewed(page) == page, "python -m tests.import_graph draws it anew"
+
+
+def test_git_is_offered_what_make_checks() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text("utf-8"))["repos"][0]
+    assert {hook["entry"] for hook in hooks["hooks"]} == {"make lint", "make types"}
