@@ -84,7 +84,8 @@ def test_a_terminal_that_lacks_characters_shows_others(
     printed = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding="ascii"))
     monkeypatch.setattr("sys.argv", ["report", "suite=vowel_smoke", f"runs_dir={found[1]}", *TOY])
-    monkeypatch.setattr("experiments.command_line.console.file", sys.stdout)
+    # Not `file`: its getter gives the stdout of this test, to which all later ones would print.
+    monkeypatch.setattr("experiments.command_line.console._file", sys.stdout)
     monkeypatch.chdir(tmp_path)
     main()
     sys.stdout.flush()
