@@ -36,6 +36,11 @@ REPORTS = Path("reports")
 # Settings that no result and no report depends on.
 _WITHOUT_EFFECT = ("suite", "force", "num_workers")
 _LONGEST_NAME = 60
+# Columns of a report's first table that are printed; `system` heads their blocks.
+_PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
+# Columns that only the page has room for.
+_ON_PAGE = ("system", "median")
+_MANY_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -147,27 +152,6 @@ def study_of(suite: str) -> str:
     return suite.partition("_")[0]
 
 
-def main() -> None:
-    """Write the report that the command line names."""
-    with errors_for_people():
-        arguments = plain_arguments(str(__doc__), has_settings=True)
-        page = write_report(arguments)
-        console.print(f"\nreport: {page}")
-        for place, line in enumerate(STUDIES[study_of(suite_of(arguments))].next_steps):
-            console.print(f"{'' if place else 'next:':<8}{line}", markup=False)
-
-
-if __name__ == "__main__":
-    main()
-
-
-# Columns of a report's first table that are printed; `system` heads their blocks.
-_PRINTED = ("measure", "published", "ours", "95 % interval", "verdict")
-# Columns that only the page has room for.
-_ON_PAGE = ("system", "median")
-_MANY_COLUMNS = 4
-
-
 def print_report(report: StudyReport) -> None:
     """Print the report's first tables, a block for each system, and the count of verdicts."""
     if report.overrides:
@@ -215,3 +199,17 @@ def _details(row: "pd.Series[str]") -> str:
 
 def _listed(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
+
+
+def main() -> None:
+    """Write the report that the command line names."""
+    with errors_for_people():
+        arguments = plain_arguments(str(__doc__), has_settings=True)
+        page = write_report(arguments)
+        console.print(f"\nreport: {page}")
+        for place, line in enumerate(STUDIES[study_of(suite_of(arguments))].next_steps):
+            console.print(f"{'' if place else 'next:':<8}{line}", markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -84,6 +84,8 @@ def test_a_terminal_that_lacks_characters_shows_others(
     printed = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding="ascii"))
     monkeypatch.setattr("sys.argv", ["report", "suite=vowel_smoke", f"runs_dir={found[1]}", *TOY])
+    # Not `file`: its getter gives the stdout of this test, to which all later ones would print.
+    monkeypatch.setattr("experiments.command_line.console._file", sys.stdout)
     monkeypatch.chdir(tmp_path)
     main()
     sys.stdout.flush()
@@ -124,3 +126,13 @@ def test_a_missing_run_leaves_its_claims_unjudged(found: tuple[SuiteRuns, str]) 
     verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
     assert verdicts["epochs-backprop-6"] is None
     assert verdicts["epochs-4-experts"] is not None
+
+
+def test_a_command_begins_when_all_of_its_module_is_defined() -> None:
+    # Imported, as in the other tests, a module is whole in any case; run by `python -m` it is not.
+    for file in (Path(__file__).resolve().parents[1] / "reproductions").rglob("*.py"):
+        first, *_ = [
+            *file.read_text("utf-8").split('if __name__ == "__main__":')[1:],
+            "\n    main()\n",
+        ]
+        assert first == "\n    main()\n", file
