@@ -24,7 +24,7 @@ from moe import (
     unit_gradient,
     weight_gradients,
 )
-from moe.experts import apply_unit
+from moe.linear_experts import apply_unit
 
 Params = dict[str, Tensor]
 
