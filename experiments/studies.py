@@ -21,7 +21,6 @@ from experiments.translation import settings as translation_settings
 from experiments.translation import study as translation_study
 from experiments.vowel import estimate as vowel_estimate
 from experiments.vowel import multiverse as vowel_multiverse
-from experiments.vowel import reference as vowel_reference
 from experiments.vowel import settings as vowel_settings
 from experiments.vowel import study as vowel_study
 
@@ -64,7 +63,7 @@ STUDIES: dict[str, Study] = {
         vowel_settings.check_reference,
         vowel_estimate.estimate_reference,
         vowel_study.identity,
-        vowel_reference.run,
+        vowel_study.run_reference,
         idle=vowel_settings.idle_reference,
     ),
     "vowel_multiverse": Study(

@@ -72,7 +72,7 @@ def starts(study: Any, path: Path) -> pd.DataFrame:
 def begun(**changes: object) -> dict[str, torch.Tensor]:
     config = replace(VOWEL, **changes)
     net = systems.build(config, 1)
-    batch = batch_of(config, net, [0, 1, 2], torch.full((3,), 16.0, dtype=torch.float64))
+    batch = batch_of(config, net, [0, 1, 2], 16.0)
     started = vowel.begun(batch, config)
     return {**started.params, **{f"rate_{name}": rate for name, rate in started.rates.items()}}
 

@@ -154,7 +154,6 @@ def idle_vowel_start(config: VowelStartConfig) -> dict[str, str]:
             "every seed trains to study.max_epochs",
             ("stop_measure", "stop_error"),
         ),
-        (True, "all seeds train at once, without checkpoints", ("checkpoint_seconds",)),
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -44,6 +45,17 @@ class Cases:
     vowels_N: Tensor
     speakers_N: Tensor
 
+    def is_one_of(self, chosen: Iterable[str], vowels: list[str]) -> Tensor:
+        """Whether each token is of a chosen vowel, `[N]`, given the config's vowels."""
+        found_N = torch.zeros_like(self.vowels_N, dtype=torch.bool)
+        for vowel in set(chosen) & set(vowels):
+            found_N |= self.vowels_N == vowels.index(vowel)
+        return found_N
+
+    def to(self, device: str) -> "Cases":
+        """The same on another device."""
+        return Cases(*(tensor.to(device) for tensor in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class VowelData:
@@ -53,6 +65,11 @@ class VowelData:
     test: Cases
     codes_VO: Tensor
     sha256: str
+
+    def to(self, device: str) -> "VowelData":
+        """The same on another device."""
+        train, test = self.train.to(device), self.test.to(device)
+        return VowelData(train, test, self.codes_VO.to(device), self.sha256)
 
 
 def read_praat_table() -> str:

@@ -3,6 +3,7 @@
 Shapes: R runs, E experts, O outputs, N cases, V vowels.
 """
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -69,7 +70,7 @@ def metrics(
     }
     frame = pd.DataFrame(
         {
-            name: value.numpy() if isinstance(value, Tensor) else value
+            name: value.cpu().numpy() if isinstance(value, Tensor) else value
             for name, value in columns.items()
         }
     )
@@ -98,8 +99,7 @@ def usage(prediction: Prediction, cases: Cases, vowels: list[str]) -> dict[str, 
         "effective_experts": effective_number_of_experts(proportions_EN),
     }
     for name, pair in PAIRS.items():
-        indices = torch.tensor([vowels.index(vowel) for vowel in pair if vowel in vowels])
-        chosen = torch.isin(cases.vowels_N, indices)
+        chosen = cases.is_one_of(pair, vowels)
         if chosen.any():
             counts[name] = num_dominant_experts(proportions_EN[..., chosen], PAIR_SHARE)
     return counts
@@ -109,7 +109,7 @@ def curves(
     net: Net, data: VowelData, vowels: list[str], progress: Progress, seeds: list[int]
 ) -> pd.DataFrame:
     """Training error and use of experts at every snapshot, one row per epoch and seed."""
-    epochs = torch.tensor(progress.snapshot_epochs)
+    epochs = np.array(progress.snapshot_epochs)
     whole: dict[str, Tensor] = {}
     for place, params in enumerate(progress.snapshots):
         prediction = net.predict(params, data.train.inputs_DN)
@@ -124,9 +124,9 @@ def curves(
                 whole[name] = value.new_empty(len(epochs), len(seeds))
             whole[name][place] = value
     columns = {
-        "epoch": epochs.repeat_interleave(len(seeds)),
-        "seed": torch.tensor(seeds).repeat(len(epochs)),
-        **{name: value.flatten() for name, value in whole.items()},
+        "epoch": epochs.repeat(len(seeds)),
+        "seed": np.tile(seeds, len(epochs)),
+        **{name: value.flatten().cpu().numpy() for name, value in whole.items()},
     }
-    frame = pd.DataFrame({name: value.numpy() for name, value in columns.items()})
+    frame = pd.DataFrame(columns)
     return frame[frame["train_error"].notna()].reset_index(drop=True)

@@ -23,7 +23,7 @@ from experiments.processes import each_in_a_process
 from experiments.run_folder import RunFolder
 from experiments.schema import plain
 from experiments.stopping import leave_if_asked
-from experiments.vowel import data, evaluation, steps, systems
+from experiments.vowel import data, evaluation
 from experiments.vowel.settings import (
     ONE_BIT,
     Coding,
@@ -33,8 +33,8 @@ from experiments.vowel.settings import (
     System,
     VowelConfig,
 )
-from experiments.vowel.study import batch_of, explore
-from experiments.vowel.training import Criterion, Plan, train
+from experiments.vowel.study import batch_of, choose_step, explore, prepare, seeds_of
+from experiments.vowel.training import Criterion, Schedule, train
 from moe import Cost, Unit
 
 Report = Callable[[str, float], None]
@@ -189,10 +189,9 @@ def _on_one_thread(work: Callable[..., pd.DataFrame], *arguments: Any) -> pd.Dat
 
 
 def _explore_part(item: VowelConfig) -> pd.DataFrame:
-    vowels = data.load(item)
+    vowels, net = prepare(item)
     num_outputs = vowels.codes_VO.shape[1]
     stop_error = criterion(StopRule.per_output, num_outputs, item.stop_error).threshold
-    net = systems.build(item, num_outputs)
     return explore(replace(item, stop_error=stop_error), net, vowels).assign(**columns_of(item))
 
 
@@ -218,7 +217,7 @@ def _belongs(columns: dict[str, Any], world: dict[str, Any], system: System) -> 
 def own_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     """The step that the study's rule takes, by (system, *AXES)."""
     groups = exploration.groupby(["system", *AXES], sort=False)
-    return {key: steps.choose(group) for key, group in groups}
+    return {key: choose_step(group) for key, group in groups}
 
 
 def common_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
@@ -229,23 +228,21 @@ def common_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     for world, group in exploration[~is_net].groupby(AXES, sort=False):
         assert isinstance(world, tuple)
         rivals = nets.get_group((world[0], world[1], world[3]))
-        common[world] = steps.choose(pd.concat([group, rivals]))
+        common[world] = choose_step(pd.concat([group, rivals]))
     return common
 
 
 def _train_part(item: VowelConfig, step_size: float, config: MultiverseConfig) -> pd.DataFrame:
-    vowels = data.load(item)
+    vowels, net = prepare(item)
     num_outputs = vowels.codes_VO.shape[1]
-    net = systems.build(item, num_outputs)
-    seeds = list(range(item.num_seeds))
-    sizes = torch.full((len(seeds),), step_size, dtype=torch.float64)
+    seeds = seeds_of(item)
     criteria = [criterion(rule, num_outputs, item.stop_error) for rule in config.stop_rules]
     progress = train(
         net,
         vowels.train.inputs_DN,
         vowels.train.targets_ON,
-        batch_of(item, net, seeds, sizes),
-        Plan(criteria, item.max_epochs, SEGMENT),
+        batch_of(item, net, seeds, step_size),
+        Schedule(criteria, item.max_epochs, SEGMENT),
     )
     frames = []
     for index, rule in enumerate(config.stop_rules):

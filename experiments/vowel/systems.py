@@ -1,7 +1,8 @@
 """The two systems of Table 1, each written for one run and valid for any number at once.
 
 Every function takes parameters with optional leading dimensions, one entry per run (seed, step
-size, setting), and treats the runs as independent.
+size, setting), and treats the runs as independent. The mixture comes in two forms, as the batched
+fast path and as the layer itself; see `moe.batched_mixture`.
 
 Shapes: E experts, H hidden units, O outputs, D features, N cases, `...` runs.
 """
@@ -12,14 +13,20 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
-from experiments.vowel.settings import StopMeasure, System, VowelConfig
+from experiments.vowel.settings import Execution, StopMeasure, System, VowelConfig
 from moe import (
+    LinearExperts,
     Mixture,
+    MoE,
+    SoftmaxGate,
     Unit,
     blend,
+    cost,
     expected_error,
     gradients,
+    mixture_of,
     mixture_of_linear_experts,
     unit_gradient,
     weight_gradients,
@@ -58,7 +65,9 @@ def build(config: VowelConfig, num_outputs: int, num_features: int = 3) -> Net:
     """The system that the config describes; `num_features` counts the constant one."""
     if config.system is System.backprop:
         return _backprop_net(config, num_outputs, num_features)
-    return _mixture_net(config, num_outputs, num_features)
+    if config.execution is Execution.layer:
+        return _layer_net(config, num_outputs, num_features)
+    return _batched_net(config, num_outputs, num_features)
 
 
 def mean_squared_error(prediction: Prediction, targets_ON: Tensor, measure: StopMeasure) -> Tensor:
@@ -88,7 +97,8 @@ def _init_mixture(seed: int, config: VowelConfig, num_outputs: int, num_features
     return {"experts": experts_EOD.to(dtype), "gate": gate_ED.to(dtype)}
 
 
-def _mixture_net(config: VowelConfig, num_outputs: int, num_features: int) -> Net:
+def _batched_net(config: VowelConfig, num_outputs: int, num_features: int) -> Net:
+    """The mixture by closed forms, all runs at once."""
     unit, temperature = config.unit, config.gate_temperature
 
     def predict(params: Params, inputs_DN: Tensor) -> Prediction:
@@ -111,6 +121,62 @@ def _mixture_net(config: VowelConfig, num_outputs: int, num_features: int) -> Ne
 
     init = partial(_init_mixture, config=config, num_outputs=num_outputs, num_features=num_features)
     return Net(init, predict, gradient)
+
+
+def _layer_net(config: VowelConfig, num_outputs: int, num_features: int) -> Net:
+    """The mixture as `moe.MoE`, one run after another, by automatic differentiation."""
+    # Its weights are those of the run that is asked about: it needs none of its own.
+    layer = MoE(
+        SoftmaxGate(
+            num_features, config.num_experts, temperature=config.gate_temperature, device="meta"
+        ),
+        LinearExperts(config.num_experts, num_features, num_outputs, config.unit, device="meta"),
+    )
+
+    def predict(params: Params, inputs_DN: Tensor) -> Prediction:
+        gate, experts = params["gate"], params["experts"]
+        runs = gate.shape[:-2]
+        outputs = [
+            functional_call(
+                layer,
+                {"gate.weight_DE": gate_ED.T, "experts.linear.weight": experts_EOD.mT},
+                (inputs_DN.T,),
+            )
+            for gate_ED, experts_EOD in zip(
+                gate.reshape(-1, *gate.shape[-2:]),
+                experts.reshape(-1, *experts.shape[-3:]),
+                strict=True,
+            )
+        ]
+        mixtures = [mixture_of(output) for output in outputs]
+        mixture = Mixture(
+            _together([each.logits_EN for each in mixtures], runs),
+            _together([each.proportions_EN for each in mixtures], runs),
+            _together([each.outputs_EON for each in mixtures], runs),
+        )
+        return Prediction(_together([output.outputs.T for output in outputs], runs), mixture)
+
+    def gradient(
+        params: Params, prediction: Prediction, inputs_DN: Tensor, targets_ON: Tensor
+    ) -> Params:
+        # Predicted again, with a graph: what is only measured needs none.
+        leaves = {name: value.detach().requires_grad_() for name, value in params.items()}
+        mixture = predict(leaves, inputs_DN).mixture
+        assert mixture is not None
+        # A sum over the runs, which share no weights: each has the gradient of its own mean.
+        total = cost(config.cost, mixture, targets_ON, config.variance).mean(dim=-1).sum()
+        slopes = torch.autograd.grad(
+            total, list(leaves.values()), allow_unused=True, materialize_grads=True
+        )
+        return dict(zip(leaves, slopes, strict=True))
+
+    init = partial(_init_mixture, config=config, num_outputs=num_outputs, num_features=num_features)
+    return Net(init, predict, gradient)
+
+
+def _together(each: list[Tensor], runs: torch.Size) -> Tensor:
+    """One tensor per run, as a tensor with the runs' leading dimensions."""
+    return torch.stack(each).view(*runs, *each[0].shape)
 
 
 def _init_backprop(seed: int, config: VowelConfig, num_outputs: int, num_features: int) -> Params:
