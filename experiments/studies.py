@@ -7,15 +7,14 @@ from typing import Any
 from experiments.clusters import estimate as clusters_estimate
 from experiments.clusters import settings as clusters_settings
 from experiments.clusters import study as clusters_study
-from experiments.questions import clusters as clusters_start
-from experiments.questions import estimate as start_estimate
-from experiments.questions import settings as start_settings
-from experiments.questions import translation as translation_start
-from experiments.questions import vowel as vowel_start
 from experiments.resources import Estimator
 from experiments.run_folder import RunFolder
 from experiments.scaling import settings as scaling_settings
 from experiments.scaling import study as scaling_study
+from experiments.starts import clusters as clusters_start
+from experiments.starts import settings as start_settings
+from experiments.starts import translation as translation_start
+from experiments.starts import vowel as vowel_start
 from experiments.translation import estimate as translation_estimate
 from experiments.translation import settings as translation_settings
 from experiments.translation import study as translation_study
@@ -100,7 +99,7 @@ STUDIES: dict[str, Study] = {
     "vowel_start": Study(
         start_settings.VowelStartConfig,
         start_settings.check_vowel_start,
-        start_estimate.estimate_vowel_start,
+        start_settings.estimate_vowel_start,
         vowel_study.identity,
         vowel_start.run,
         idle=start_settings.idle_vowel_start,
@@ -108,7 +107,7 @@ STUDIES: dict[str, Study] = {
     "clusters_start": Study(
         start_settings.ClustersStartConfig,
         start_settings.check_clusters_start,
-        start_estimate.estimate_clusters_start,
+        start_settings.estimate_clusters_start,
         clusters_study.identity,
         clusters_start.run,
         idle=start_settings.idle_clusters_start,
@@ -116,7 +115,7 @@ STUDIES: dict[str, Study] = {
     "translation_start": Study(
         start_settings.TranslationStartConfig,
         start_settings.check_translation_start,
-        start_estimate.estimate_translation_start,
+        start_settings.estimate_translation_start,
         translation_study.identity,
         translation_start.run,
         idle=start_settings.idle_translation_start,

@@ -13,9 +13,10 @@ from experiments.clusters import data
 from experiments.clusters.model import Network
 from experiments.errors import UserError
 from experiments.execute import execute
-from experiments.questions import clusters, vowel
-from experiments.questions.measures import agreements, references, row
-from experiments.questions.settings import (
+from experiments.run_folder import read_finished
+from experiments.starts import clusters, vowel
+from experiments.starts.measures import agreements, references, row
+from experiments.starts.settings import (
     ClustersStartConfig,
     ExpertStart,
     GateStart,
@@ -25,7 +26,6 @@ from experiments.questions.settings import (
     check_translation_start,
     check_vowel_start,
 )
-from experiments.run_folder import read_finished
 from experiments.suite import suite_runs
 from experiments.translation.settings_model import GateName
 from experiments.vowel import systems

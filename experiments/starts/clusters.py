@@ -16,9 +16,9 @@ from experiments.clusters.data import Signals
 from experiments.clusters.evaluation import accuracy, answer_of
 from experiments.clusters.model import Inputs, Network, inputs_of
 from experiments.clusters.training import objective, optimiser
-from experiments.questions.measures import Row, agreements, references, row
-from experiments.questions.settings import ClustersStartConfig, ExpertStart, GateStart
 from experiments.run_folder import RunFolder
+from experiments.starts.measures import Row, agreements, references, row
+from experiments.starts.settings import ClustersStartConfig, ExpertStart, GateStart
 from moe.measures import expert_similarity, first_choices
 from moe.routing import assignments_per_expert
 
@@ -30,7 +30,7 @@ def run(
 ) -> dict[str, Any]:
     """Train all seeds from the start that the config asks for, on one data set.
 
-    Writes start.csv (see `experiments.questions.measures.row`; loss is that of the batch),
+    Writes start.csv (see `experiments.starts.measures.row`; loss is that of the batch),
     metrics.csv (seed, test_accuracy), choices.npz (each test example's expert without noise) and,
     if asked for, references.csv.
 

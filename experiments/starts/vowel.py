@@ -11,9 +11,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from experiments.questions.measures import Groups, Row, agreements, references, row
-from experiments.questions.settings import ExpertStart, GateStart, VowelStartConfig
 from experiments.run_folder import RunFolder
+from experiments.starts.measures import Groups, Row, agreements, references, row
+from experiments.starts.settings import ExpertStart, GateStart, VowelStartConfig
 from experiments.vowel.data import Cases
 from experiments.vowel.evaluation import PAIRS, accuracy
 from experiments.vowel.settings import StopMeasure
@@ -38,7 +38,7 @@ def run(
     """Train all seeds from the start that the config asks for.
 
     Writes exploration.csv (when the step size is chosen by rule), start.csv (see
-    `experiments.questions.measures.row`; loss is the mean squared error),
+    `experiments.starts.measures.row`; loss is the mean squared error),
     metrics.csv (seed, test_accuracy), choices.npz (each training case's first expert at the end,
     `[R, N]`) and, if asked for, references.csv.
 
