@@ -28,6 +28,7 @@ from experiments.starts.settings import (
 )
 from experiments.suite import suite_runs
 from experiments.translation.settings_model import GateName
+from experiments.translation.training import Training
 from experiments.vowel import systems
 from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
@@ -172,6 +173,32 @@ def test_a_killed_text_run_goes_on_after_its_last_whole_seed_to_the_same_result(
     for name in ("start", "metrics", "sentences", "references"):
         pd.testing.assert_frame_equal(found.table(name), whole.table(name))
     assert (found.arrays("choices")["expert"] == whole.arrays("choices")["expert"]).all()
+
+
+def test_a_stopped_text_run_goes_on_within_its_seed_to_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(TEXT, num_seeds=2, gate_start=GateStart.collapsed, checkpoint_seconds=0.0)
+    whole = read_finished(execute(config, str(tmp_path / "whole")).path)
+
+    def kill(stage: str, share: float) -> None:
+        if stage == "training" and share > 0.5:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        execute(config, str(tmp_path / "killed"), report=kill)
+    steps, step = [], Training._step
+
+    def counted(training: Training, batches: list[Any]) -> Any:
+        steps.append(training.progress.step)
+        return step(training, batches)
+
+    monkeypatch.setattr(Training, "_step", counted)
+    found = read_finished(execute(config, str(tmp_path / "killed")).path)
+    # The second seed goes on after its third step, where the call ended.
+    assert steps == [3, 4, 5]
+    for name in ("start", "metrics", "sentences"):
+        pd.testing.assert_frame_equal(found.table(name), whole.table(name))
 
 
 def test_a_frozen_text_gate_gives_no_gradient(tmp_path: Path) -> None:

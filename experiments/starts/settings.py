@@ -182,7 +182,6 @@ def idle_translation_start(config: TranslationStartConfig) -> dict[str, str]:
         config,
         (True, "nothing is translated", searched),
         (True, "it is measured every study.measure_every steps", ("evaluate_every", "patience")),
-        (True, "a checkpoint is of whole seeds", ("checkpoint_seconds",)),
         (True, "small models are trained on the CPU", ("device",)),
         (config.gate_start is not GateStart.collapsed, "nothing collapses", ("collapse_at",)),
     )

@@ -7,8 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import log
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -50,10 +48,33 @@ class _Held:
     every_token: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class _SeedFolder(RunFolder):
+    """The run's folder as the training of one seed sees it.
+
+    Attributes:
+        done: the seeds that are finished.
+        rows: what was measured of this one; grows.
+        begun: the training's state as an earlier call left it, or None.
+    """
+
+    done: list[Seed]
+    rows: list[Row]
+    begun: dict[str, Any] | None
+
+    def save_checkpoint(self, state: Mapping[str, object]) -> None:
+        """Keep the training's state beside the finished seeds."""
+        super().save_checkpoint({"done": self.done, "rows": self.rows, "training": state})
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The training's own state."""
+        return self.begun
+
+
 def run(
     config: TranslationStartConfig, folder: RunFolder, report: Callable[[str, float], None]
 ) -> dict[str, Any]:
-    """Train all seeds from the start that the config asks for, going on after the last whole one.
+    """Train all seeds from the start that the config asks for, going on where a call ended.
 
     Writes start.csv (see `experiments.starts.measures.row`; loss is held-out, nats per
     subword), sentences.csv (test sentences: pair, loss in nats per subword, mean over seeds),
@@ -72,15 +93,17 @@ def run(
     some = _every(_HELD_STEP, splits["valid"])
     held = _Held(some, tokens(some, subwords))
     seeds = list(range(config.seed, config.seed + config.num_seeds))
-    kept = folder.load_checkpoint() or {"done": []}
-    done: list[Seed] = kept["done"]
+    kept = folder.load_checkpoint() or {}
+    done: list[Seed] = kept.get("done", [])
     for seed in seeds[len(done) :]:
 
         def tell(stage: str, share: float, place: int = len(done)) -> None:
             report(stage, (place + share) / len(seeds))
 
         own = replace(config, seed=seed, references=config.references and seed == seeds[-1])
-        done.append(_train_seed(own, subwords, splits, held, tell))
+        seed_folder = _SeedFolder(folder.path, done, kept.get("rows", []), kept.get("training"))
+        kept = {}
+        done.append(_train_seed(own, subwords, splits, held, seed_folder, tell))
         folder.save_checkpoint({"done": done})
     _write(done, held, folder)
     return {"seeds": seeds, "counts": texts.counts, "subwords": subwords.digest}
@@ -103,12 +126,11 @@ def _train_seed(
     subwords: Subwords,
     splits: Mapping[str, Encoded],
     held: _Held,
+    folder: _SeedFolder,
     report: Callable[[str, float], None],
 ) -> Seed:
-    with TemporaryDirectory() as scratch:
-        # A training keeps checkpoints of its own; the run's folder keeps those of whole seeds.
-        training = _training(config, subwords, RunFolder(Path(scratch)))
-        rows = _train(training, splits["train"], held, report)
+    training = _training(config, subwords, folder)
+    _train(training, splits["train"], held, folder.rows, report)
     model, size = training.model, config.tokens_per_batch
     expert_T, inputs_TD = _choices(model, held, size)
     found, _ = perplexity(model, splits["test"], size)
@@ -117,7 +139,7 @@ def _train_seed(
         agreed = references(inputs_TD.astype(np.float64), _groups(held))
     return {
         "seed": config.seed,
-        "rows": rows,
+        "rows": folder.rows,
         "perplexity": found,
         "sentences": sentence_losses(model, splits["test"], size).to_dict("list"),
         "expert": torch.from_numpy(expert_T),
@@ -137,18 +159,24 @@ def _training(config: TranslationStartConfig, subwords: Subwords, folder: RunFol
         begin_experts(block, config)
         if config.gate_start is GateStart.frozen:
             freeze(block, config)
-    return Training(replace(config, checkpoint_seconds=1e9), model, folder)
+    return Training(config, model, folder)
 
 
 def _train(
-    training: Training, train: Encoded, held: _Held, report: Callable[[str, float], None]
-) -> list[Row]:
+    training: Training,
+    train: Encoded,
+    held: _Held,
+    rows: list[Row],
+    report: Callable[[str, float], None],
+) -> None:
+    """Train to each mark and measure there, going on after the marks that have their rows."""
     config: Any = training.config
     marks = {*range(0, config.max_steps, config.measure_every), config.max_steps}
     if config.gate_start is GateStart.collapsed:
         marks.add(config.collapse_at)
-    rows = [_row(training, held)]
-    for mark in sorted(marks - {0}):
+    if not rows:
+        rows.append(_row(training, held))
+    for mark in sorted(marks)[len(rows) :]:
         # It evaluates at its last step, and nothing ends it before.
         training.config = replace(
             config, max_steps=mark, evaluate_every=mark, patience=config.max_steps
@@ -160,7 +188,6 @@ def _train(
         else:
             rows.append(_row(training, held, training.progress.evaluations[-1]["perplexity"]))
         report("training", mark / config.max_steps)
-    return rows
 
 
 def _row(training: Training, held: _Held, found: float | None = None) -> Row:
