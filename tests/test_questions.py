@@ -66,6 +66,10 @@ SUITE = suite_runs(["suite=questions"])[1]
 CLAIMS = load_claims(Path(questions_report.__file__).with_name("claims.yaml"))
 
 
+class _KilledError(Exception):
+    pass
+
+
 def starts(study: Any, path: Path) -> pd.DataFrame:
     return read_finished(execute(study, str(path)).path).table("start")
 
@@ -100,6 +104,25 @@ def test_diverged_vowel_seeds_have_no_accuracy(tmp_path: Path) -> None:
 
 def test_a_frozen_vowel_gate_does_not_move() -> None:
     assert (begun(gate_start=GateStart.frozen)["rate_gate"] == 0).all()
+
+
+def test_a_stopped_vowel_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    config = replace(VOWEL, checkpoint_seconds=0.0)
+    whole = read_finished(execute(config, str(tmp_path / "whole")).path)
+    shares: list[float] = []
+
+    def kill(stage: str, share: float) -> None:
+        shares.append(share)
+        if len(shares) == 2:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        execute(config, str(tmp_path / "killed"), report=kill)
+    found = read_finished(execute(config, str(tmp_path / "killed"), report=kill).path)
+    # What follows the last checkpoint is trained again.
+    assert shares == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1.0])
+    for name in ("start", "metrics"):
+        pd.testing.assert_frame_equal(found.table(name), whole.table(name))
 
 
 def test_symmetry_keeps_identical_vowel_experts_identical(tmp_path: Path) -> None:
@@ -144,10 +167,6 @@ def test_a_text_gate_collapses_when_it_should_and_experts_may_begin_alike(tmp_pa
     assert set(found.table("references")["of"]) == {"kind of book", "word class"}
     choices = found.arrays("choices")
     assert choices["expert"].shape[1] == len(choices["word class"])
-
-
-class _KilledError(Exception):
-    pass
 
 
 def test_a_killed_text_run_goes_on_after_its_last_whole_seed_to_the_same_result(
