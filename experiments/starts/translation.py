@@ -289,6 +289,7 @@ def collapse(training: Training, train: Encoded) -> None:
         wanted_T = inputs_TD.new_full((len(inputs_TD),), config.collapse)
         gram_DD = inputs_TD.T @ inputs_TD + _RIDGE * torch.eye(inputs_TD.shape[1])
         weight[:, 0] = 0.0
+        # The w that takes X w nearest to the wanted lead: (X'X + ridge I) w = X' lead.
         weight[:, 0, 0] = torch.linalg.solve(gram_DD, inputs_TD.T @ wanted_T)
 
 

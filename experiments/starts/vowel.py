@@ -82,9 +82,10 @@ def begun(batch: Batch, config: VowelStartConfig) -> Batch:
     params = {name: value.clone() for name, value in batch.params.items()}
     rates = dict(batch.rates)
     if config.gate_start is GateStart.collapsed:
-        # The last feature is constant.
+        # The last feature is constant, so that the first expert leads by so much in every case.
         params["gate"][:, 0, -1] += config.collapse
     elif config.gate_start is GateStart.frozen:
+        # Updates w := w - 0 * dE/dw leave the gate at equal proportions.
         rates["gate"] = torch.zeros_like(rates["gate"])
     experts_REOD = params["experts"]
     if config.expert_start is ExpertStart.identical:

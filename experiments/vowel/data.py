@@ -25,6 +25,7 @@ from moe import with_bias
 
 SHA256 = "6a9cb6afeed6d512c24c36578a6cd7ccf2c7c8146100a0c19a18df6d787c240f"
 COLUMNS = ["Type", "Sex", "Speaker", "Vowel", "IPA", "F0", "F1", "F2", "F3"]
+# 76 speakers, 10 vowels, two tokens of each.
 NUM_ROWS = 1520
 REINSTALL = "Reinstall the pinned requirements (praat-parselmouth 0.4.7): make setup."
 
@@ -130,6 +131,7 @@ def load(config: VowelDataConfig) -> VowelData:
     formants = table[["F1", "F2"]].to_numpy(np.float64) / 1000
     if config.input_scale is InputScale.standardised:
         train = formants[in_train.to_numpy()]
+        # By the training speakers alone: the test speakers are not to be known.
         formants = (formants - train.mean(axis=0)) / train.std(axis=0)
     cases = [
         _cases(table[chosen], formants[chosen.to_numpy()], codes_VO, config)
@@ -141,6 +143,7 @@ def load(config: VowelDataConfig) -> VowelData:
 def _train_speakers(speakers: np.ndarray, config: VowelDataConfig) -> np.ndarray:
     if config.split is Split.random_by_speaker:
         speakers = np.random.default_rng(config.split_seed).permutation(speakers)
+    # Section 3: the first 50 speakers train, in the order of Praat's table.
     return speakers[: config.num_train_speakers]
 
 

@@ -14,9 +14,11 @@ from experiments.vowel.systems import Net, Params, Prediction, mean_squared_erro
 from experiments.vowel.training import NEVER, Progress
 from moe import effective_number_of_experts, live_experts, num_dominant_experts
 
-# "Effectively 0 for all cases" (section 3), as a number; not stated in the paper.
+# "Effectively 0 for all cases" (section 3), as a number; not stated in the paper. Live experts
+# reach almost 1 somewhere and dead ones stay near 0, so that the number decides little.
 LIVE_THRESHOLD = 0.05
-# An expert takes part in a pair of vowels when it wins at least this share of the pair's cases.
+# An expert takes part in a pair of vowels when it wins at least this share of the pair's cases;
+# fewer would count single outliers.
 PAIR_SHARE = 0.05
 PAIRS = {"experts_on_iy_ih": ("iy", "ih"), "experts_on_aa_ah": ("aa", "ah")}
 
@@ -27,6 +29,7 @@ def accuracy(output_ON: Tensor, cases: Cases, codes_VO: Tensor) -> Tensor:
     With one bit this is the choice within a pair of vowels; with one-hot targets it is the class
     of the largest output. Source: section 3 (the class with the largest probability).
     """
+    # The nearest code word v: argmin_v ||o - c_v||^2; with one bit, the output's side of 0.5.
     distances_VN = (output_ON.unsqueeze(-3) - codes_VO.unsqueeze(-1)).square().sum(dim=-2)
     answers_NO = codes_VO[distances_VN.argmin(dim=-2)]
     return (answers_NO == cases.targets_ON.mT).all(dim=-1).double().mean(dim=-1)
@@ -74,6 +77,7 @@ def metrics(
             for name, value in columns.items()
         }
     )
+    # Weights that are not finite have answers, which mean nothing.
     measured = list(columns)[2:]
     frame[measured] = frame[measured].mask(frame["status"] == "diverged")
     return frame

@@ -39,6 +39,7 @@ from moe import Cost, Unit
 
 Report = Callable[[str, float], None]
 AXES = ["coding", "unit", "cost", "init_range", "variance", "gate_step"]
+# No snapshots are kept here, so that segments may be long.
 SEGMENT = 100
 
 
@@ -60,6 +61,7 @@ def criterion(rule: StopRule, num_outputs: int, stop_error: float) -> Criterion:
     """The threshold on the summed squared error that a reading of the paper's stop amounts to."""
     if rule is StopRule.expected:
         return Criterion(StopMeasure.expected, stop_error)
+    # 0.08 as half of the squared error is 0.16 of it; averaged over O outputs, O times 0.08.
     factor = {StopRule.half: 2.0, StopRule.per_output: float(num_outputs), StopRule.later: 0.875}
     return Criterion(StopMeasure.blend, stop_error * factor.get(rule, 1.0))
 
@@ -197,6 +199,7 @@ def _explore_part(item: VowelConfig) -> pd.DataFrame:
 
 def _chosen_steps(found: list[VowelConfig], exploration: pd.DataFrame) -> list[tuple[int, float]]:
     """Index and step of every training: own best steps, then common steps, each once."""
+    # Many a setting's own best step is the common one too: a set, to train it once.
     chosen = set()
     own = own_steps(exploration)
     common = common_steps(exploration)

@@ -78,6 +78,7 @@ def mean_squared_error(prediction: Prediction, targets_ON: Tensor, measure: Stop
         targets_ON: desired outputs `[..., O, N]`.
         measure: of the blended output, or expected over the experts (equation 1.2's error).
     """
+    # Jacobs et al. (1991), section 3: "average squared error", of which output it does not say.
     if measure is StopMeasure.expected and prediction.mixture is not None:
         return expected_error(prediction.mixture, targets_ON).mean(dim=-1)
     return (prediction.output_ON - targets_ON).square().sum(dim=-2).mean(dim=-1)
@@ -92,6 +93,7 @@ def _init_mixture(seed: int, config: VowelConfig, num_outputs: int, num_features
     generator = torch.Generator().manual_seed(seed)
     num_experts = config.num_experts
     experts_EOD = _uniform((num_experts, num_outputs, num_features), config.init_range, generator)
+    # Zero by default. Section 1: the mixing proportions start equal for all cases.
     gate_ED = _uniform((num_experts, num_features), config.gate_init_range, generator)
     dtype = getattr(torch, config.precision.name)
     return {"experts": experts_EOD.to(dtype), "gate": gate_ED.to(dtype)}
@@ -111,6 +113,8 @@ def _batched_net(config: VowelConfig, num_outputs: int, num_features: int) -> Ne
         params: Params, prediction: Prediction, inputs_DN: Tensor, targets_ON: Tensor
     ) -> Params:
         assert prediction.mixture is not None
+        # Equations 1.4 and 1.5 and their like, per case; then the chain rule, as means over cases:
+        # a sum would rescale every step by 400 and nothing else.
         d_logits, d_outputs = gradients(
             config.cost, prediction.mixture, targets_ON, config.variance
         )
@@ -188,6 +192,7 @@ def _init_backprop(seed: int, config: VowelConfig, num_outputs: int, num_feature
 
 
 def _predict_backprop(params: Params, inputs_DN: Tensor, unit: Unit) -> Prediction:
+    # h = sigma(V x), o = unit(W h + b); the constant feature is the hidden units' bias.
     hidden_HN = torch.sigmoid(params["hidden"] @ inputs_DN)
     weight_OH, bias_O1 = params["output"][..., :-1], params["output"][..., -1:]
     return Prediction(apply_unit(weight_OH @ hidden_HN + bias_O1, unit), hidden_HN=hidden_HN)
@@ -203,6 +208,8 @@ def _backprop_gradients(
     hidden_HN = prediction.hidden_HN
     assert hidden_HN is not None
     num_cases = inputs_DN.shape[-1]
+    # Of E = ||d - o||^2 / 2, mean over cases. dE/do = o - d, chained through the unit;
+    # dE/dh = W' dE/dr and dh/da = h (1 - h); dE/dW = dE/dr h', dE/db = sum dE/dr, dE/dV = dE/da x'.
     d_response_ON = unit_gradient(
         prediction.output_ON - targets_ON, prediction.output_ON, unit
     ).div_(num_cases)

@@ -141,6 +141,7 @@ def train(
     saved = time.monotonic()
     if schedule.keep_snapshots and not progress.snapshots:
         _keep_snapshot(progress, torch.ones_like(progress.diverged, dtype=torch.bool))
+    # Ended runs are left out between segments only: an index into a batch costs a copy of it.
     going = _going(progress)
     while going.numel() and progress.epoch < schedule.max_epochs and not enough(progress):
         num_epochs = min(schedule.segment_epochs, schedule.max_epochs - progress.epoch)
@@ -198,6 +199,7 @@ def _advance(
     unmet = progress.epochs[:, tile] == NEVER
     for epoch in range(progress.epoch, progress.epoch + num_epochs):
         prediction = net.predict(params, inputs_DN)
+        # Before the update: the weights that meet a criterion are those it was measured with.
         met = _criteria_met(prediction, targets_ON, schedule.criteria) & unmet
         if met.any():
             _note_stops(progress, params, met, tile, epoch)
