@@ -1,4 +1,4 @@
-"""Speed of the translation study as ratios within one run: `python -m ...translation.benchmark`.
+"""Speed of the translation study as ratios within one run: `make benchmark-translation`.
 
 Every round times all contenders in turn on the same batches, so that a busy machine slows all
 alike; printed are medians over rounds with the lowest and highest.
@@ -16,17 +16,19 @@ model was made, over the model's weights and moments.
 import argparse
 import resource
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from unittest import mock
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from experiments.compose import composed, typed
+from experiments.scaling.timing import interleaved, ratios, spread
 from experiments.translation import stepping, translator
 from experiments.translation.batches import Batch, collate, order
 from experiments.translation.beam import search
@@ -152,16 +154,13 @@ def time_steps(
     contenders: dict[str, Callable[[Batch], None]], batches: list[Batch], num_rounds: int
 ) -> dict[str, list[float]]:
     """Seconds per step of every contender, by round."""
-    seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for number in range(num_rounds + 1):
-        for name, step in contenders.items():
-            started = time.perf_counter()
-            for batch in batches:
-                step(batch)
-            # The first round warms up.
-            if number:
-                seconds[name].append((time.perf_counter() - started) / len(batches))
-    return seconds
+
+    def steps(step: Callable[[Batch], None]) -> None:
+        for batch in batches:
+            step(batch)
+
+    works = {name: partial(steps, step) for name, step in contenders.items()}
+    return _shared_out(interleaved(works, num_rounds), len(batches))
 
 
 def time_search(test: Encoded, num_subwords: int, num_rounds: int) -> dict[str, list[float]]:
@@ -170,20 +169,17 @@ def time_search(test: Encoded, num_subwords: int, num_rounds: int) -> dict[str, 
     model = Translator(config, num_subwords, 0).eval()
     together = collate(test, list(range(_NUM_SENTENCES))).source_BS
     alone = [collate(test, [place]).source_BS for place in range(_NUM_SENTENCES)]
-    seconds: dict[str, list[float]] = {"batched": [], "one at a time": []}
-    for _ in range(num_rounds):
-        for name, batches in (("batched", [together]), ("one at a time", alone)):
-            started = time.perf_counter()
-            for source_BS in batches:
-                search(model, source_BS, config)
-            seconds[name].append((time.perf_counter() - started) / _NUM_SENTENCES)
-    return seconds
+
+    def searches(sources: list[Tensor]) -> None:
+        for source_BS in sources:
+            search(model, source_BS, config)
+
+    works = {"batched": partial(searches, [together]), "one at a time": partial(searches, alone)}
+    return _shared_out(interleaved(works, num_rounds), _NUM_SENTENCES)
 
 
-def ratio(over: list[float], under: list[float]) -> str:
-    """Median of the rounds' ratios, with the lowest and the highest."""
-    ratios = [first / second for first, second in zip(over, under, strict=True)]
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+def _shared_out(seconds: dict[str, list[float]], parts: int) -> dict[str, list[float]]:
+    return {name: [time / parts for time in times] for name, times in seconds.items()}
 
 
 def main() -> None:
@@ -204,12 +200,12 @@ def main() -> None:
     for column in ("contender", "ms per step", "time over 2,048 experts"):
         table.add_column(column, justify="left" if column == "contender" else "right")
     for name, seconds in steps.items():
-        table.add_row(
-            name, f"{1e3 * statistics.median(seconds):,.0f}", ratio(seconds, steps[_MANY])
-        )
+        over_many = spread(ratios(seconds, steps[_MANY]))
+        table.add_row(name, f"{1e3 * statistics.median(seconds):,.0f}", over_many)
     console = Console()
     console.print(table)
-    console.print(f"beam search, alone over batched: {ratio(*reversed(searched.values()))}")
+    gain = spread(ratios(searched["one at a time"], searched["batched"]))
+    console.print(f"beam search, alone over batched: {gain}")
     console.print(f"peak memory over weights and moments: {over_floor:.2f}")
 
 

@@ -11,7 +11,7 @@ EPSILON = 1e-10
 
 
 def cv_squared(value_E: Tensor) -> Tensor:
-    """Squared coefficient of variation, `[...]`: population variance over squared mean.
+    """Compute the squared coefficient of variation, `[...]`: variance over squared mean.
 
     Source: Shazeer et al. (2017), section 4. The paper does not say which variance; its first
     author's published code takes the population's and adds 1e-10 to the squared mean.
@@ -26,7 +26,9 @@ def cv_squared(value_E: Tensor) -> Tensor:
 
 
 def importance_loss(importance_E: Tensor) -> Tensor:
-    """CV(Importance)^2, a scalar. Source: Shazeer et al. (2017), equation 7, without w_imp.
+    """Compute CV(Importance)^2, a scalar.
+
+    Source: Shazeer et al. (2017), equation 7, without w_importance.
 
     Args:
         importance_E: sum of the gate's values per expert, `[E]`.
@@ -36,7 +38,7 @@ def importance_loss(importance_E: Tensor) -> Tensor:
 
 
 def load_loss(load_E: Tensor) -> Tensor:
-    """CV(Load)^2, a scalar; it has a gradient where the load is the smooth estimator.
+    """Compute CV(Load)^2, a scalar; it has a gradient where the load is the smooth estimator.
 
     Source: Shazeer et al. (2017), equation 11, without w_load.
 
@@ -48,7 +50,7 @@ def load_loss(load_E: Tensor) -> Tensor:
 
 
 def switch_loss(scores_TE: Tensor, count_E: Tensor) -> Tensor:
-    """E sum_i f_i P_i of a gate with one expert per token, a scalar: 1 for an even routing.
+    """Compute E sum_i f_i P_i of a gate with one expert per token: a scalar, 1 if even.
 
     Source: Fedus, Zoph & Shazeer (2021), equations 4 to 6, without alpha.
 
@@ -65,7 +67,7 @@ def switch_loss(scores_TE: Tensor, count_E: Tensor) -> Tensor:
 
 
 def z_loss(logits_TE: Tensor, mask_T: Tensor | None = None) -> Tensor:
-    """Mean over the real tokens of logsumexp(logits)^2, a scalar; keeps logits small.
+    """Average logsumexp(logits)^2 over the real tokens: a scalar that keeps logits small.
 
     Source: Zoph et al. (2022), "ST-MoE", equation 5, without its coefficient.
 

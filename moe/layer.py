@@ -29,7 +29,7 @@ class MoEOutput:
     expert_outputs: Tensor | None
 
     def answers(self) -> Tensor:
-        """The experts' own answers by assignment, `[A, O]`, as `Routing.weight_A` is ordered.
+        """Give the experts' own answers by assignment, `[A, O]`, ordered as `Routing.weight_A`.
 
         Where every token has k experts, `answers().view(T, k, O)` is token by token.
 
@@ -60,7 +60,7 @@ class MoE(nn.Module):
         check_finite: bool = False,
         fused: bool = False,
     ) -> None:
-        """Put a layer together.
+        """Join a gate and experts into a layer.
 
         Args:
             gate: a `moe.gates.Gate`, or any module with `num_experts` that maps `[..., D]` tokens
@@ -92,7 +92,7 @@ class MoE(nn.Module):
     def forward(
         self, inputs: Tensor, mask: Tensor | None = None, gate_inputs: Tensor | None = None
     ) -> MoEOutput:
-        """Run the layer.
+        """Send every token to its experts and add up their weighted answers.
 
         Args:
             inputs: tokens `[..., D]`.

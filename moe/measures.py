@@ -16,7 +16,7 @@ from moe.routing import NO_EXPERT, Routing, assignments_per_expert
 
 
 def importance(proportions_EN: Tensor) -> Tensor:
-    """Mean mixing proportion of each expert over the cases, `[..., E]`, summing to one.
+    """Average each expert's mixing proportion over the cases: `[..., E]`, summing to one.
 
     Source: Shazeer et al. (2017), equation 6, divided by the number of cases.
     """
@@ -24,12 +24,12 @@ def importance(proportions_EN: Tensor) -> Tensor:
 
 
 def effective_number_of_experts(proportions_EN: Tensor) -> Tensor:
-    """Exponential of the importance's entropy, `[...]`: from 1 (one expert) to E (all alike)."""
+    """Compute `effective_number` of the importance, `[...]`: 1 for one expert, E for all alike."""
     return _exponential_of_entropy(importance(proportions_EN))
 
 
 def live_experts(proportions_EN: Tensor, threshold: float) -> Tensor:
-    """Whether each expert's proportion passes the threshold for at least one case, `[..., E]`.
+    """Tell whether each expert's proportion passes the threshold for any case, `[..., E]`.
 
     Source: Jacobs et al. (1991), section 3: unused experts have mixing proportions that are
     effectively 0 for all cases.
@@ -38,7 +38,7 @@ def live_experts(proportions_EN: Tensor, threshold: float) -> Tensor:
 
 
 def num_dominant_experts(proportions_EN: Tensor, min_share: float) -> Tensor:
-    """Number of experts that hold the largest proportion for a share of the cases, `[...]`.
+    """Count the experts that hold the largest proportion for a share of the cases, `[...]`.
 
     Args:
         proportions_EN: mixing proportions of the cases in question.
@@ -50,7 +50,7 @@ def num_dominant_experts(proportions_EN: Tensor, min_share: float) -> Tensor:
 
 
 def coefficient_of_variation(load_E: Tensor) -> Tensor:
-    """Population standard deviation over mean, `[...]`; 0 for an even load.
+    """Divide the population standard deviation by the mean, `[...]`; 0 for an even load.
 
     Source: Shazeer et al. (2017), table 6, which prints it (not its square, which is the loss).
     """
@@ -58,9 +58,9 @@ def coefficient_of_variation(load_E: Tensor) -> Tensor:
 
 
 def max_over_mean(load_E: Tensor) -> Tensor:
-    """Largest load over mean load, `[...]`, 1 to E: how much longer the slowest expert takes.
+    """Divide the largest load by the mean load, `[...]`: how much longer the slowest one takes.
 
-    Source: Shazeer et al. (2017), table 6. Zero where there is no load at all.
+    It lies from 1 to E, and is 0 where there is no load. Source: Shazeer et al. (2017), table 6.
     """
     load_E = _floating(load_E)
     mean = load_E.mean(dim=-1)
@@ -68,12 +68,15 @@ def max_over_mean(load_E: Tensor) -> Tensor:
 
 
 def utilisation(count_E: Tensor) -> Tensor:
-    """Share of the experts that have at least one token, `[...]`."""
+    """Compute the share of the experts that have at least one token, `[...]`."""
     return (count_E > 0).float().mean(dim=-1)
 
 
 def effective_number(load_E: Tensor) -> Tensor:
-    """Exponential of the entropy of the load's shares, `[...]`: 1 to E; 0 without any load."""
+    """Compute the exponential of the entropy of a load's shares, `[...]`.
+
+    It is 1 where one expert has everything, E for an even load, and 0 without any load.
+    """
     load_E = _floating(load_E)
     total = load_E.sum(dim=-1, keepdim=True)
     shares_E = load_E / torch.where(total > 0, total, 1.0)
@@ -91,7 +94,7 @@ def _floating(load_E: Tensor) -> Tensor:
 
 
 def num_unrouted_tokens(routing: Routing, mask: Tensor | None = None) -> Tensor:
-    """Number of real tokens that no expert answers for, a scalar, int64.
+    """Count the real tokens that no expert answers for: a scalar, int64.
 
     Args:
         routing: a gate's decision.
@@ -105,7 +108,7 @@ def num_unrouted_tokens(routing: Routing, mask: Tensor | None = None) -> Tensor:
 
 
 def first_choices(routing: Routing) -> Tensor:
-    """Each token's expert of the largest weight, `[T]`; `NO_EXPERT` where none answers.
+    """Find each token's expert of the largest weight, `[T]`; `NO_EXPERT` where none answers.
 
     Of experts with the same weight, the one assigned first.
     """
@@ -125,7 +128,7 @@ def first_choices(routing: Routing) -> Tensor:
 
 
 def counts_by_class(routing: Routing, class_T: Tensor, num_classes: int) -> Tensor:
-    """How many assignments of each class's tokens each expert has, `[C, E]`, int64.
+    """Count how many assignments of each class's tokens each expert has, `[C, E]`, int64.
 
     Args:
         routing: a gate's decision.
@@ -139,7 +142,7 @@ def counts_by_class(routing: Routing, class_T: Tensor, num_classes: int) -> Tens
 
 
 def dispatch_entropy(count_CE: Tensor) -> Tensor:
-    """Entropy of a token's class when its expert is known, in nats, `[...]`.
+    """Compute the entropy of a token's class when its expert is known, in nats, `[...]`.
 
     H = -sum_e sum_c (n_ce / n) log(n_ce / n_e): 0 if every expert sees one class, at most log C.
     Experts without tokens do not count. Source: Chen et al. (2022), equation 6.1.
@@ -158,9 +161,10 @@ def dispatch_entropy(count_CE: Tensor) -> Tensor:
 
 
 def routing_agreement(routing: Routing, class_T: Tensor) -> float:
-    """Adjusted mutual information of tokens' first choices and classes: 1 alike, 0 by chance.
+    """Compute the adjusted mutual information of tokens' first choices and classes.
 
-    Tokens that no expert answers for are left out. Waits for the device.
+    It is 1 where both divide the tokens alike and 0 by chance. Tokens that no expert answers for
+    are left out. Waits for the device.
 
     Args:
         routing: a gate's decision.
@@ -175,12 +179,13 @@ def routing_agreement(routing: Routing, class_T: Tensor) -> float:
     return float(adjusted_mutual_info_score(classes, expert_T[is_routed_T].numpy()))
 
 
-# Weights that are normalised at a time, at most, unless one expert has more.
+# Weights that are normalised at a time, at most, unless one expert has more: a few experts at once,
+# so that no temporary is as large as all weights.
 BLOCK_ELEMENTS = 2**24
 
 
 def expert_similarities(weight_E: Tensor) -> Tensor:
-    """Cosine of every pair of experts, `[E, E]`.
+    """Compute the cosine of every pair of experts, `[E, E]`.
 
     Args:
         weight_E: stacked weights `[E, ...]`. An expert whose weights are all zero has cosine 0
@@ -198,7 +203,7 @@ def expert_similarities(weight_E: Tensor) -> Tensor:
 
 
 def expert_similarity(weight_E: Tensor) -> Tensor:
-    """Mean cosine over all pairs of different experts, a scalar; 0 for a single expert.
+    """Average the cosine over all pairs of different experts: a scalar, 0 for a single expert.
 
     Needs one pass over the weights: the squared length of the sum of unit vectors holds the
     cosines of all pairs.

@@ -58,7 +58,7 @@ class MemoryPlan:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """The bytes of all three together."""
         return self.parameters + self.gradients + self.optimiser
 
     def __add__(self, other: "MemoryPlan") -> "MemoryPlan":

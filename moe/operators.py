@@ -28,6 +28,7 @@ def apply(function: type[Function], *arguments: Any) -> Any:
 
 def call(function: type[Function], *arguments: Any) -> Any:
     """Call a function in a backward pass: recorded only where a second derivative is wanted."""
+    # autograd runs backward passes without recording unless create_graph=True asks for it.
     if torch.is_grad_enabled():
         return apply(function, *arguments)
     return function.forward(*arguments)

@@ -1,6 +1,15 @@
 """The optimiser that lets thousands of experts fit into memory.
 
-Source: Shazeer et al. (2017), appendix D. Shapes: E experts with one D x H matrix each.
+Source: Shazeer et al. (2017), appendix D: beta1 is zero, and "instead of maintaining a full matrix
+of second-moment estimators, we maintain vectors of row-wise and column-wise averages of that
+matrix"; the estimate is their outer product divided by the mean of either. With t updates done:
+
+    r <- beta2 r + (1 - beta2) mean_columns(g^2)
+    c <- beta2 c + (1 - beta2) mean_rows(g^2)
+    V = r c^T / mean(r)
+    w <- w - lr g / (sqrt(V / (1 - beta2^t)) + eps)
+
+Shapes: E experts with one D x H matrix each.
 """
 
 from collections.abc import Callable
@@ -20,7 +29,7 @@ WEIGHT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 class FactoredAdam(torch.optim.Optimizer):
     """Adam with beta1 = 0 and the second moment of a matrix kept as row and column averages.
 
-    For the formula see `moe.optimisers`. A parameter of three or more dimensions is a stack of
+    The module states the formula. A parameter of three or more dimensions is a stack of
     matrices (the last two dimensions), each with its own averages; one of fewer than two keeps its
     second moment in full. Averages and arithmetic are float32 (float64 for float64 weights).
 
@@ -246,8 +255,7 @@ def update(weight: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: 
 def _factored_update(
     weight_EDH: Tensor, gradient_EDH: Tensor, row_ED: Tensor, column_EH: Tensor, rule: Rule
 ) -> None:
-    # Shazeer et al. (2017), appendix D: averages of the squared gradient over rows and columns,
-    # r <- beta2 r + (1 - beta2) mean_columns(g^2), and c alike; lerp_(x, w) is a + w (x - a).
+    # r <- beta2 r + (1 - beta2) mean_columns(g^2), and c alike; a.lerp_(x, w) is a + w (x - a).
     scratch_EDH = gradient_EDH.square()
     row_ED.lerp_(scratch_EDH.mean(dim=2), 1 - rule.beta2)
     column_EH.lerp_(scratch_EDH.mean(dim=1), 1 - rule.beta2)

@@ -34,17 +34,17 @@ class Plan:
 
     @property
     def num_tokens(self) -> int:
-        """T."""
+        """The number of tokens T, padded positions included."""
         return self.start_T1.shape[0] - 1
 
     @property
     def num_experts(self) -> int:
-        """E."""
+        """The number of experts E."""
         return self.start_E1.shape[0] - 1
 
     @property
     def num_rows(self) -> int:
-        """R."""
+        """The number of rows R, those of no expert included."""
         return self.token_R.shape[0]
 
     @property
@@ -53,7 +53,7 @@ class Plan:
         return self.start_E1.diff()
 
     def expert_of_rows(self, num_rows: int) -> Tensor:
-        """The expert of each of so many rows, `[R]`, int64; E for rows of no expert."""
+        """Find the expert of each of so many rows, `[R]`, int64; it is E for rows of no expert."""
         row_R = torch.arange(num_rows, device=self.start_E1.device)
         return torch.searchsorted(self.start_E1[1:].contiguous(), row_R, right=True)
 
@@ -99,6 +99,8 @@ def plan(routing: Routing) -> Plan:
 
 
 def _can_be_looked_at(tensor: Tensor) -> bool:
+    # Under the compiler, and in subclasses such as FakeTensor, there are no numbers to look at; on
+    # a GPU looking would wait for it.
     is_traced = torch.compiler.is_compiling() or type(tensor) is not Tensor
     return not is_traced and tensor.device.type == "cpu" and tensor.numel() > 0
 

@@ -43,7 +43,7 @@ class Routing:
 
     @property
     def num_tokens(self) -> int:
-        """T, padded positions included."""
+        """The number of tokens T, padded positions included."""
         return self.start_T1.shape[0] - 1
 
 

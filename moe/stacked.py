@@ -100,7 +100,7 @@ class StackedLinear(nn.Module):
 
     @property
     def stacks(self) -> "tuple[StackedLinear, ...]":
-        """This one."""
+        """This layer itself, as the one stack that it is."""
         return (self,)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -150,7 +150,7 @@ class FeedForwardExperts(nn.Module):
 
     @property
     def stacks(self) -> tuple[StackedLinear, ...]:
-        """Into the hidden units, and out of them."""
+        """The weights into the hidden units, and those out of them."""
         return self.first, self.second
 
     @property
@@ -158,7 +158,7 @@ class FeedForwardExperts(nn.Module):
         return self.activation in (torch.relu, F.relu)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
-        """Answer each row with its expert, `[R, O]`."""
+        """Answer each row with its expert, `[R, O]`; rows of no expert give zeros."""
         # Shazeer et al. (2017), appendix E: E_i(x) = W_2 relu(W_1 x).
         hidden_RH = self.first(rows_RD, plan)
         # The backward pass of a rectifier needs its answer alone, so that it may work in place.
@@ -196,7 +196,7 @@ class FeedForwardExperts(nn.Module):
 
 
 class ConvolutionalExperts(nn.Module):
-    """Filters that slide over patches, an activation, and a sum over patches and filters.
+    """Experts whose filters slide over patches; the activated responses are added up.
 
     Source: Chen et al. (2022), section 3: f_m(x) = sum_j sum_p activation(<w_mj, x_p>). Their code
     has two heads, each the sum of a bank of filters of its own.
@@ -239,7 +239,7 @@ class ConvolutionalExperts(nn.Module):
 
     @property
     def stacks(self) -> tuple[StackedLinear, ...]:
-        """The filters."""
+        """The filters, as the one stack there is."""
         return (self.filters,)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:
@@ -262,7 +262,7 @@ class ConvolutionalExperts(nn.Module):
 
 
 class ModuleExperts(nn.Module):
-    """Any modules as experts, one call per expert: slow with many experts."""
+    """Any modules as experts. Each is called by itself, which is slow with many experts."""
 
     def __init__(self, modules: Iterable[nn.Module]) -> None:
         """Take one module per expert; each maps `[n, D]` to `[n, O]`, also for n = 0.

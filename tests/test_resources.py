@@ -113,7 +113,7 @@ def test_a_finished_run_is_done_whatever_the_machine(
         execute(VOWEL, str(tmp_path), force=True)
 
 
-@pytest.mark.parametrize("config", [TranslationConfig, TranslationStartConfig])
+@pytest.mark.parametrize("config", [ClustersConfig, TranslationConfig, TranslationStartConfig])
 def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(
     config: type[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,11 @@ def test_experts_of_mixed_precision_are_kept_in_it_and_gates_are_not() -> None:
     assert all(array.dtype.kind == "f" for array in weights(model).values())
 
 
+def test_saved_weights_hold_everything_once() -> None:
+    saved = Translator(MIXED, NUM_SUBWORDS, 0).state_dict()
+    assert len({tensor.data_ptr() for tensor in saved.values()}) == len(saved)
+
+
 def test_the_memory_plan_knows_precision_and_kept_gradients() -> None:
     plain, mixed, kept = (
         memory(TINY, NUM_SUBWORDS),

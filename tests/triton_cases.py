@@ -154,12 +154,12 @@ def test_gathering_equals_copying_first() -> None:
     start_E1, token_R = start_of([3, 0, 17]), torch.randint(0, 9, (22,), device=DEVICE)
     tokens_TD, weight_EDH, d_RH = random_(9, 24), random_(3, 24, 40), random_(22, 40)
     assert torch.equal(
-        triton.gathered_forward(tokens_TD, token_R, weight_EDH, start_E1),
+        triton.rows_product(tokens_TD, weight_EDH, start_E1, token_R),
         triton.forward(tokens_TD[token_R], weight_EDH, start_E1),
     )
     for experts in (slice(None), slice(2, 3)):
         assert torch.equal(
-            triton.gathered_backward_weight(tokens_TD, token_R, d_RH, start_E1, experts),
+            triton.weight_gradient(tokens_TD, d_RH, start_E1, experts, token_R),
             triton.backward_weight(tokens_TD[token_R], d_RH, start_E1, experts),
         )
 

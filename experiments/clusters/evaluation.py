@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from experiments.clusters.data import Signals
-from experiments.clusters.model import Answer, Inputs, Network, whole_plan
+from experiments.clusters.model import Answer, Inputs, Network, plan_of_one_expert
 from experiments.clusters.settings import ClustersConfig
 from moe.measures import (
     counts_by_class,
@@ -132,7 +132,7 @@ def expert_accuracy(network: Network, inputs: Inputs, num_clusters: int) -> Tens
     rows = []
     # Expert by expert: all of them at once would copy every example E times.
     for expert in range(num_experts):
-        where = whole_plan(len(inputs.rows), inputs.rows.device, expert, num_experts)
+        where = plan_of_one_expert(len(inputs.rows), inputs.rows.device, expert, num_experts)
         margin_n = network.experts(inputs.rows, where).squeeze(-1)
         right_n = (margin_n * inputs.label_n > 0).double()
         rows.append(torch.bincount(inputs.cluster_n, right_n, num_clusters) / of_cluster_K)
@@ -197,10 +197,10 @@ class Records:
     steps: list[int] = field(default_factory=list)
     snapshots: dict[str, list[Tensor]] = field(default_factory=dict)
 
-    def see(
+    def record(
         self, step: int, network: Network, inputs: Inputs, answer: Answer, loss: float, last: bool
     ) -> None:
-        """Note a step's forward pass, where the settings ask for it or it is the last.
+        """Record a step's forward pass, where the settings ask for it or it is the last.
 
         Args:
             step: updates before it.

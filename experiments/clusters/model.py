@@ -247,7 +247,7 @@ class Network(nn.Module):
     def forward(self, inputs: Inputs) -> Answer:
         """Answer a sample, with routing noise in training (and in evaluation, if so set)."""
         if not isinstance(self.layer, MoE):
-            where = whole_plan(len(inputs.rows), inputs.rows.device)
+            where = plan_of_one_expert(len(inputs.rows), inputs.rows.device)
             return Answer(self.layer(inputs.rows, where).squeeze(-1), None)
         # Chen et al. (2022), section 3: F(x) = pi_m(x) f_m(x) with pi = softmax(h) and
         # h = sum_p theta^T x_p, m = argmax_m h_m(x) + r_m, r_m uniform in [0, 1).
@@ -279,7 +279,9 @@ def initial_filters(config: ClustersConfig, init_seed: int) -> Tensor:
 
 
 @cache
-def whole_plan(num: int, device: torch.device, expert: int = 0, num_experts: int = 1) -> Plan:
+def plan_of_one_expert(
+    num: int, device: torch.device, expert: int = 0, num_experts: int = 1
+) -> Plan:
     """The plan that gives every example to one expert, in the order of the examples."""
     order = torch.arange(num, device=device)
     start_E1 = torch.zeros(num_experts + 1, dtype=torch.int64, device=device)

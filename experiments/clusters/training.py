@@ -162,7 +162,7 @@ def train_seed(config: ClustersConfig, data: ClusterData, seed: int, keep_pictur
             torch.manual_seed(noise_seed)
         answer = answer_of(network, train)
         loss = float(margin_loss(answer.margin_n, train.label_n, config.loss))
-        records.see(steps, network, train, answer, loss, last=True)
+        records.record(steps, network, train, answer, loss, last=True)
         measured = evaluate(network, train, test, at_first, config.num_clusters)
     row: Metrics = {"seed": seed, "steps": steps, "stop": stop, "diverged": not isfinite(loss)}
     row |= {"train_loss": loss, **measured}
@@ -184,7 +184,7 @@ def _descend(
         batch = _batch(train, config.batch_size)
         answer = network(batch)
         loss, total = objective(answer, batch.label_n, config)
-        records.see(count, network, batch, answer, loss.item(), last=False)
+        records.record(count, network, batch, answer, loss.item(), last=False)
         # Before the update: the state that diverged is what is measured and kept.
         if not isfinite(loss.item()):
             return count, "diverged"

@@ -36,6 +36,7 @@ class Bidirectional(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         """Make both."""
         super().__init__()
+        # One module of both directions: torch then runs them in one call.
         self.layers = nn.LSTM(
             config.width,
             config.num_units,
@@ -114,6 +115,7 @@ class AttentionLayer(nn.Module):
 
     def keys(self, memory_BSD: Tensor) -> Tensor:
         """What the source offers to every query, `[B, S, U]`; computed once per sentence."""
+        # tanh(xU)_d V_d does not depend on the query: it is computed once per sentence.
         keys: Tensor = self.of_source(memory_BSD)
         return torch.tanh(keys) * self.value_U if self.multiplicative else keys
 
@@ -126,6 +128,7 @@ class AttentionLayer(nn.Module):
             mask_BS: true where there is a subword.
         """
         query_BU = self.of_query(query_BD)
+        # Appendix G gives the reason: a matrix product in place of a tanh for every pair.
         if self.multiplicative:
             score_BS = (torch.tanh(query_BU)[:, None] @ keys_BSU.transpose(1, 2)).squeeze(1)
         else:

@@ -16,7 +16,10 @@ NUM_MIXTURES = 2
 def operations_per_timestep(config: ModelConfig, num_subwords: int) -> int:
     """Multiply-adds per timestep; 85 million at the published size (Table 2)."""
     width, units = config.width, config.num_units
+    # Four gates of every unit see an input and the projected state, each of the width; then the
+    # projection (Sak et al. 2014).
     lstm = 4 * units * 2 * width + units * width
+    # The decoder's first LSTM sees the attention's context beside its input.
     context = 4 * units * width
     expert = 2 * width * config.expert_units
     num_answering = min(config.k, config.num_experts)
@@ -31,6 +34,7 @@ def num_expert_parameters(config: ModelConfig) -> int:
 def num_parameters(config: ModelConfig, num_subwords: int) -> int:
     """All parameters; 8.7 billion at the published size (Table 2)."""
     width, units = config.width, config.num_units
+    # torch's LSTMs have two bias vectors of four gates each.
     lstm = 4 * units * 2 * width + units * width + 8 * units
     context = 4 * units * width
     attention = 2 * width * config.attention_units + config.attention_units
@@ -58,5 +62,6 @@ def memory(config: ModelConfig, num_subwords: int, batches_per_step: int = 1) ->
     of_experts = memory_plan(
         shapes, OptimiserState.factored, dtype_of(config), keeps_gradients=batches_per_step > 1
     )
+    # Adam's two moments for all that every token uses; averages of rows and columns for experts.
     num_others = num_parameters(config, num_subwords) - num_expert_parameters(config)
     return of_experts + memory_plan([[num_others]], OptimiserState.adam)

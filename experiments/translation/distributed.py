@@ -48,6 +48,7 @@ def train_together(settings: Config) -> None:
     _refuse_differences(identity)
     path = folder_of(config, settings.runs_dir)
     with threads(config.num_threads):
+        # One process claims the folder; the others wait until it is there.
         if dist.get_rank():
             dist.barrier()
             _train(config, RunFolder(path))

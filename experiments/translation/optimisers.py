@@ -24,6 +24,7 @@ class Optimisers:
         stacks = [stack for block in model.blocks() for stack in block.layer.stacks]
         held = {id(stack.weight) for stack in stacks}
         self.others = [weight for weight in model.parameters() if id(weight) not in held]
+        # The paper trains everything else by Adam (appendices C and E).
         self.each: list[torch.optim.Optimizer] = [
             torch.optim.Adam(self.others, lr=config.learning_rate, fused=True)
         ]
@@ -34,6 +35,8 @@ class Optimisers:
                 stochastic_rounding=True,
                 seed=config.seed,
             )
+            # Blocks of gradients are used at once and never summed: over several batches experts
+            # have ordinary gradients.
             for stack in stacks if config.batches_per_step == 1 else []:
                 factored.attach(stack)
             self.each.append(factored)
@@ -47,6 +50,7 @@ class Optimisers:
 
     def step(self) -> None:
         """Clip and update; the experts were updated in the backward pass."""
+        # By the norm of what is left: gradients of experts are gone by now.
         nn.utils.clip_grad_norm_(self.others, self.clip_norm)
         for optimiser in self.each:
             optimiser.step()

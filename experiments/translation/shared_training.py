@@ -40,6 +40,7 @@ class SharedTraining(Training):
         super().__init__(config, model, folder)
         if not rank:
             dist.barrier()
+        # Noise and dropout are drawn by each process for its own batches.
         if rank and not self.progress.step:
             torch.manual_seed(hash((config.seed, rank, 0)) % 2**63)
         random = random_state()
@@ -91,6 +92,7 @@ class SharedTraining(Training):
                 yield batches[dist.get_rank() :: dist.get_world_size()]
 
     def _sum(self, value: float) -> float:
+        # In float64: numbers of tokens must stay whole.
         total = torch.tensor(float(value), dtype=torch.float64, device=self.model.device)
         dist.all_reduce(total)
         return float(total)
@@ -106,6 +108,7 @@ def _keep_own_experts(block: MoEBlock, config: TranslationConfig) -> None:
     for stack, of_all in zip(own.stacks, whole, strict=True):
         stack.weight.data = of_all.weight.data[mine.start : mine.stop].clone()
     block.layer.experts = ExpertParallel(own)
+    # Importance and load are sums over all tokens of a step (eqs. 6 and 10).
     block.layer.gate.register_forward_hook(_over_all_ranks)
 
 

@@ -214,6 +214,9 @@ class StrictlyBalancedGate(Gate):
             loss_moves_gate: whether the batchwise loss has a gradient by the gate's weights too.
             device: of the weights.
             dtype: of the weights; tokens are routed in float32 at least, whatever it is.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
         """
         super().__init__(num_features, num_experts)
         check_k("k", k, num_experts, "num_experts")

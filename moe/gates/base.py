@@ -162,12 +162,12 @@ def gate_weight(
 
 
 def linear(tokens_TD: Tensor, weight_DE: Tensor) -> Tensor:
-    """Logits x W_g, `[T, E]`, in the tokens' dtype. No gate has a bias."""
+    """Compute the logits x W_g, `[T, E]`, in the tokens' dtype. No gate has a bias."""
     return tokens_TD @ weight_DE.to(tokens_TD.dtype)
 
 
 def softmax_over_experts(logits_TE: Tensor) -> Tensor:
-    """Probabilities of every token's experts, `[T, E]`."""
+    """Turn logits into the probabilities of every token's experts, `[T, E]`."""
     if logits_TE.shape[1] > _NARROW:
         return torch.softmax(logits_TE, dim=-1)
     # On a CPU torch takes eight times as long for few numbers next to each other.
@@ -182,14 +182,14 @@ def without_padding(value: Tensor, mask_T: Tensor | None, filler: float) -> Tens
 
 
 def num_real_tokens(tokens_TD: Tensor, mask_T: Tensor | None) -> Tensor:
-    """Number of tokens that are not padding, a scalar on the tokens' device."""
+    """Count the tokens that are not padding: a scalar on the tokens' device."""
     if mask_T is None:
         return torch.full((), tokens_TD.shape[0], device=tokens_TD.device)
     return mask_T.sum()
 
 
 def count_load(expert_TK: Tensor, mask_T: Tensor | None, num_experts: int) -> Tensor:
-    """Number of real tokens per expert, `[E]`, float32."""
+    """Count the real tokens of each expert, `[E]`, float32."""
     expert_A = without_padding(expert_TK, mask_T, NO_EXPERT).flatten()
     return assignments_per_expert(expert_A, num_experts).float()
 
@@ -203,7 +203,7 @@ def even_routing(
     probabilities_TE: Tensor | None = None,
     losses: Mapping[str, Tensor] | None = None,
 ) -> Routing:
-    """The routing of a gate that gives every real token K experts.
+    """Make the routing of a gate that gives every real token K experts.
 
     Args:
         expert_TK: expert ids.

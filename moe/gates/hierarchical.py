@@ -60,6 +60,9 @@ class HierarchicalGate(Gate):
             backend: see `moe.grouped.backends`.
             device: of the weights.
             dtype: of the weights; tokens are routed in float32 at least, whatever it is.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
         """
         super().__init__(num_features, num_experts)
         check_at_least(1, num_groups=num_groups)

@@ -164,7 +164,13 @@ class NoisyTopKGate(Gate):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Make the gate; for the arguments see the class, device and dtype are the weights'."""
+        """Make the gate.
+
+        The class describes the arguments; device and dtype are those of the weights.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
+        """
         super().__init__(num_features, num_experts)
         check_k("k", k, num_experts, "num_experts")
         check_at_least(0, noise_epsilon=noise_epsilon)

@@ -41,6 +41,9 @@ class SoftmaxGate(Gate):
                 all tokens to the same k experts.
             device: of the weights.
             dtype: of the weights; tokens are routed in float32 at least, whatever it is.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
         """
         super().__init__(num_features, num_experts)
         self.k = num_experts if k is None else k

@@ -47,6 +47,9 @@ class SwitchGate(Gate):
             init_scale: see `moe.gates.base.gate_weight`; the paper takes 0.1.
             device: of the weights.
             dtype: of the weights; tokens are routed in float32 at least, whatever it is.
+
+        Raises:
+            ValueError: an argument out of range; the message names it and what is allowed.
         """
         super().__init__(num_features, num_experts)
         check_at_least(0, jitter=jitter)

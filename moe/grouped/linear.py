@@ -242,6 +242,9 @@ register(
 )
 
 
+# What a product may be given is checked once for all backends, before any address reaches C.
+
+
 def check_product(rows_RX: Tensor, weight_EDH: Tensor, start_E1: Tensor, transposed: bool) -> None:
     """Check everything about a product that is known without the numbers.
 

@@ -3,8 +3,7 @@
 The kernels are in `moe.grouped.triton_kernels`, and their operators are known to torch, so that
 torch.compile takes them as they are. Shapes: R rows sorted by expert, E experts, K features in, N
 features out; sources of rows have X rows: R, or any number where `index_R` says which one a row
-reads. In the gathering products T tokens stand for the rows that copy them, with `token_R` and
-`start_E1` as in `moe.plan.Plan`.
+reads. `start_E1` as in `moe.plan.Plan`.
 """
 
 import importlib.util
@@ -136,8 +135,6 @@ def _launch_rows(
     from moe.grouped.triton_kernels import rows_kernel
 
     source_XK, start_E1 = source_XK.contiguous(), start_E1.contiguous()
-    # Tiles of rows are counted from above, so that no count is read from the device: at most one
-    # per expert is not full.
     num_rows = source_XK.shape[0] if index_R is None else index_R.shape[0]
     num_experts, k, n = weight_EKN.shape
     product = Product.rows if hidden_RN is None else Product.hidden
@@ -145,9 +142,12 @@ def _launch_rows(
     out_RN = source_XK.new_empty(num_rows, n)
     scale_gradient_BR = None
     if hidden_RN is not None:
+        # One sum per block of columns: added up below in a fixed order, not by atomic additions.
         shape = (_blocks(n, tile.n), num_rows)
         scale_gradient_BR = source_XK.new_empty(shape, dtype=torch.float32)
     if out_RN.numel():
+        # Counted from above, so that no count is read from the device: each expert can have one
+        # tile that is not full. A tile too many leaves at once.
         num_tiles = _blocks(num_rows, tile.m) + num_experts
         rows_kernel[(num_tiles * _blocks(n, tile.n),)](
             source_XK,
@@ -287,17 +287,3 @@ def backward_rows(d_RH: Tensor, weight_EDH: Tensor, start_E1: Tensor) -> Tensor:
 def backward_weight(rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice) -> Tensor:
     """Gradient by the matrices of a range of experts, `[len(experts), D, H]`."""
     return weight_gradient(rows_RD, d_RH, start_E1, experts)
-
-
-def gathered_forward(
-    tokens_TD: Tensor, token_R: Tensor, weight_EDH: Tensor, start_E1: Tensor
-) -> Tensor:
-    """`forward` of the tokens' copies, which are never made, `[R, H]`."""
-    return rows_product(tokens_TD, weight_EDH, start_E1, token_R)
-
-
-def gathered_backward_weight(
-    tokens_TD: Tensor, token_R: Tensor, d_RH: Tensor, start_E1: Tensor, experts: slice
-) -> Tensor:
-    """`backward_weight` of the tokens' copies, which are never made, `[len(experts), D, H]`."""
-    return weight_gradient(tokens_TD, d_RH, start_E1, experts, token_R)

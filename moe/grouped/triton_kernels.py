@@ -26,6 +26,7 @@ def _rows_of_tile(
 
     Rows of no expert are those of an expert numbered `num_experts`.
     """
+    # A search by halves for the last expert whose first tile is not after this one.
     expert = 0
     above = num_experts + 1
     while above - expert > 1:
@@ -57,8 +58,10 @@ def _product(
     k_K = tl.arange(0, BLOCK_K)
     left_MK = source_M[:, None] + k_K[None, :]
     right_KN = matrix + k_K[:, None] * stride_K + n_N[None, :] * stride_N
+    # Sums are float32, whatever the operands are.
     sum_MN = tl.zeros((BLOCK_M, BLOCK_N), tl.float32)
     for k in range(0, K, BLOCK_K):
+        # Where tiles divide the matrix no mask is needed, and loads are as wide as they can be.
         if IS_WHOLE:
             a_MK = tl.load(left_MK)
             b_KN = tl.load(right_KN)
@@ -147,6 +150,7 @@ def rows_kernel(
     )
     if hidden_RN is not None:
         hidden_MN = tl.load(hidden_RN + corner + at_MN, mask=is_inside_MN, other=0.0)
+        # h = relu(z): d by the scale is <dh, h>, and dz = dh where h > 0.
         inner_M = tl.sum(out_MN * hidden_MN.to(tl.float32), axis=1)
         tl.store(scale_gradient_BR + scale_corner + m_M, inner_M, mask=is_row_M)
         out_MN = tl.where(hidden_MN > 0, out_MN, 0.0)
@@ -179,6 +183,7 @@ def weight_kernel(
     """
     blocks: tl.constexpr = tl.cdiv(N, BLOCK_N)
     tiles: tl.constexpr = tl.cdiv(M, BLOCK_M) * blocks
+    # Programs of one expert are neighbours, so that its rows are still in the cache.
     tile = tl.program_id(0) % tiles
     slot = (tl.program_id(0) // tiles).to(tl.int64)
     start = tl.load(start_E1 + first_expert + slot)

@@ -87,7 +87,7 @@ class ExpertParallel(nn.Module):
 
     @property
     def stacks(self) -> tuple[StackedLinear, ...]:
-        """Those of this rank's experts."""
+        """The stacks of this rank's experts."""
         stacks: tuple[StackedLinear, ...] = getattr(self.local, "stacks", ())
         return stacks
 
