@@ -18,7 +18,7 @@ from rich.table import Table
 from experiments.vowel import data, systems
 from experiments.vowel.settings import StopMeasure, System, VowelConfig
 from experiments.vowel.study import batch_of
-from experiments.vowel.training import Criterion, Plan, train
+from experiments.vowel.training import Criterion, Schedule, train
 
 SYSTEMS = {
     "4 experts": VowelConfig(num_experts=4),
@@ -34,11 +34,10 @@ def seconds_per_seed_epoch(config: VowelConfig, num_seeds: int, num_epochs: int)
     """Wall time of training, per seed and epoch."""
     vowels = data.load(config)
     net = systems.build(config, vowels.codes_VO.shape[1])
-    step_sizes = torch.full((num_seeds,), STEP_SIZE, dtype=torch.float64)
-    batch = batch_of(config, net, list(range(num_seeds)), step_sizes)
-    plan = Plan([NEVER_REACHED], num_epochs, num_epochs)
+    batch = batch_of(config, net, list(range(num_seeds)), STEP_SIZE)
+    schedule = Schedule([NEVER_REACHED], num_epochs, num_epochs)
     started = time.perf_counter()
-    train(net, vowels.train.inputs_DN, vowels.train.targets_ON, batch, plan)
+    train(net, vowels.train.inputs_DN, vowels.train.targets_ON, batch, schedule)
     return (time.perf_counter() - started) / (num_seeds * num_epochs)
 
 

@@ -11,21 +11,19 @@ from experiments.language_model import estimate as language_model_estimate
 from experiments.language_model import search as language_model_search
 from experiments.language_model import settings as language_model_settings
 from experiments.language_model import study as language_model_study
-from experiments.questions import clusters as clusters_start
-from experiments.questions import estimate as start_estimate
-from experiments.questions import settings as start_settings
-from experiments.questions import translation as translation_start
-from experiments.questions import vowel as vowel_start
 from experiments.resources import Estimator
 from experiments.run_folder import RunFolder
 from experiments.scaling import settings as scaling_settings
 from experiments.scaling import study as scaling_study
+from experiments.starts import clusters as clusters_start
+from experiments.starts import settings as start_settings
+from experiments.starts import translation as translation_start
+from experiments.starts import vowel as vowel_start
 from experiments.translation import estimate as translation_estimate
 from experiments.translation import settings as translation_settings
 from experiments.translation import study as translation_study
 from experiments.vowel import estimate as vowel_estimate
 from experiments.vowel import multiverse as vowel_multiverse
-from experiments.vowel import reference as vowel_reference
 from experiments.vowel import settings as vowel_settings
 from experiments.vowel import study as vowel_study
 
@@ -68,7 +66,7 @@ STUDIES: dict[str, Study] = {
         vowel_settings.check_reference,
         vowel_estimate.estimate_reference,
         vowel_study.identity,
-        vowel_reference.run,
+        vowel_study.run_reference,
         idle=vowel_settings.idle_reference,
     ),
     "vowel_multiverse": Study(
@@ -121,7 +119,7 @@ STUDIES: dict[str, Study] = {
     "vowel_start": Study(
         start_settings.VowelStartConfig,
         start_settings.check_vowel_start,
-        start_estimate.estimate_vowel_start,
+        start_settings.estimate_vowel_start,
         vowel_study.identity,
         vowel_start.run,
         idle=start_settings.idle_vowel_start,
@@ -129,7 +127,7 @@ STUDIES: dict[str, Study] = {
     "clusters_start": Study(
         start_settings.ClustersStartConfig,
         start_settings.check_clusters_start,
-        start_estimate.estimate_clusters_start,
+        start_settings.estimate_clusters_start,
         clusters_study.identity,
         clusters_start.run,
         idle=start_settings.idle_clusters_start,
@@ -137,7 +135,7 @@ STUDIES: dict[str, Study] = {
     "translation_start": Study(
         start_settings.TranslationStartConfig,
         start_settings.check_translation_start,
-        start_estimate.estimate_translation_start,
+        start_settings.estimate_translation_start,
         translation_study.identity,
         translation_start.run,
         idle=start_settings.idle_translation_start,

@@ -20,14 +20,23 @@ Read it in this order. The first five are the core, and one sitting is enough fo
     measures         how evenly experts are used, and what they specialise in
     operators        how our gradients are made known to torch
 
-Beside the layer stand the mixtures of 1991, cases last and many at once: `experts`, `mixture`,
-`losses`. Experts over several processes are in `moe.parallel`, which is not imported here.
-Nothing in this package knows a study, a data set, a configuration file or a figure.
+The mixture of 1991 is `MoE(SoftmaxGate(D, n), LinearExperts(n, D, O))` with the costs of `losses`;
+`batched_mixture` is a fast path of it for many small mixtures at once. Experts over several
+processes are in `moe.parallel`, which is not imported here. Nothing in this package knows a study,
+a data set, a configuration file or a figure.
 """
 
 from moe.balance import cv_squared, importance_loss, load_loss, switch_loss, z_loss
+from moe.batched_mixture import (
+    gradients,
+    linear_experts,
+    mixture_of_linear_experts,
+    softmax_gate,
+    unit_gradient,
+    weight_gradients,
+    with_bias,
+)
 from moe.dispatch import combine, dispatch
-from moe.experts import Unit, linear_experts, unit_gradient, with_bias
 from moe.gates import (
     Gate,
     GateValue,
@@ -39,17 +48,19 @@ from moe.gates import (
     SwitchGate,
     TieBreak,
     UniformNoiseGate,
-    softmax_gate,
 )
 from moe.grouped import Backend
 from moe.layer import MoE, MoEOutput
+from moe.linear_experts import LinearExperts, Unit
 from moe.losses import (
     Cost,
+    Mixture,
+    blend,
     blend_error,
     cost,
     expected_error,
-    gradients,
     mixture_likelihood,
+    mixture_of,
     responsibilities,
 )
 from moe.measures import (
@@ -70,7 +81,6 @@ from moe.measures import (
     utilisation,
 )
 from moe.memory import MemoryPlan, OptimiserState, keep_memory, memory_plan
-from moe.mixture import Mixture, blend, mixture_of_linear_experts, weight_gradients
 from moe.optimisers import FactoredAdam
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing
@@ -95,6 +105,7 @@ __all__ = [
     "Gate",
     "GateValue",
     "HierarchicalGate",
+    "LinearExperts",
     "MaskInTraining",
     "MemoryPlan",
     "Mixture",
@@ -137,6 +148,7 @@ __all__ = [
     "max_over_mean",
     "memory_plan",
     "mixture_likelihood",
+    "mixture_of",
     "mixture_of_linear_experts",
     "num_dominant_experts",
     "num_unrouted_tokens",

@@ -10,8 +10,13 @@ from torch import Tensor
 
 from moe import (
     Cost,
+    LinearExperts,
     Mixture,
+    MoE,
+    SoftmaxGate,
+    UniformNoiseGate,
     Unit,
+    blend,
     blend_error,
     cost,
     effective_number_of_experts,
@@ -20,6 +25,7 @@ from moe import (
     importance,
     live_experts,
     mixture_likelihood,
+    mixture_of,
     mixture_of_linear_experts,
     num_dominant_experts,
     responsibilities,
@@ -72,6 +78,7 @@ def problems(
 
 variances = st.sampled_from([0.1, 0.5, 1.0, 2.0])
 kinds = st.sampled_from(Cost)
+WEIGHTS = "experts.linear.weight"
 
 
 def close(actual: Tensor, expected: Tensor) -> None:
@@ -122,6 +129,57 @@ def test_closed_form_gradients_are_those_of_automatic_differentiation(
         )
     for ours, automatic in zip(actual, expected, strict=True):
         close(ours, automatic)
+
+
+def layer_of(problem: Problem) -> MoE:
+    """The same mixture as the layer."""
+    num_experts, num_outputs, num_features = problem.experts_EOD.shape
+    layer = MoE(
+        SoftmaxGate(num_features, num_experts, temperature=problem.temperature),
+        LinearExperts(num_experts, num_features, num_outputs, problem.unit),
+    ).double()
+    layer.load_state_dict({"gate.weight_DE": problem.gate_ED.T, WEIGHTS: problem.experts_EOD.mT})
+    return layer
+
+
+@given(problems(), kinds, variances)
+@settings(max_examples=200)
+def test_the_batched_mixture_of_1991_is_the_layer_with_its_costs_and_gradients(
+    problem: Problem, kind: Cost, variance: float
+) -> None:
+    layer, targets_ON, batched = layer_of(problem), problem.targets_ON, problem.mixture()
+    output = layer(problem.inputs_DN.T)
+    mixture = mixture_of(output)
+    close(output.outputs.T, blend(batched))
+    close(blend(mixture), blend(batched))
+    close(mixture.proportions_EN, batched.proportions_EN)
+    close(mixture.outputs_EON, batched.outputs_EON)
+    costs_N = cost(kind, mixture, targets_ON, variance)
+    close(costs_N, cost(kind, batched, targets_ON, variance))
+    close(
+        responsibilities(mixture, targets_ON, variance),
+        responsibilities(batched, targets_ON, variance),
+    )
+    by_gate, by_experts = weight_gradients(
+        *gradients(kind, batched, targets_ON, variance),
+        batched,
+        problem.inputs_DN,
+        problem.unit,
+        problem.temperature,
+    )
+    torch.autograd.backward(costs_N.mean())
+    gate, experts = (layer.get_parameter(each) for each in ("gate.weight_DE", WEIGHTS))
+    # A single expert's proportion is one, and has no gradient at all.
+    close(torch.zeros_like(gate) if gate.grad is None else gate.grad, by_gate.T)
+    assert experts.grad is not None
+    close(experts.grad, by_experts.mT)
+
+
+def test_a_gate_that_leaves_experts_out_makes_no_dense_mixture() -> None:
+    inputs = torch.ones(4, 3)
+    for gate in (SoftmaxGate(3, 5, k=2), UniformNoiseGate(3, 5)):
+        with pytest.raises(ValueError, match="every case to every expert"):
+            mixture_of(MoE(gate, LinearExperts(5, 3, 2))(inputs))
 
 
 @given(problems(), kinds, variances)

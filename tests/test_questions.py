@@ -13,9 +13,10 @@ from experiments.clusters import data
 from experiments.clusters.model import Network
 from experiments.errors import UserError
 from experiments.execute import execute
-from experiments.questions import clusters, vowel
-from experiments.questions.measures import agreements, references, row
-from experiments.questions.settings import (
+from experiments.run_folder import read_finished
+from experiments.starts import clusters, vowel
+from experiments.starts.measures import agreements, references, row
+from experiments.starts.settings import (
     ClustersStartConfig,
     ExpertStart,
     GateStart,
@@ -25,9 +26,9 @@ from experiments.questions.settings import (
     check_translation_start,
     check_vowel_start,
 )
-from experiments.run_folder import read_finished
 from experiments.suite import suite_runs
 from experiments.translation.settings_model import GateName
+from experiments.translation.training import Training
 from experiments.vowel import systems
 from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
@@ -62,6 +63,10 @@ SUITE = suite_runs(["suite=questions"])[1]
 CLAIMS = STUDY.claims
 
 
+class _KilledError(Exception):
+    pass
+
+
 def starts(study: Any, path: Path) -> pd.DataFrame:
     return read_finished(execute(study, str(path)).path).table("start")
 
@@ -69,7 +74,7 @@ def starts(study: Any, path: Path) -> pd.DataFrame:
 def begun(**changes: object) -> dict[str, torch.Tensor]:
     config = replace(VOWEL, **changes)
     net = systems.build(config, 1)
-    batch = batch_of(config, net, [0, 1, 2], torch.full((3,), 16.0, dtype=torch.float64))
+    batch = batch_of(config, net, [0, 1, 2], 16.0)
     started = vowel.begun(batch, config)
     return {**started.params, **{f"rate_{name}": rate for name, rate in started.rates.items()}}
 
@@ -96,6 +101,25 @@ def test_diverged_vowel_seeds_have_no_accuracy(tmp_path: Path) -> None:
 
 def test_a_frozen_vowel_gate_does_not_move() -> None:
     assert (begun(gate_start=GateStart.frozen)["rate_gate"] == 0).all()
+
+
+def test_a_stopped_vowel_run_goes_on_to_the_same_result(tmp_path: Path) -> None:
+    config = replace(VOWEL, checkpoint_seconds=0.0)
+    whole = read_finished(execute(config, str(tmp_path / "whole")).path)
+    shares: list[float] = []
+
+    def kill(stage: str, share: float) -> None:
+        shares.append(share)
+        if len(shares) == 2:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        execute(config, str(tmp_path / "killed"), report=kill)
+    found = read_finished(execute(config, str(tmp_path / "killed"), report=kill).path)
+    # What follows the last checkpoint is trained again.
+    assert shares == pytest.approx([1 / 3, 2 / 3, 2 / 3, 1.0])
+    for name in ("start", "metrics"):
+        pd.testing.assert_frame_equal(found.table(name), whole.table(name))
 
 
 def test_symmetry_keeps_identical_vowel_experts_identical(tmp_path: Path) -> None:
@@ -142,10 +166,6 @@ def test_a_text_gate_collapses_when_it_should_and_experts_may_begin_alike(tmp_pa
     assert choices["expert"].shape[1] == len(choices["word class"])
 
 
-class _KilledError(Exception):
-    pass
-
-
 def test_a_killed_text_run_goes_on_after_its_last_whole_seed_to_the_same_result(
     tmp_path: Path,
 ) -> None:
@@ -169,6 +189,32 @@ def test_a_killed_text_run_goes_on_after_its_last_whole_seed_to_the_same_result(
     for name in ("start", "metrics", "sentences", "references"):
         pd.testing.assert_frame_equal(found.table(name), whole.table(name))
     assert (found.arrays("choices")["expert"] == whole.arrays("choices")["expert"]).all()
+
+
+def test_a_stopped_text_run_goes_on_within_its_seed_to_the_same_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(TEXT, num_seeds=2, gate_start=GateStart.collapsed, checkpoint_seconds=0.0)
+    whole = read_finished(execute(config, str(tmp_path / "whole")).path)
+
+    def kill(stage: str, share: float) -> None:
+        if stage == "training" and share > 0.5:
+            raise _KilledError
+
+    with pytest.raises(_KilledError):
+        execute(config, str(tmp_path / "killed"), report=kill)
+    steps, step = [], Training._step
+
+    def counted(training: Training, batches: list[Any]) -> Any:
+        steps.append(training.progress.step)
+        return step(training, batches)
+
+    monkeypatch.setattr(Training, "_step", counted)
+    found = read_finished(execute(config, str(tmp_path / "killed")).path)
+    # The second seed goes on after its third step, where the call ended.
+    assert steps == [3, 4, 5]
+    for name in ("start", "metrics", "sentences"):
+        pd.testing.assert_frame_equal(found.table(name), whole.table(name))
 
 
 def test_a_frozen_text_gate_gives_no_gradient(tmp_path: Path) -> None:

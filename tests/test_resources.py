@@ -17,10 +17,10 @@ from experiments import resources
 from experiments.clusters.settings import Activation, ClustersConfig
 from experiments.errors import UserError
 from experiments.execute import execute
-from experiments.questions.settings import TranslationStartConfig
 from experiments.resources import Estimate, Part, num_at_once, refuse_what_cannot_run
 from experiments.scaling.settings import ScalingConfig
 from experiments.schema import Device, plain
+from experiments.starts.settings import TranslationStartConfig
 from experiments.studies import STUDIES
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings_corpus import CorpusName

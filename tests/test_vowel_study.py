@@ -4,11 +4,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from experiments.execute import execute
 from experiments.run_folder import FinishedRun, read_finished
-from experiments.vowel.settings import Coding, System, VowelConfig
+from experiments.vowel.settings import Coding, Execution, System, VowelConfig
 from moe import Unit
 
 SHORT = VowelConfig(step_size=16.0, num_seeds=3, max_epochs=55, coding=Coding.bit_1010)
@@ -69,6 +70,17 @@ def test_seeds_that_reach_the_threshold_say_when_and_with_which_weights(tmp_path
     curves = run.table("curves")
     for seed, stop in zip(metrics["seed"], metrics["epochs"], strict=True):
         assert curves[curves["seed"] == seed]["epoch"].max() == stop // 10 * 10
+
+
+def test_the_layer_ends_with_the_metrics_of_the_batch(tmp_path: Path) -> None:
+    config = replace(SHORT, max_epochs=150, stop_error=0.246, step_size=4.0)
+    batched = finished(config, tmp_path)
+    layer = finished(replace(config, execution=Execution.layer, checkpoint_seconds=0.0), tmp_path)
+    assert set(batched.table("metrics")["status"]) == {"converged", "exhausted"}
+    for name in ("metrics", "curves"):
+        pd.testing.assert_frame_equal(layer.table(name), batched.table(name), rtol=1e-3, atol=1e-5)
+    for name, values in batched.arrays("snapshots").items():
+        np.testing.assert_allclose(layer.arrays("snapshots")[name], values, rtol=1e-3, atol=1e-4)
 
 
 def test_diverged_seeds_stay_as_rows_without_measures(tmp_path: Path) -> None:

@@ -12,11 +12,19 @@ import torch
 from torch import Tensor
 
 from experiments.checkpoints import read_checkpoint, write_checkpoint
+from experiments.schema import Device
 from experiments.vowel import data, evaluation, systems
-from experiments.vowel.settings import Coding, Precision, StopMeasure, System, VowelConfig
-from experiments.vowel.study import batch_of, explore
+from experiments.vowel.settings import (
+    Coding,
+    Execution,
+    Precision,
+    StopMeasure,
+    System,
+    VowelConfig,
+)
+from experiments.vowel.study import batch_of, explore, prepare
 from experiments.vowel.systems import Params
-from experiments.vowel.training import NEVER, Criterion, Plan, Progress, train
+from experiments.vowel.training import NEVER, Criterion, Progress, Schedule, train
 from moe import Cost, Unit
 
 # A coding and a threshold that a net reaches in some hundred epochs, with steps so small that
@@ -26,6 +34,7 @@ MIXTURE = VowelConfig(
     coding=Coding.bit_1010, precision=Precision.float64, step_size=4.0, stop_error=0.2
 )
 BACKPROP = replace(MIXTURE, system=System.backprop, step_size=8.0, stop_error=0.24)
+BY_LAYER = replace(MIXTURE, execution=Execution.layer)
 SYSTEMS = pytest.mark.parametrize("config", [MIXTURE, BACKPROP], ids=["mixture", "backprop"])
 SEEDS = [0, 1, 2, 3, 4]
 
@@ -40,14 +49,13 @@ def trained(
     checkpoint_seconds: float = math.inf,
     **hooks: Any,
 ) -> Progress:
-    vowels = data.load(config)
-    net = systems.build(config, vowels.codes_VO.shape[1])
+    vowels, net = prepare(config)
     steps = step_sizes or [config.step_size or 0.0] * len(seeds)
-    batch = batch_of(config, net, seeds, torch.tensor(steps, dtype=torch.float64))
+    batch = batch_of(config, net, seeds, steps)
     criteria = criteria or [Criterion(config.stop_measure, config.stop_error)]
-    plan = Plan(criteria, max_epochs, segment, True, checkpoint_seconds)
+    schedule = Schedule(criteria, max_epochs, segment, True, checkpoint_seconds)
     train_cases = vowels.train
-    return train(net, train_cases.inputs_DN, train_cases.targets_ON, batch, plan, **hooks)
+    return train(net, train_cases.inputs_DN, train_cases.targets_ON, batch, schedule, **hooks)
 
 
 def identical(one: Any, other: Any) -> bool:
@@ -155,6 +163,43 @@ def test_training_is_plain_gradient_descent_to_the_first_epoch_below_the_thresho
         torch.testing.assert_close(
             batch.stopped[name][0, 2], value.detach(), rtol=1e-11, atol=1e-12
         )
+
+
+@pytest.mark.parametrize("cost", list(Cost))
+def test_the_layer_trains_as_the_batch_does(cost: Cost) -> None:
+    config = replace(MIXTURE, cost=cost, gate_init_range=0.2, gate_temperature=1.5)
+    batched = trained(config, SEEDS[:2], 120)
+    layer = trained(replace(config, execution=Execution.layer), SEEDS[:2], 120)
+    assert torch.equal(layer.epochs, batched.epochs)
+    for name, value in batched.params.items():
+        assert layer.params[name].abs().sum() > 0
+        torch.testing.assert_close(layer.params[name], value, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("config", [MIXTURE, BY_LAYER, BACKPROP], ids=["batched", "layer", "net"])
+def test_every_tensor_is_made_where_the_weights_are(config: VowelConfig) -> None:
+    vowels, net = prepare(config)
+    batch = batch_of(config, net, SEEDS[:2], config.step_size or 0.0)
+    schedule = Schedule([Criterion(StopMeasure.expected, 0.2)], 20, 10, keep_snapshots=True)
+    # What is made without saying where has no values, and meets none that has.
+    with torch.device("meta"):
+        cases = vowels.train
+        progress = train(net, cases.inputs_DN, cases.targets_ON, batch, schedule)
+        metrics = evaluation.metrics(net, vowels, config.vowels, progress, 20)
+        curves = evaluation.curves(net, vowels, config.vowels, progress, SEEDS[:2])
+    assert metrics["train_error"].notna().all()
+    assert sorted(curves["epoch"].unique()) == [0, 10, 20]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")
+@pytest.mark.parametrize("config", [MIXTURE, BY_LAYER, BACKPROP], ids=["batched", "layer", "net"])
+def test_a_gpu_trains_as_the_cpu_does(config: VowelConfig) -> None:
+    there = trained(replace(config, device=Device.cuda), SEEDS, 120)
+    assert there.params[min(there.params)].is_cuda
+    here = trained(config, SEEDS, 120)
+    for name, value in here.params.items():
+        torch.testing.assert_close(there.params[name].cpu(), value, rtol=1e-8, atol=1e-9)
 
 
 @SYSTEMS

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,6 +25,7 @@ from moe import with_bias
 
 SHA256 = "6a9cb6afeed6d512c24c36578a6cd7ccf2c7c8146100a0c19a18df6d787c240f"
 COLUMNS = ["Type", "Sex", "Speaker", "Vowel", "IPA", "F0", "F1", "F2", "F3"]
+# 76 speakers, 10 vowels, two tokens of each.
 NUM_ROWS = 1520
 REINSTALL = "Reinstall the pinned requirements (praat-parselmouth 0.4.7): make setup."
 
@@ -44,6 +46,17 @@ class Cases:
     vowels_N: Tensor
     speakers_N: Tensor
 
+    def is_one_of(self, chosen: Iterable[str], vowels: list[str]) -> Tensor:
+        """Whether each token is of a chosen vowel, `[N]`, given the config's vowels."""
+        found_N = torch.zeros_like(self.vowels_N, dtype=torch.bool)
+        for vowel in set(chosen) & set(vowels):
+            found_N |= self.vowels_N == vowels.index(vowel)
+        return found_N
+
+    def to(self, device: str) -> "Cases":
+        """The same on another device."""
+        return Cases(*(tensor.to(device) for tensor in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class VowelData:
@@ -53,6 +66,11 @@ class VowelData:
     test: Cases
     codes_VO: Tensor
     sha256: str
+
+    def to(self, device: str) -> "VowelData":
+        """The same on another device."""
+        train, test = self.train.to(device), self.test.to(device)
+        return VowelData(train, test, self.codes_VO.to(device), self.sha256)
 
 
 def read_praat_table() -> str:
@@ -113,6 +131,7 @@ def load(config: VowelDataConfig) -> VowelData:
     formants = table[["F1", "F2"]].to_numpy(np.float64) / 1000
     if config.input_scale is InputScale.standardised:
         train = formants[in_train.to_numpy()]
+        # By the training speakers alone: the test speakers are not to be known.
         formants = (formants - train.mean(axis=0)) / train.std(axis=0)
     cases = [
         _cases(table[chosen], formants[chosen.to_numpy()], codes_VO, config)
@@ -124,6 +143,7 @@ def load(config: VowelDataConfig) -> VowelData:
 def _train_speakers(speakers: np.ndarray, config: VowelDataConfig) -> np.ndarray:
     if config.split is Split.random_by_speaker:
         speakers = np.random.default_rng(config.split_seed).permutation(speakers)
+    # Section 3: the first 50 speakers train, in the order of Praat's table.
     return speakers[: config.num_train_speakers]
 
 

@@ -3,6 +3,7 @@
 Shapes: R runs, E experts, O outputs, N cases, V vowels.
 """
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -13,9 +14,11 @@ from experiments.vowel.systems import Net, Params, Prediction, mean_squared_erro
 from experiments.vowel.training import NEVER, Progress
 from moe import effective_number_of_experts, live_experts, num_dominant_experts
 
-# "Effectively 0 for all cases" (section 3), as a number; not stated in the paper.
+# "Effectively 0 for all cases" (section 3), as a number; not stated in the paper. Live experts
+# reach almost 1 somewhere and dead ones stay near 0, so that the number decides little.
 LIVE_THRESHOLD = 0.05
-# An expert takes part in a pair of vowels when it wins at least this share of the pair's cases.
+# An expert takes part in a pair of vowels when it wins at least this share of the pair's cases;
+# fewer would count single outliers.
 PAIR_SHARE = 0.05
 PAIRS = {"experts_on_iy_ih": ("iy", "ih"), "experts_on_aa_ah": ("aa", "ah")}
 
@@ -26,6 +29,7 @@ def accuracy(output_ON: Tensor, cases: Cases, codes_VO: Tensor) -> Tensor:
     With one bit this is the choice within a pair of vowels; with one-hot targets it is the class
     of the largest output. Source: section 3 (the class with the largest probability).
     """
+    # The nearest code word v: argmin_v ||o - c_v||^2; with one bit, the output's side of 0.5.
     distances_VN = (output_ON.unsqueeze(-3) - codes_VO.unsqueeze(-1)).square().sum(dim=-2)
     answers_NO = codes_VO[distances_VN.argmin(dim=-2)]
     return (answers_NO == cases.targets_ON.mT).all(dim=-1).double().mean(dim=-1)
@@ -69,10 +73,11 @@ def metrics(
     }
     frame = pd.DataFrame(
         {
-            name: value.numpy() if isinstance(value, Tensor) else value
+            name: value.cpu().numpy() if isinstance(value, Tensor) else value
             for name, value in columns.items()
         }
     )
+    # Weights that are not finite have answers, which mean nothing.
     measured = list(columns)[2:]
     frame[measured] = frame[measured].mask(frame["status"] == "diverged")
     return frame
@@ -98,8 +103,7 @@ def usage(prediction: Prediction, cases: Cases, vowels: list[str]) -> dict[str, 
         "effective_experts": effective_number_of_experts(proportions_EN),
     }
     for name, pair in PAIRS.items():
-        indices = torch.tensor([vowels.index(vowel) for vowel in pair if vowel in vowels])
-        chosen = torch.isin(cases.vowels_N, indices)
+        chosen = cases.is_one_of(pair, vowels)
         if chosen.any():
             counts[name] = num_dominant_experts(proportions_EN[..., chosen], PAIR_SHARE)
     return counts
@@ -109,7 +113,7 @@ def curves(
     net: Net, data: VowelData, vowels: list[str], progress: Progress, seeds: list[int]
 ) -> pd.DataFrame:
     """Training error and use of experts at every snapshot, one row per epoch and seed."""
-    epochs = torch.tensor(progress.snapshot_epochs)
+    epochs = np.array(progress.snapshot_epochs)
     whole: dict[str, Tensor] = {}
     for place, params in enumerate(progress.snapshots):
         prediction = net.predict(params, data.train.inputs_DN)
@@ -124,9 +128,9 @@ def curves(
                 whole[name] = value.new_empty(len(epochs), len(seeds))
             whole[name][place] = value
     columns = {
-        "epoch": epochs.repeat_interleave(len(seeds)),
-        "seed": torch.tensor(seeds).repeat(len(epochs)),
-        **{name: value.flatten() for name, value in whole.items()},
+        "epoch": epochs.repeat(len(seeds)),
+        "seed": np.tile(seeds, len(epochs)),
+        **{name: value.flatten().cpu().numpy() for name, value in whole.items()},
     }
-    frame = pd.DataFrame({name: value.numpy() for name, value in columns.items()})
+    frame = pd.DataFrame(columns)
     return frame[frame["train_error"].notna()].reset_index(drop=True)

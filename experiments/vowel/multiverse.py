@@ -23,7 +23,7 @@ from experiments.processes import each_in_a_process
 from experiments.run_folder import RunFolder
 from experiments.schema import plain
 from experiments.stopping import leave_if_asked
-from experiments.vowel import data, evaluation, steps, systems
+from experiments.vowel import data, evaluation
 from experiments.vowel.settings import (
     ONE_BIT,
     Coding,
@@ -33,12 +33,13 @@ from experiments.vowel.settings import (
     System,
     VowelConfig,
 )
-from experiments.vowel.study import batch_of, explore
-from experiments.vowel.training import Criterion, Plan, train
+from experiments.vowel.study import batch_of, choose_step, explore, prepare, seeds_of
+from experiments.vowel.training import Criterion, Schedule, train
 from moe import Cost, Unit
 
 Report = Callable[[str, float], None]
 AXES = ["coding", "unit", "cost", "init_range", "variance", "gate_step"]
+# No snapshots are kept here, so that segments may be long.
 SEGMENT = 100
 
 
@@ -60,6 +61,7 @@ def criterion(rule: StopRule, num_outputs: int, stop_error: float) -> Criterion:
     """The threshold on the summed squared error that a reading of the paper's stop amounts to."""
     if rule is StopRule.expected:
         return Criterion(StopMeasure.expected, stop_error)
+    # 0.08 as half of the squared error is 0.16 of it; averaged over O outputs, O times 0.08.
     factor = {StopRule.half: 2.0, StopRule.per_output: float(num_outputs), StopRule.later: 0.875}
     return Criterion(StopMeasure.blend, stop_error * factor.get(rule, 1.0))
 
@@ -189,15 +191,15 @@ def _on_one_thread(work: Callable[..., pd.DataFrame], *arguments: Any) -> pd.Dat
 
 
 def _explore_part(item: VowelConfig) -> pd.DataFrame:
-    vowels = data.load(item)
+    vowels, net = prepare(item)
     num_outputs = vowels.codes_VO.shape[1]
     stop_error = criterion(StopRule.per_output, num_outputs, item.stop_error).threshold
-    net = systems.build(item, num_outputs)
     return explore(replace(item, stop_error=stop_error), net, vowels).assign(**columns_of(item))
 
 
 def _chosen_steps(found: list[VowelConfig], exploration: pd.DataFrame) -> list[tuple[int, float]]:
     """Index and step of every training: own best steps, then common steps, each once."""
+    # Many a setting's own best step is the common one too: a set, to train it once.
     chosen = set()
     own = own_steps(exploration)
     common = common_steps(exploration)
@@ -218,7 +220,7 @@ def _belongs(columns: dict[str, Any], world: dict[str, Any], system: System) -> 
 def own_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     """The step that the study's rule takes, by (system, *AXES)."""
     groups = exploration.groupby(["system", *AXES], sort=False)
-    return {key: steps.choose(group) for key, group in groups}
+    return {key: choose_step(group) for key, group in groups}
 
 
 def common_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
@@ -229,23 +231,21 @@ def common_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
     for world, group in exploration[~is_net].groupby(AXES, sort=False):
         assert isinstance(world, tuple)
         rivals = nets.get_group((world[0], world[1], world[3]))
-        common[world] = steps.choose(pd.concat([group, rivals]))
+        common[world] = choose_step(pd.concat([group, rivals]))
     return common
 
 
 def _train_part(item: VowelConfig, step_size: float, config: MultiverseConfig) -> pd.DataFrame:
-    vowels = data.load(item)
+    vowels, net = prepare(item)
     num_outputs = vowels.codes_VO.shape[1]
-    net = systems.build(item, num_outputs)
-    seeds = list(range(item.num_seeds))
-    sizes = torch.full((len(seeds),), step_size, dtype=torch.float64)
+    seeds = seeds_of(item)
     criteria = [criterion(rule, num_outputs, item.stop_error) for rule in config.stop_rules]
     progress = train(
         net,
         vowels.train.inputs_DN,
         vowels.train.targets_ON,
-        batch_of(item, net, seeds, sizes),
-        Plan(criteria, item.max_epochs, SEGMENT),
+        batch_of(item, net, seeds, step_size),
+        Schedule(criteria, item.max_epochs, SEGMENT),
     )
     frames = []
     for index, rule in enumerate(config.stop_rules):

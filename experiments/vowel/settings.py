@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from experiments.errors import UserError
-from experiments.schema import SECONDS, SEED, Range, setting, without_effect
+from experiments.schema import SECONDS, SEED, Device, Range, setting, without_effect
 from moe import Cost, Unit
 
 STEP_GRID = [2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3, 64.0]
@@ -87,6 +87,13 @@ class Precision(Enum):
     float64 = "float64"
 
 
+class Execution(Enum):
+    """What computes a mixture: many seeds at once by closed forms, or `moe.MoE` and autograd."""
+
+    batched = "batched"
+    layer = "layer"
+
+
 @dataclass
 class VowelDataConfig:
     """Which recordings are used, and how they are presented."""
@@ -127,7 +134,7 @@ class VowelConfig(VowelDataConfig):
         0.0, "section 1: equal mixing proportions at the start", _WEIGHT
     )
     step_size: float | None = setting(
-        None, "values not stated; null: by the rule of `steps.py`", _STEP
+        None, "values not stated; null: by the rule of `choose_step`", _STEP
     )
     step_grid: list[float] = setting(STEP_GRID, "not stated: steps that are tried", _STEP)
     num_exploration_seeds: int = setting(
@@ -147,6 +154,10 @@ class VowelConfig(VowelDataConfig):
     num_seeds: int = setting(25, "Table 1: 25 simulations", Range(at_least=1, at_most=100_000))
     first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", SEED)
     snapshot_every: int = setting(10, "epochs between snapshots", _EPOCHS)
+    execution: Execution = setting(
+        Execution.batched, "equal but for rounding; layer: moe.MoE, seed by seed, 100 times slower"
+    )
+    device: Device = setting(Device.cpu, "cuda takes the first GPU, all seeds as one batch")
     checkpoint_seconds: float = setting(10.0, "time between checkpoints", SECONDS)
 
 
@@ -266,6 +277,7 @@ def idle(config: VowelConfig) -> dict[str, str]:
             "study.system=backprop has no experts and no gate",
             (
                 "num_experts",
+                "execution",
                 "cost",
                 "gate_init_range",
                 "gate_step",

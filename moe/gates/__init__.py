@@ -1,12 +1,11 @@
 """Gates: which experts answer for which token, and with what weight.
 
 A gate takes tokens of any leading shape and an optional mask of the real ones, and returns a
-`moe.routing.Routing`. `softmax_gate` is the dense gate of 1991 as a plain function, cases last.
+`moe.routing.Routing`.
 """
 
 from moe.gates.balanced import MaskInTraining, StrictlyBalancedGate, TieBreak
 from moe.gates.base import Gate
-from moe.gates.cases_last import softmax_gate
 from moe.gates.hierarchical import HierarchicalGate
 from moe.gates.noisy_top_k import NoisyTopKGate
 from moe.gates.softmax import SoftmaxGate
@@ -24,5 +23,4 @@ __all__ = [
     "SwitchGate",
     "TieBreak",
     "UniformNoiseGate",
-    "softmax_gate",
 ]

@@ -7,20 +7,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from math import log
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from experiments.questions.measures import Groups, Row, agreements, references, row
-from experiments.questions.settings import GateStart, TranslationStartConfig
-from experiments.questions.text_starts import begin_experts, collapse, first_batch, freeze, seen
 from experiments.run_folder import RunFolder
+from experiments.starts.measures import Groups, Row, agreements, references, row
+from experiments.starts.settings import ExpertStart, GateStart, TranslationStartConfig
 from experiments.translation.batches import Batch, collate, order
+from experiments.translation.blocks import MoEBlock
 from experiments.translation.encoded import Encoded, rows_of
 from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import tokens
@@ -29,6 +28,7 @@ from experiments.translation.study import prepare
 from experiments.translation.subwords import Subwords
 from experiments.translation.training import Training
 from experiments.translation.translator import Translator
+from moe.layer import MoEOutput
 from moe.measures import expert_similarity, first_choices
 from moe.routing import NO_EXPERT, assignments_per_expert
 
@@ -36,6 +36,8 @@ from moe.routing import NO_EXPERT, assignments_per_expert
 Seed = dict[str, Any]
 # Of the held-out pairs every so many are measured.
 _HELD_STEP = 4
+# Ridge of the least squares by which a gate is collapsed.
+_RIDGE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -46,12 +48,35 @@ class _Held:
     every_token: pd.DataFrame
 
 
+@dataclass(frozen=True)
+class _SeedFolder(RunFolder):
+    """The run's folder as the training of one seed sees it.
+
+    Attributes:
+        done: the seeds that are finished.
+        rows: what was measured of this one; grows.
+        begun: the training's state as an earlier call left it, or None.
+    """
+
+    done: list[Seed]
+    rows: list[Row]
+    begun: dict[str, Any] | None
+
+    def save_checkpoint(self, state: Mapping[str, object]) -> None:
+        """Keep the training's state beside the finished seeds."""
+        super().save_checkpoint({"done": self.done, "rows": self.rows, "training": state})
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The training's own state."""
+        return self.begun
+
+
 def run(
     config: TranslationStartConfig, folder: RunFolder, report: Callable[[str, float], None]
 ) -> dict[str, Any]:
-    """Train all seeds from the start that the config asks for, going on after the last whole one.
+    """Train all seeds from the start that the config asks for, going on where a call ended.
 
-    Writes start.csv (see `experiments.questions.measures.row`; loss is held-out, nats per
+    Writes start.csv (see `experiments.starts.measures.row`; loss is held-out, nats per
     subword), sentences.csv (test sentences: pair, loss in nats per subword, mean over seeds),
     metrics.csv (seed, perplexity of the test chapters), choices.npz (each held-out
     token's first expert at the end) and, if asked for, references.csv.
@@ -68,15 +93,17 @@ def run(
     some = _every(_HELD_STEP, splits["valid"])
     held = _Held(some, tokens(some, subwords))
     seeds = list(range(config.seed, config.seed + config.num_seeds))
-    kept = folder.load_checkpoint() or {"done": []}
-    done: list[Seed] = kept["done"]
+    kept = folder.load_checkpoint() or {}
+    done: list[Seed] = kept.get("done", [])
     for seed in seeds[len(done) :]:
 
         def tell(stage: str, share: float, place: int = len(done)) -> None:
             report(stage, (place + share) / len(seeds))
 
         own = replace(config, seed=seed, references=config.references and seed == seeds[-1])
-        done.append(_train_seed(own, subwords, splits, held, tell))
+        seed_folder = _SeedFolder(folder.path, done, kept.get("rows", []), kept.get("training"))
+        kept = {}
+        done.append(_train_seed(own, subwords, splits, held, seed_folder, tell))
         folder.save_checkpoint({"done": done})
     _write(done, held, folder)
     return {"seeds": seeds, "counts": texts.counts, "subwords": subwords.digest}
@@ -99,12 +126,11 @@ def _train_seed(
     subwords: Subwords,
     splits: Mapping[str, Encoded],
     held: _Held,
+    folder: _SeedFolder,
     report: Callable[[str, float], None],
 ) -> Seed:
-    with TemporaryDirectory() as scratch:
-        # A training keeps checkpoints of its own; the run's folder keeps those of whole seeds.
-        training = _training(config, subwords, RunFolder(Path(scratch)))
-        rows = _train(training, splits["train"], held, report)
+    training = _training(config, subwords, folder)
+    _train(training, splits["train"], held, folder.rows, report)
     model, size = training.model, config.tokens_per_batch
     expert_T, inputs_TD = _choices(model, held, size)
     found, _ = perplexity(model, splits["test"], size)
@@ -113,7 +139,7 @@ def _train_seed(
         agreed = references(inputs_TD.astype(np.float64), _groups(held))
     return {
         "seed": config.seed,
-        "rows": rows,
+        "rows": folder.rows,
         "perplexity": found,
         "sentences": sentence_losses(model, splits["test"], size).to_dict("list"),
         "expert": torch.from_numpy(expert_T),
@@ -133,18 +159,24 @@ def _training(config: TranslationStartConfig, subwords: Subwords, folder: RunFol
         begin_experts(block, config)
         if config.gate_start is GateStart.frozen:
             freeze(block, config)
-    return Training(replace(config, checkpoint_seconds=1e9), model, folder)
+    return Training(config, model, folder)
 
 
 def _train(
-    training: Training, train: Encoded, held: _Held, report: Callable[[str, float], None]
-) -> list[Row]:
+    training: Training,
+    train: Encoded,
+    held: _Held,
+    rows: list[Row],
+    report: Callable[[str, float], None],
+) -> None:
+    """Train to each mark and measure there, going on after the marks that have their rows."""
     config: Any = training.config
     marks = {*range(0, config.max_steps, config.measure_every), config.max_steps}
     if config.gate_start is GateStart.collapsed:
         marks.add(config.collapse_at)
-    rows = [_row(training, held)]
-    for mark in sorted(marks - {0}):
+    if not rows:
+        rows.append(_row(training, held))
+    for mark in sorted(marks)[len(rows) :]:
         # It evaluates at its last step, and nothing ends it before.
         training.config = replace(
             config, max_steps=mark, evaluate_every=mark, patience=config.max_steps
@@ -156,7 +188,6 @@ def _train(
         else:
             rows.append(_row(training, held, training.progress.evaluations[-1]["perplexity"]))
         report("training", mark / config.max_steps)
-    return rows
 
 
 def _row(training: Training, held: _Held, found: float | None = None) -> Row:
@@ -222,3 +253,60 @@ def _groups(held: _Held) -> Groups:
         name: pd.factorize(held.every_token[column], sort=True)[0].astype(np.int64)
         for name, column in (("kind of book", "domain"), ("word class", "word_class"))
     }
+
+
+@torch.no_grad()
+def begin_experts(block: MoEBlock, config: TranslationStartConfig) -> None:
+    """Give a mixture the experts that the config asks for, in place."""
+    generator = torch.Generator().manual_seed(config.seed)
+    for stack in block.layer.stacks:
+        if config.expert_start is ExpertStart.identical:
+            stack.weight[:] = stack.weight[:1].clone()
+        if config.expert_noise:
+            noise = torch.randn(stack.weight.shape, generator=generator)
+            stack.weight.add_(noise * stack.weight.std(), alpha=config.expert_noise)
+
+
+@torch.no_grad()
+def freeze(block: MoEBlock, config: TranslationStartConfig) -> None:
+    """Hold the gate still, at random weights: at zeros all would go to the first k experts."""
+    gate = block.layer.gate
+    weight = gate.get_parameter("weight_D2E")
+    generator = torch.Generator().manual_seed(config.seed)
+    weight[:, 0] = torch.randn(weight[:, 0].shape, generator=generator) / config.width**0.5
+    weight.requires_grad_(False)
+
+
+@torch.no_grad()
+def collapse(training: Training, train: Encoded) -> None:
+    """Give the first expert a lead on (almost) every token, by least squares on one batch."""
+    config: Any = training.config
+    batch = first_batch(train, config.tokens_per_batch)
+    ask = partial(training.model, batch.source_BS, batch.target_in_BT)
+    for block in training.model.blocks():
+        inputs_TD, _ = seen(block, ask)
+        weight = block.layer.gate.get_parameter("weight_D2E")
+        wanted_T = inputs_TD.new_full((len(inputs_TD),), config.collapse)
+        gram_DD = inputs_TD.T @ inputs_TD + _RIDGE * torch.eye(inputs_TD.shape[1])
+        weight[:, 0] = 0.0
+        # The w that takes X w nearest to the wanted lead: (X'X + ridge I) w = X' lead.
+        weight[:, 0, 0] = torch.linalg.solve(gram_DD, inputs_TD.T @ wanted_T)
+
+
+def first_batch(pairs: Encoded, tokens_per_batch: int) -> Batch:
+    """The first batch of the first epoch."""
+    return collate(pairs, next(order(pairs, tokens_per_batch, 0, 0)))
+
+
+def seen(block: MoEBlock, ask: Callable[[], object]) -> tuple[Tensor, MoEOutput]:
+    """What a mixture is given, `[T, D]` without padding, and what it answers, while `ask` runs."""
+    found: list[tuple[Tensor, MoEOutput]] = []
+
+    def note(module: nn.Module, given: tuple[Tensor, Tensor], output: MoEOutput) -> None:
+        inputs, mask = given
+        found.append((inputs[mask].detach(), output))
+
+    hook = block.layer.register_forward_hook(note)
+    ask()
+    hook.remove()
+    return found[0]

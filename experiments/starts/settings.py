@@ -1,20 +1,29 @@
-"""How a training of one of the studies begins, where it does not begin as published."""
+"""How a training of one of the studies begins, where it does not begin as published.
 
-from dataclasses import dataclass
+Also what such a run takes; see `experiments.vowel.estimate`.
+"""
+
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from experiments.clusters import estimate as clusters
 from experiments.clusters.settings import ClustersConfig, Model
 from experiments.clusters.settings import check as check_clusters
 from experiments.clusters.settings import idle as idle_clusters
 from experiments.errors import UserError
+from experiments.resources import Estimate, Part
 from experiments.schema import Range, setting, without_effect
+from experiments.translation import estimate as translation
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings import check as check_translation
 from experiments.translation.settings import idle as idle_translation
+from experiments.vowel import estimate as vowel
 from experiments.vowel.settings import System, VowelConfig
 from experiments.vowel.settings import check as check_vowel
 from experiments.vowel.settings import idle as idle_vowel
 
+# Of a row of start.csv: its measures, some of them by scikit-learn.
+_SECONDS_PER_ROW, _BYTES_PER_ROW = 0.01, 1500
 _SIZE, _STEPS = Range(at_least=0, at_most=1000), Range(at_least=1, at_most=10_000_000)
 
 
@@ -154,7 +163,6 @@ def idle_vowel_start(config: VowelStartConfig) -> dict[str, str]:
             "every seed trains to study.max_epochs",
             ("stop_measure", "stop_error"),
         ),
-        (True, "all seeds train at once, without checkpoints", ("checkpoint_seconds",)),
     )
 
 
@@ -174,7 +182,6 @@ def idle_translation_start(config: TranslationStartConfig) -> dict[str, str]:
         config,
         (True, "nothing is translated", searched),
         (True, "it is measured every study.measure_every steps", ("evaluate_every", "patience")),
-        (True, "a checkpoint is of whole seeds", ("checkpoint_seconds",)),
         (True, "small models are trained on the CPU", ("device",)),
         (config.gate_start is not GateStart.collapsed, "nothing collapses", ("collapse_at",)),
     )
@@ -183,3 +190,35 @@ def idle_translation_start(config: TranslationStartConfig) -> dict[str, str]:
 def _idle(config: StartConfig, *rules: tuple[bool, str, tuple[str, ...]]) -> dict[str, str]:
     is_collapsed = config.gate_start is GateStart.collapsed
     return without_effect(*rules, (not is_collapsed, "nothing collapses", ("collapse",)))
+
+
+def estimate_vowel_start(config: VowelStartConfig) -> Estimate:
+    """What a run takes: that of the study, and the rows of start.csv."""
+    num_rows = config.max_epochs // config.snapshot_every + 2
+    return _with_rows(
+        vowel.estimate(config), {"num_seeds": config.num_seeds, "snapshots": num_rows}
+    )
+
+
+def estimate_clusters_start(config: ClustersStartConfig) -> Estimate:
+    """See `estimate_vowel_start`."""
+    whole = replace(config, batch_size=0, keep_picture=False, snapshot_every=config.max_steps)
+    num_rows = config.max_steps // config.curve_every + 2
+    return _with_rows(clusters.estimate(whole), {"num_seeds": config.num_seeds, "points": num_rows})
+
+
+def estimate_translation_start(config: TranslationStartConfig) -> Estimate:
+    """See `estimate_vowel_start`; nothing is translated."""
+    one = translation.estimate(replace(config, num_translated=1, sentences_per_batch=1))
+    seeds = {"num_seeds": config.num_seeds}
+    time = [Part(part.what, part.each, {**seeds, **part.factors}) for part in one.time]
+    num_rows = config.max_steps // config.measure_every + 2
+    levers = ("num_seeds", *one.levers, "+measure_every")
+    return _with_rows(Estimate(one.memory, time, levers), {**seeds, "measurements": num_rows}, 2.0)
+
+
+def _with_rows(
+    own: Estimate, factors: dict[str, float], seconds: float = _SECONDS_PER_ROW
+) -> Estimate:
+    memory = [*own.memory, Part("measurements take", _BYTES_PER_ROW, factors)]
+    return Estimate(memory, [*own.time, Part("measuring takes", seconds, factors)], own.levers)

@@ -11,16 +11,21 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from experiments.questions.measures import Groups, Row, agreements, references, row
-from experiments.questions.settings import ExpertStart, GateStart, VowelStartConfig
 from experiments.run_folder import RunFolder
-from experiments.vowel import data, steps, systems
+from experiments.starts.measures import Groups, Row, agreements, references, row
+from experiments.starts.settings import ExpertStart, GateStart, VowelStartConfig
 from experiments.vowel.data import Cases
 from experiments.vowel.evaluation import PAIRS, accuracy
 from experiments.vowel.settings import StopMeasure
-from experiments.vowel.study import batch_of, explore
+from experiments.vowel.study import (
+    batch_of,
+    explored_step,
+    prepare,
+    seeds_of,
+    train_seeds,
+)
 from experiments.vowel.systems import Net, Params, mean_squared_error
-from experiments.vowel.training import Batch, Criterion, Plan, train
+from experiments.vowel.training import Batch, Criterion
 from moe.measures import expert_similarity
 
 # No error is so small: every seed trains to the last epoch.
@@ -32,7 +37,8 @@ def run(
 ) -> dict[str, Any]:
     """Train all seeds from the start that the config asks for.
 
-    Writes start.csv (see `experiments.questions.measures.row`; loss is the mean squared error),
+    Writes exploration.csv (when the step size is chosen by rule), start.csv (see
+    `experiments.starts.measures.row`; loss is the mean squared error),
     metrics.csv (seed, test_accuracy), choices.npz (each training case's first expert at the end,
     `[R, N]`) and, if asked for, references.csv.
 
@@ -44,21 +50,11 @@ def run(
     Returns:
         Facts for the manifest: step size and seeds.
     """
-    vowels = data.load(config)
-    net = systems.build(config, vowels.codes_VO.shape[1])
-    step_size = config.step_size or steps.choose(explore(config, net, vowels, report))
-    seeds = list(range(config.first_seed, config.first_seed + config.num_seeds))
-    step_sizes = torch.full((len(seeds),), step_size, dtype=torch.float64)
-    batch = begun(batch_of(config, net, seeds, step_sizes), config)
-    plan = Plan([_NEVER], config.max_epochs, config.snapshot_every, keep_snapshots=True)
-    progress = train(
-        net,
-        vowels.train.inputs_DN,
-        vowels.train.targets_ON,
-        batch,
-        plan,
-        on_segment=lambda state: report("training", state.epoch / plan.max_epochs),
-    )
+    vowels, net = prepare(config)
+    step_size = config.step_size or explored_step(config, net, vowels, folder, report)
+    seeds = seeds_of(config)
+    batch = begun(batch_of(config, net, seeds, step_size), config)
+    progress = train_seeds(config, net, vowels, batch, _NEVER, folder, report)
     groups = _groups(vowels.train, config.vowels)
     measured = [
         each
@@ -70,11 +66,13 @@ def run(
     right = accuracy(test.output_ON, vowels.test, vowels.codes_VO)
     # Weights that are not finite have answers, and no accuracy.
     right[~test.output_ON.isfinite().flatten(start_dim=1).all(dim=1)] = torch.nan
-    folder.write_table("metrics", pd.DataFrame({"seed": seeds, "test_accuracy": right.numpy()}))
+    folder.write_table(
+        "metrics", pd.DataFrame({"seed": seeds, "test_accuracy": right.cpu().numpy()})
+    )
     choices_RN = _choices(net, progress.params, vowels.train)
     folder.write_arrays("choices", {"expert": choices_RN.numpy(), **groups})
     if config.references:
-        inputs_ND = vowels.train.inputs_DN[:-1].T.double().numpy()
+        inputs_ND = vowels.train.inputs_DN[:-1].T.double().cpu().numpy()
         folder.write_table("references", references(inputs_ND, groups))
     return {"step_size": step_size, "seeds": seeds, "data_sha256": vowels.sha256}
 
@@ -84,9 +82,10 @@ def begun(batch: Batch, config: VowelStartConfig) -> Batch:
     params = {name: value.clone() for name, value in batch.params.items()}
     rates = dict(batch.rates)
     if config.gate_start is GateStart.collapsed:
-        # The last feature is constant.
+        # The last feature is constant, so that the first expert leads by so much in every case.
         params["gate"][:, 0, -1] += config.collapse
     elif config.gate_start is GateStart.frozen:
+        # Updates w := w - 0 * dE/dw leave the gate at equal proportions.
         rates["gate"] = torch.zeros_like(rates["gate"])
     experts_REOD = params["experts"]
     if config.expert_start is ExpertStart.identical:
@@ -95,20 +94,19 @@ def begun(batch: Batch, config: VowelStartConfig) -> Batch:
         generator = torch.Generator().manual_seed(config.first_seed)
         noise = torch.randn(experts_REOD.shape, generator=generator, dtype=torch.float64)
         size = config.expert_noise * config.init_range
-        experts_REOD += (size * noise).to(experts_REOD.dtype)
+        experts_REOD += (size * noise).to(experts_REOD)
     return Batch(params, rates)
 
 
 def _groups(cases: Cases, vowels: list[str]) -> Groups:
-    first = [vowels.index(vowel) for vowel in PAIRS["experts_on_iy_ih"] if vowel in vowels]
-    pair_N = torch.isin(cases.vowels_N, torch.tensor(first)).long()
-    return {"pair": pair_N.numpy(), "vowel": cases.vowels_N.numpy()}
+    pair_N = cases.is_one_of(PAIRS["experts_on_iy_ih"], vowels).long()
+    return {"pair": pair_N.cpu().numpy(), "vowel": cases.vowels_N.cpu().numpy()}
 
 
 def _choices(net: Net, params: Params, cases: Cases) -> Tensor:
     mixture = net.predict(params, cases.inputs_DN).mixture
     assert mixture is not None
-    return mixture.proportions_EN.argmax(dim=-2)
+    return mixture.proportions_EN.argmax(dim=-2).cpu()
 
 
 def _rows(

@@ -16,9 +16,9 @@ from experiments.clusters.data import Signals
 from experiments.clusters.evaluation import accuracy, answer_of
 from experiments.clusters.model import Inputs, Network, inputs_of
 from experiments.clusters.training import objective, optimiser
-from experiments.questions.measures import Row, agreements, references, row
-from experiments.questions.settings import ClustersStartConfig, ExpertStart, GateStart
 from experiments.run_folder import RunFolder
+from experiments.starts.measures import Row, agreements, references, row
+from experiments.starts.settings import ClustersStartConfig, ExpertStart, GateStart
 from moe.measures import expert_similarity, first_choices
 from moe.routing import assignments_per_expert
 
@@ -30,7 +30,7 @@ def run(
 ) -> dict[str, Any]:
     """Train all seeds from the start that the config asks for, on one data set.
 
-    Writes start.csv (see `experiments.questions.measures.row`; loss is that of the batch),
+    Writes start.csv (see `experiments.starts.measures.row`; loss is that of the batch),
     metrics.csv (seed, test_accuracy), choices.npz (each test example's expert without noise) and,
     if asked for, references.csv.
 
@@ -54,12 +54,12 @@ def run(
     folder.write_table("start", pd.DataFrame([each for seed in done for each in seed["rows"]]))
     metrics = [{"seed": seed["seed"], "test_accuracy": seed["test_accuracy"]} for seed in done]
     folder.write_table("metrics", pd.DataFrame(metrics))
-    groups = {"cluster": test.cluster_n.numpy()}
+    groups = {"cluster": test.cluster_n.cpu().numpy()}
     folder.write_arrays(
         "choices", {"expert": torch.stack([seed["expert"] for seed in done]).numpy(), **groups}
     )
     if config.references:
-        inputs_nD = test.sums_nD.double().numpy()
+        inputs_nD = test.sums_nD.double().cpu().numpy()
         folder.write_table("references", references(inputs_nD, groups))
     return {"seeds": seeds}
 
@@ -67,11 +67,13 @@ def run(
 def begin(network: Network, signals: Signals, config: ClustersStartConfig, seed: int) -> None:
     """Give a fresh network the start that the config asks for."""
     weight_EDJ = network.experts.filters.weight.data
+    signals = signals.to(weight_EDJ.device)
     if config.expert_start is ExpertStart.identical:
         weight_EDJ[:] = weight_EDJ[:1].clone()
     if config.expert_noise:
         random = np.random.default_rng([seed, config.num_experts])
-        noise = torch.from_numpy(random.standard_normal(tuple(weight_EDJ.shape)))
+        drawn = torch.from_numpy(random.standard_normal(tuple(weight_EDJ.shape)))
+        noise = drawn.to(weight_EDJ.device)
         weight_EDJ += (config.expert_noise * weight_EDJ.std() * noise).float()
     if config.gate_start is GateStart.collapsed and network.gate is not None:
         # The gate has no bias; every example has the centre of its cluster, at least so large.
@@ -88,7 +90,8 @@ def _train_seed(
     is_frozen = config.gate_start is GateStart.frozen
     step = optimiser(network, replace(config, gate_step=0.0) if is_frozen else config)
     rows: list[Row] = []
-    with torch.random.fork_rng(devices=[]):
+    device = train.rows.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         for count in range(config.max_steps + 1):
             network.train()
@@ -103,7 +106,7 @@ def _train_seed(
         "seed": seed,
         "rows": rows,
         "test_accuracy": float(accuracy(answer.margin_n, test.label_n)),
-        "expert": first_choices(answer.routing),
+        "expert": first_choices(answer.routing).cpu(),
     }
 
 
@@ -127,4 +130,4 @@ def _row(
     gradient = network.gate.weight_DE.grad
     norm = 0.0 if gradient is None else float(gradient.norm())
     own = row(count, seed, loss, share_E, similarity, norm)
-    return own | agreements(expert_n.numpy(), {"cluster": train.cluster_n.numpy()})
+    return own | agreements(expert_n.cpu().numpy(), {"cluster": train.cluster_n.cpu().numpy()})
