@@ -40,8 +40,14 @@ def _name(path: Path) -> str:
 
 
 def room(module: str) -> str:
-    """Where a module stands: the core is one room, and so is every folder of the other houses."""
+    """Where a module stands: the core is one room, so is every folder of the other houses.
+
+    A command, which knows all studies, is a room of its own wherever it stands.
+    """
     house, *rest = module.split(".")
+    path = (ROOT / Path(*module.split("."))).with_suffix(".py")
+    if path.exists() and "__main__" in path.read_text("utf-8"):
+        return module
     return house if house == "moe" or not rest else f"{house}.{rest[0]}"
 
 
