@@ -115,7 +115,7 @@ questions: $(READY) ## The five questions: all studies from other starts | 35 | 
 	$(SUITE) suite=questions $(ARGS)
 	$(REPORT) suite=questions $(ARGS)
 fetch-texts: $(READY) ## Texts of three other kinds, for corpus=domains | 1 | Debian or Ubuntu, network
-	$(RUN) -m experiments.translation.fetch
+	$(RUN) -m experiments.text.fetch
 questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-texts | 45 | CPU
 	$(SUITE) suite=questions_domains $(ARGS)
 	$(REPORT) suite=questions $(ARGS)

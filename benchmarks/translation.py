@@ -29,12 +29,11 @@ from torch import Tensor
 
 from experiments.compose import composed, typed
 from experiments.scaling.timing import interleaved, ratios, spread
+from experiments.text.encoded import Batch, Encoded, collate, order
 from experiments.translation import stepping, translator
-from experiments.translation.batches import Batch, collate, order
 from experiments.translation.beam import search
 from experiments.translation.counts import memory
-from experiments.translation.encoded import Encoded
-from experiments.translation.objective import balance, cross_entropy
+from experiments.translation.evaluation import balance, cross_entropy
 from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.study import prepare

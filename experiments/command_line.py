@@ -26,7 +26,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.segment import Segment, Segments
 from rich.style import Style
 
-from experiments.atomic import storage_error, storage_errors, write_atomically
 from experiments.compose import (
     CONFIG_DIR,
     composed,
@@ -39,8 +38,9 @@ from experiments.compose import (
     sweep_settings,
     typed,
 )
-from experiments.errors import UserError, memory_error, shown
-from experiments.stopping import Stopped
+from experiments.runner.errors import UserError, memory_error, shown
+from experiments.runner.stopping import Stopped
+from experiments.runner.storage import storage_error, storage_errors, write_atomically
 
 INTERRUPTED = 130
 _READER_GONE = 128 + 13  # as a shell says of a program that SIGPIPE ended

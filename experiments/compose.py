@@ -19,8 +19,8 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.errors import UserError, shown
-from experiments.schema import Config, Suite, faults
+from experiments.runner.errors import UserError, shown
+from experiments.runner.schema import Config, Suite, faults
 from experiments.studies import STUDIES
 
 _LOGGER = logging.getLogger(__name__)

@@ -13,14 +13,14 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from experiments.atomic import storage_error
-from experiments.closure import closure, versions
-from experiments.errors import memory_error
-from experiments.provenance import manifest
-from experiments.resources import refuse_what_cannot_run
-from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
-from experiments.schema import plain
-from experiments.stopping import listening
+from experiments.runner.closure import closure, versions
+from experiments.runner.errors import memory_error
+from experiments.runner.provenance import manifest
+from experiments.runner.resources import refuse_what_cannot_run
+from experiments.runner.run_folder import RunFolder, claimed, read_finished, run_digest
+from experiments.runner.schema import plain
+from experiments.runner.stopping import listening
+from experiments.runner.storage import storage_error
 from experiments.studies import STUDIES
 from moe.grouped import Backend, chosen_backend, native
 
@@ -120,7 +120,7 @@ def execute(
 
 
 def refuse_unless_finished(study: Any, path: Path, force: bool, any_size: bool) -> None:
-    """See `experiments.resources.refuse_what_cannot_run`; what is done already stays done."""
+    """Refuse what cannot run here (`resources.refuse_what_cannot_run`); what is done stays."""
     if force or not RunFolder(path).is_finished():
         entry = STUDIES[study.name]
         refuse_what_cannot_run(study, entry.estimate, entry.check, any_size)

@@ -29,9 +29,9 @@ from experiments.command_line import (
     progress_bar,
 )
 from experiments.compose import CONFIG_DIR, first_line, register, tell_without_effect, typed
-from experiments.errors import UserError
 from experiments.execute import execute, folder_of
-from experiments.stopping import Stopped, listen, listening
+from experiments.runner.errors import UserError
+from experiments.runner.stopping import Stopped, listen, listening
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")

@@ -26,13 +26,13 @@ from experiments.command_line import (
     progress_bar,
 )
 from experiments.compose import composed, explain, options, tell_without_effect, typed
-from experiments.errors import UserError
 from experiments.execute import Outcome, execute, folder_of
-from experiments.processes import each_in_a_process
-from experiments.resources import num_at_once
-from experiments.run_folder import RunFolder
-from experiments.schema import Config, Suite
-from experiments.stopping import listening
+from experiments.runner.errors import UserError
+from experiments.runner.processes import each_in_a_process
+from experiments.runner.resources import num_at_once
+from experiments.runner.run_folder import RunFolder
+from experiments.runner.schema import Config, Suite
+from experiments.runner.stopping import listening
 from experiments.studies import STUDIES
 
 # Of a run that goes on beside others.

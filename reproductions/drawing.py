@@ -20,7 +20,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
 
-from experiments.atomic import write_atomically
+from experiments.runner.storage import write_atomically
 
 # Any two colours that no picture uses otherwise; the page replaces them by its own.
 INK = "#1b1e23"

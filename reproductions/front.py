@@ -16,7 +16,7 @@ import yaml
 from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 from reproductions.drawing import rename_ids
 from reproductions.html import render, write
 from reproductions.records import FOLDER, ClaimRecord, StudyRecord, filled_in, read, record_of

@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.atomic import storage_errors, write_atomically
+from experiments.runner.storage import storage_errors, write_atomically
 
 _TEMPLATES = Path(__file__).parent / "templates"
 

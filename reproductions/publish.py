@@ -11,9 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from experiments.atomic import sha256, storage_errors, sweep_temporary_files, write_atomically
 from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
+from experiments.runner.storage import (
+    sha256,
+    storage_errors,
+    sweep_temporary_files,
+    write_atomically,
+)
 from reproductions import records
 from reproductions.drawing import to_png
 from reproductions.records import StudyRecord, record_of

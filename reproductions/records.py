@@ -14,8 +14,8 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
-from experiments.atomic import sha256, storage_errors, write_atomically
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
+from experiments.runner.storage import sha256, storage_errors, write_atomically
 from reproductions.runs import Runs
 from reproductions.study_report import StudyReport
 from reproductions.tables import table_view

@@ -13,10 +13,10 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from experiments.atomic import sha256
 from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.errors import UserError, shown
-from experiments.schema import Config
+from experiments.runner.errors import UserError, shown
+from experiments.runner.schema import Config
+from experiments.runner.storage import sha256
 from experiments.suite import suite_runs
 from reproductions.clusters.report import STUDY as CLUSTERS
 from reproductions.page import write_page

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from experiments.atomic import TEMPORARY_PREFIX, sha256, storage_errors, write_atomically
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
+from experiments.runner.storage import TEMPORARY_PREFIX, sha256, storage_errors, write_atomically
 from reproductions import records
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from experiments.errors import UserError
 from experiments.execute import folder_of
-from experiments.run_folder import FinishedRun, RunFolder, read_finished
-from experiments.schema import plain
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import FinishedRun, RunFolder, read_finished
+from experiments.runner.schema import plain
 from experiments.suite import suite_runs
 
 # Settings that have words of their own; the others go by name and value.

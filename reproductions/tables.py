@@ -6,7 +6,7 @@ from numbers import Real
 
 import pandas as pd
 
-from experiments.errors import shown
+from experiments.runner.errors import shown
 from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.number_text import number
 

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from experiments.run_folder import RunFolder
-from experiments.stopping import Stopped, listening
-from experiments.translation.settings import TranslationConfig
-from experiments.translation.settings_model import GateName
+from experiments.runner.run_folder import RunFolder
+from experiments.runner.stopping import Stopped, listening
+from experiments.translation.settings import GateName, TranslationConfig
 from experiments.translation.shared_training import SharedTraining
 from experiments.translation.translator import Translator
 from moe.parallel import start_process_group, stop_process_group

@@ -14,8 +14,8 @@ import pytest
 
 from experiments import compose
 from experiments.compose import composed, explain, options, tell_without_effect, typed
-from experiments.errors import UserError
-from experiments.schema import Config, Range
+from experiments.runner.errors import UserError
+from experiments.runner.schema import Config, Range
 from experiments.studies import STUDIES
 from experiments.suite import suite_runs
 from experiments.vowel.settings import System

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 from reproductions.verdicts.claims import Claim, Published, Recipe, load_claims
 from reproductions.verdicts.evidence import COMMON_FORMS, check_recipes, order, rate, value
 

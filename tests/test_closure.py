@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.closure import PACKAGES, ROOT, closure, versions
+from experiments.runner.closure import PACKAGES, ROOT, closure, versions
 from experiments.studies import STUDIES
 
 # A small project: what decides `experiments.study`, and files that are in its neighbourhood.

@@ -20,7 +20,7 @@ from experiments.clusters.settings import (
     Value,
 )
 from experiments.clusters.training import margin_loss, normalised, train_seed
-from experiments.schema import Device
+from experiments.runner.schema import Device
 
 WRITTEN = ClustersConfig(num_train=200, num_test=40, input_scale=1.0, init_scale=0.3)
 CODED = replace(

@@ -27,9 +27,9 @@ from experiments.command_line import (
     print_error,
 )
 from experiments.compose import composed, options, typed
-from experiments.errors import UserError
 from experiments.execute import execute
-from experiments.run_folder import read_finished
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import read_finished
 from experiments.studies import STUDIES
 from experiments.vowel.settings import Coding, VowelConfig
 

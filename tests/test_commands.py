@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from experiments.checkpoints import read_checkpoint
 from experiments.command_line import checked_arguments
-from experiments.errors import UserError
-from experiments.run_folder import read_finished
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import read_finished
+from experiments.runner.storage import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 PROGRAM = [sys.executable, "-m", "experiments.run"]

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from experiments.compose import CONFIG_DIR, composed, options, typed
-from experiments.errors import UserError
-from experiments.schema import Config, Suite, faults
+from experiments.runner.errors import UserError
+from experiments.runner.schema import Config, Suite, faults
 from experiments.studies import STUDIES
 from experiments.suite import pooled_runs, suite_runs
 

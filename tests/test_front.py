@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 from reproductions.front import answers, render_front, standing
 from reproductions.records import (
     BEGIN,

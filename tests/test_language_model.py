@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from experiments.errors import UserError
 from experiments.execute import execute
 from experiments.language_model import text
 from experiments.language_model.counts import num_weights, operations_per_word, regime
@@ -32,7 +31,8 @@ from experiments.language_model.settings import (
     check,
 )
 from experiments.language_model.training import Training, learning_rate
-from experiments.run_folder import read_finished
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import read_finished
 
 TOY = LanguageModelConfig(
     bibles=["k", "l"],

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.errors import UserError
-from experiments.processes import each_in_a_process
+from experiments.runner.errors import UserError
+from experiments.runner.processes import each_in_a_process
 
 processes = multiprocessing.get_context("forkserver")
 
@@ -113,7 +113,7 @@ def test_processes_leave_ctrl_c_to_the_parent_and_end_with_the_iteration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # These take no notice of being asked.
-    monkeypatch.setattr("experiments.processes._SECONDS_TO_END", 0.2)
+    monkeypatch.setattr("experiments.runner.processes._SECONDS_TO_END", 0.2)
     calls = {"quick": (tmp_path, "quick"), "one": (tmp_path, "one"), "two": (tmp_path, "two")}
     with closing(each_in_a_process(wait_or_answer, calls, 3)) as found:
         assert next(found) == ("quick", True)

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_info
 
 from experiments import execute
 from experiments.execute import identity_of, threads
-from experiments.provenance import git_state, manifest
+from experiments.runner.provenance import git_state, manifest
 from experiments.scaling.settings import ScalingConfig
 from experiments.translation.settings import TranslationConfig
 from experiments.vowel.settings import VowelConfig

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
-from experiments.atomic import sha256
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
+from experiments.runner.storage import sha256
 from reproductions import records
 from reproductions.publish import finished, losses, publish
 from reproductions.records import StudyRecord, record_of

@@ -11,9 +11,9 @@ import torch
 
 from experiments.clusters import data
 from experiments.clusters.model import Network
-from experiments.errors import UserError
 from experiments.execute import execute
-from experiments.run_folder import read_finished
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import read_finished
 from experiments.starts import clusters, vowel
 from experiments.starts.measures import agreements, references, row
 from experiments.starts.settings import (
@@ -27,7 +27,7 @@ from experiments.starts.settings import (
     check_vowel_start,
 )
 from experiments.suite import suite_runs
-from experiments.translation.settings_model import GateName
+from experiments.translation.settings import GateName
 from experiments.translation.training import Training
 from experiments.vowel import systems
 from experiments.vowel.settings import System

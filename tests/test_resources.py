@@ -13,18 +13,17 @@ from typing import Any
 import pytest
 import torch
 
-from experiments import resources
 from experiments.clusters.settings import Activation, ClustersConfig
-from experiments.errors import UserError
 from experiments.execute import execute
-from experiments.resources import Estimate, Part, num_at_once, refuse_what_cannot_run
+from experiments.runner import resources
+from experiments.runner.errors import UserError
+from experiments.runner.resources import Estimate, Part, num_at_once, refuse_what_cannot_run
+from experiments.runner.schema import Device, plain
 from experiments.scaling.settings import ScalingConfig
-from experiments.schema import Device, plain
 from experiments.starts.settings import TranslationStartConfig
 from experiments.studies import STUDIES
-from experiments.translation.settings import TranslationConfig
-from experiments.translation.settings_corpus import CorpusName
-from experiments.translation.settings_model import GateName
+from experiments.text.settings import CorpusName
+from experiments.translation.settings import GateName, TranslationConfig
 from experiments.vowel.settings import MultiverseConfig, VowelConfig
 
 GIB = 2**30

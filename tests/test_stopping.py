@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments import stopping
-from experiments.errors import UserError
 from experiments.execute import execute
-from experiments.run_folder import claimed
-from experiments.stopping import Stopped, is_asked, leave_if_asked, listening
+from experiments.runner import stopping
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import claimed
+from experiments.runner.stopping import Stopped, is_asked, leave_if_asked, listening
 from experiments.vowel.settings import VowelConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,7 +24,7 @@ FILES = ("metrics.csv", "curves.csv", "snapshots.npz")
 SUITE = """
 import sys
 from experiments.command_line import errors_for_people
-from experiments.schema import Config, Suite
+from experiments.runner.schema import Config, Suite
 from experiments.suite import run_suite
 from experiments.vowel.settings import VowelConfig
 

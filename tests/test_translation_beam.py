@@ -8,9 +8,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experiments.text.subwords import END, PAD, START
 from experiments.translation.beam import Hypothesis, scores, search
 from experiments.translation.settings import TranslationConfig
-from experiments.translation.subwords import END, PAD, START
 from experiments.translation.translator import Translator
 
 NUM_SUBWORDS = 7

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.errors import UserError
-from experiments.translation import domains, fetch, pairs
-from experiments.translation.debian import apt, descriptions, manual_pages, office_help
-from experiments.translation.passages import Passage
-from experiments.translation.settings_corpus import CorpusConfig, CorpusName
+from experiments.runner.errors import UserError
+from experiments.text import debian, domains, fetch, pairs
+from experiments.text.settings import CorpusConfig, CorpusName
+from experiments.text.text_files import Passage
 
 PAGE = r""".TH X 2
 .SH NAME
@@ -44,7 +43,7 @@ def test_paragraphs_of_manual_pages_are_paired_where_the_macros_agree(tmp_path: 
         page = tmp_path / "usr/share/man" / place / "x.2.gz"
         page.parent.mkdir(parents=True)
         page.write_bytes(gzip.compress(text.encode()))
-    found = [passage[2:] for passage in manual_pages.passages(tmp_path)]
+    found = [passage[2:] for passage in debian.manual_pages(tmp_path)]
     assert found == [
         ("x - open", "x - ouvre"),
         ("x() opens a file , and no more.", "x() ouvre un file , and no more."),
@@ -65,7 +64,7 @@ def test_descriptions_meet_by_their_digest_and_need_equally_many_paragraphs(tmp_
     )
     (tmp_path / "x_Translation-en").write_text(english, "utf-8")
     (tmp_path / "x_Translation-fr").write_text(french, "utf-8")
-    found = list(descriptions.passages(tmp_path))
+    found = list(debian.package_descriptions(tmp_path))
     assert [passage.document for passage in found] == ["a", "a", "a"]
     assert [(each.english, each.french) for each in found] == [
         ("short", "court"),
@@ -82,7 +81,7 @@ def test_help_is_paired_by_identifier(tmp_path: Path) -> None:
         page = tmp_path / "usr/share/libreoffice/help" / language / "text/a.html"
         page.parent.mkdir(parents=True)
         page.write_text(f"<html><p id='1'>menu</p><div id='DisplayArea'>{blocks}</div></html>")
-    found = {(each.english, each.french) for each in office_help.passages(tmp_path)}
+    found = {(each.english, each.french) for each in debian.office_help(tmp_path)}
     assert found == {("Save the file", "Enregistrer"), ("Print", "Imprimer")}
 
 
@@ -139,4 +138,4 @@ def test_texts_that_were_not_fetched_are_named_with_the_command(
 def test_a_system_without_apt_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="no apt-config"):
-        apt.prepare(tmp_path)
+        fetch.prepare(tmp_path)

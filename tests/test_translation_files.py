@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from experiments.errors import UserError, shown
 from experiments.execute import execute
-from experiments.run_folder import FinishedRun, read_finished
+from experiments.runner.errors import UserError, shown
+from experiments.runner.run_folder import FinishedRun, read_finished
 from experiments.translation import translate
-from experiments.translation.scoring import bleu
+from experiments.translation.answers import bleu
 from reproductions.report import _print_table
 from reproductions.tables import table_view
 from tests.translation_cases import config_of, write_corpus

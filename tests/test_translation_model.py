@@ -6,18 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.errors import UserError
-from experiments.translation.batches import Batch, collate
+from experiments.runner.errors import UserError
+from experiments.text.encoded import Batch, collate
+from experiments.text.subwords import PAD
 from experiments.translation.counts import (
     memory,
     num_expert_parameters,
     num_parameters,
     operations_per_timestep,
 )
-from experiments.translation.objective import balance, cross_entropy, learning_rate
-from experiments.translation.settings import TranslationConfig, check
-from experiments.translation.settings_model import Attention, GateName
-from experiments.translation.subwords import PAD
+from experiments.translation.evaluation import balance, cross_entropy, learning_rate
+from experiments.translation.settings import Attention, GateName, TranslationConfig, check
 from experiments.translation.translator import Translator
 from tests.translation_cases import NUM_SUBWORDS, PAIRS, TINY, train
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from experiments.text.subwords import PAD
 from experiments.translation import stepping, translator
 from experiments.translation.recurrence import AttentiveSteps
 from experiments.translation.stepping import Cells, run, run_both_ways
-from experiments.translation.subwords import PAD
 from experiments.translation.translator import Translator
 from tests.translation_cases import TINY
 

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from experiments.errors import UserError
-from experiments.translation import bible, pairs, study, subwords
-from experiments.translation.batches import collate, order
-from experiments.translation.encoded import Encoded, encode
-from experiments.translation.settings_corpus import CorpusConfig, CorpusName
-from experiments.translation.subwords import END, PAD, START, Subwords, learn
+from experiments.runner.errors import UserError
+from experiments.text import bible, pairs, subwords
+from experiments.text.encoded import Encoded, collate, encode, order
+from experiments.text.settings import CorpusConfig, CorpusName
+from experiments.text.subwords import END, PAD, START, Subwords, learn
+from experiments.translation import study
 from tests.translation_cases import config_of, write_corpus
 
 LINES = [

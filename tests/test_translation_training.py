@@ -6,12 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.run_folder import claimed
-from experiments.translation.batches import collate
+from experiments.runner.run_folder import claimed
+from experiments.text.encoded import collate
 from experiments.translation.counts import memory
-from experiments.translation.objective import cross_entropy
-from experiments.translation.settings import TranslationConfig
-from experiments.translation.settings_model import Precision
+from experiments.translation.evaluation import cross_entropy
+from experiments.translation.settings import Precision, TranslationConfig
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
 from tests.translation_cases import NUM_SUBWORDS, PAIRS, TINY, train

@@ -5,20 +5,20 @@ import pandas as pd
 import pytest
 from sklearn.metrics import mutual_info_score
 
-from experiments.errors import UserError
-from experiments.translation.encoded import Encoded, rows_of
+from experiments.runner.errors import UserError
+from experiments.text.encoded import Encoded, rows_of
+from experiments.translation.answers import bleu, sentence_bleu
 from experiments.translation.expert_words import (
     assignments,
     expert_words,
     experts,
     specialisation,
     tokens,
+    word_class,
 )
-from experiments.translation.scoring import bleu, sentence_bleu
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translate import settings
 from experiments.translation.translator import Translator
-from experiments.translation.word_classes import word_class
 
 CONFIG = TranslationConfig(
     width=8, num_units=10, num_experts=8, k=2, expert_units=4, attention_units=4, init_range=0.8

@@ -12,8 +12,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from experiments.run_folder import FinishedRun
-from experiments.schema import plain
+from experiments.runner.run_folder import FinishedRun
+from experiments.runner.schema import plain
 from experiments.vowel.settings import Coding, InputScale, Split, System, VowelConfig
 from moe import Cost
 from reproductions.runs import NamedRun

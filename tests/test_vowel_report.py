@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from experiments.errors import UserError
 from experiments.execute import execute
+from experiments.runner.errors import UserError
 from experiments.suite import suite_runs
 from reproductions.page import render_page
 from reproductions.report import main, page_of, print_report, write_report

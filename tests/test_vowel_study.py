@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from experiments.execute import execute
-from experiments.run_folder import FinishedRun, read_finished
+from experiments.runner.run_folder import FinishedRun, read_finished
 from experiments.vowel.settings import Coding, Execution, System, VowelConfig
 from moe import Unit
 

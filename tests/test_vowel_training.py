@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from experiments.checkpoints import read_checkpoint, write_checkpoint
-from experiments.schema import Device
+from experiments.runner.schema import Device
+from experiments.runner.storage import read_checkpoint, write_checkpoint
 from experiments.vowel import data, evaluation, systems
 from experiments.vowel.settings import (
     Coding,

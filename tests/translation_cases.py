@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from experiments.run_folder import claimed
-from experiments.translation.encoded import Encoded, rows_of
+from experiments.runner.run_folder import claimed
+from experiments.text.encoded import Encoded, rows_of
+from experiments.text.settings import CorpusName
 from experiments.translation.settings import TranslationConfig
-from experiments.translation.settings_corpus import CorpusName
 from experiments.translation.training import Training
 from experiments.translation.translator import Translator
 

@@ -4,7 +4,7 @@ from math import log2
 
 from experiments.clusters.model import NUM_SIGNAL_PATCHES, Form, form_of
 from experiments.clusters.settings import ClustersConfig, Model
-from experiments.resources import Estimate, Part
+from experiments.runner.resources import Estimate, Part
 
 _FLOAT = 4
 # Bytes per number of a patch while a sample is drawn in float64, and of one that is kept.

@@ -7,8 +7,8 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from experiments.errors import UserError
-from experiments.schema import SEED, Device, Range, setting, without_effect
+from experiments.runner.errors import UserError
+from experiments.runner.schema import SEED, Device, Range, setting, without_effect
 
 # Of numbers of the data and the start, and of what a training step is made of: numbers far beyond
 # these are infinite once they are multiplied in float32.

@@ -5,7 +5,7 @@ from dataclasses import replace
 from experiments.language_model.counts import num_weights, operations_per_word
 from experiments.language_model.search import points
 from experiments.language_model.settings import Block, LanguageModelConfig, SearchConfig, Text
-from experiments.resources import Estimate, Part
+from experiments.runner.resources import Estimate, Part
 
 _FLOAT = 4
 # Logits, their softmax and gradient; and what an operator keeps of a layer's width.

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isqrt
 
-from experiments.errors import UserError
-from experiments.schema import SECONDS, SEED, Device, Range, setting, without_effect
+from experiments.runner.errors import UserError
+from experiments.runner.schema import SECONDS, SEED, Device, Range, setting, without_effect
 
 _SIZE = Range(at_least=1, at_most=2**20)
 _STEPS = Range(at_least=1, at_most=10_000_000)

@@ -18,13 +18,13 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor
 
-from experiments.atomic import storage_errors
-from experiments.errors import UserError
 from experiments.language_model.settings import LanguageModelConfig, Text
-from experiments.translation import bible, domains, text_files
-from experiments.translation.passages import CACHE as TRANSLATION_CACHE
-from experiments.translation.settings_corpus import CorpusConfig, CorpusName
-from experiments.translation.subwords import END, Subwords, learn
+from experiments.runner.errors import UserError
+from experiments.runner.storage import storage_errors
+from experiments.text import bible, domains, text_files
+from experiments.text.settings import CorpusConfig, CorpusName
+from experiments.text.subwords import END, Subwords, learn
+from experiments.text.text_files import CACHE as TRANSLATION_CACHE
 
 CACHE = TRANSLATION_CACHE.with_name("language_model")
 SPLITS = ("train", "valid", "test")

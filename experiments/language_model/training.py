@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from experiments.errors import UserError
 from experiments.language_model.evaluation import (
     balance,
     clean_share_kept,
@@ -24,7 +23,8 @@ from experiments.language_model.evaluation import (
 from experiments.language_model.model import LanguageModel, Output, State, is_learnt
 from experiments.language_model.settings import LanguageModelConfig
 from experiments.language_model.text import Encoded, Window, windows
-from experiments.stopping import is_asked
+from experiments.runner.errors import UserError
+from experiments.runner.stopping import is_asked
 from experiments.translation.training import random_state, set_random_state
 from moe.optimisers import FactoredAdam
 

@@ -5,9 +5,9 @@ Its sizes are ours: the paper gives one machine's throughput.
 
 from dataclasses import dataclass
 
-from experiments.errors import UserError
-from experiments.resources import Estimate, Part
-from experiments.schema import Range, setting
+from experiments.runner.errors import UserError
+from experiments.runner.resources import Estimate, Part
+from experiments.runner.schema import Range, setting
 
 
 @dataclass

@@ -8,8 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from experiments.provenance import cpu_model
-from experiments.run_folder import RunFolder
+from experiments.runner.provenance import cpu_model
+from experiments.runner.run_folder import RunFolder
 from experiments.scaling.settings import ScalingConfig
 from experiments.scaling.timing import contenders, interleaved
 from moe.gates import NoisyTopKGate

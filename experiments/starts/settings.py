@@ -10,9 +10,9 @@ from experiments.clusters import estimate as clusters
 from experiments.clusters.settings import ClustersConfig, Model
 from experiments.clusters.settings import check as check_clusters
 from experiments.clusters.settings import idle as idle_clusters
-from experiments.errors import UserError
-from experiments.resources import Estimate, Part
-from experiments.schema import Range, setting, without_effect
+from experiments.runner.errors import UserError
+from experiments.runner.resources import Estimate, Part
+from experiments.runner.schema import Range, setting, without_effect
 from experiments.translation import estimate as translation
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings import check as check_translation

@@ -15,17 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from experiments.run_folder import RunFolder
+from experiments.runner.run_folder import RunFolder
 from experiments.starts.measures import Groups, Row, agreements, references, row
 from experiments.starts.settings import ExpertStart, GateStart, TranslationStartConfig
-from experiments.translation.batches import Batch, collate, order
+from experiments.text.encoded import Batch, Encoded, collate, order, rows_of
+from experiments.text.subwords import Subwords
 from experiments.translation.blocks import MoEBlock
-from experiments.translation.encoded import Encoded, rows_of
-from experiments.translation.evaluation import perplexity, sentence_losses
+from experiments.translation.evaluation import cross_entropy, perplexity, sentence_losses
 from experiments.translation.expert_words import tokens
-from experiments.translation.objective import cross_entropy
 from experiments.translation.study import prepare
-from experiments.translation.subwords import Subwords
 from experiments.translation.training import Training
 from experiments.translation.translator import Translator
 from moe.layer import MoEOutput

@@ -16,8 +16,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from experiments.translation.settings_decoding import DecodingConfig
-from experiments.translation.subwords import END, PAD, START
+from experiments.text.subwords import END, PAD, START
+from experiments.translation.settings import DecodingConfig
 from experiments.translation.translator import Memory, Output, State
 
 # A source of one or two subwords may well take more than twice as many.

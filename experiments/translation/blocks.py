@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from experiments.translation.settings_model import Attention, GateName, ModelConfig, Precision
+from experiments.translation.settings import Attention, GateName, ModelConfig, Precision
 from experiments.translation.stepping import run_both_ways
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate, StrictlyBalancedGate
 from moe.layer import MoE, MoEOutput

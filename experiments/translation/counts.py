@@ -6,7 +6,7 @@ neither embedding, nor attention, nor gates.
 """
 
 from experiments.translation.blocks import dtype_of
-from experiments.translation.settings_model import GateName, ModelConfig
+from experiments.translation.settings import GateName, ModelConfig
 from moe.memory import MemoryPlan, OptimiserState, memory_plan
 
 NUM_LSTMS = 5

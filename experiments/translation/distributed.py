@@ -19,7 +19,6 @@ import torch.distributed as dist
 
 from experiments.command_line import console, errors_for_people, plain_arguments, progress_bar
 from experiments.compose import composed, typed
-from experiments.errors import UserError
 from experiments.execute import (
     execute,
     folder_of,
@@ -28,9 +27,10 @@ from experiments.execute import (
     settled,
     threads,
 )
-from experiments.run_folder import RunFolder, claimed
-from experiments.schema import Config, Device
-from experiments.stopping import listening
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import RunFolder, claimed
+from experiments.runner.schema import Config, Device
+from experiments.runner.stopping import listening
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.shared_training import SharedTraining
 from experiments.translation.study import prepare

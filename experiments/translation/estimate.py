@@ -3,8 +3,9 @@
 It is no part of `counts`, whose code a run's identity holds.
 """
 
-from experiments.resources import Estimate, Part
-from experiments.schema import Device
+from experiments.runner.resources import Estimate, Part
+from experiments.runner.schema import Device
+from experiments.text.settings import CorpusName
 from experiments.translation.counts import (
     NUM_LSTMS,
     NUM_MIXTURES,
@@ -12,9 +13,7 @@ from experiments.translation.counts import (
     num_parameters,
     operations_per_timestep,
 )
-from experiments.translation.settings import TranslationConfig
-from experiments.translation.settings_corpus import CorpusName
-from experiments.translation.settings_model import Attention, ModelConfig
+from experiments.translation.settings import Attention, ModelConfig, TranslationConfig
 
 _FLOAT = 4
 # A sentence's subwords, and the test sentences where no number of them is set.

@@ -1,13 +1,93 @@
 """Settings of the translation study; "appendix" is of Shazeer et al. (2017)."""
 
 from dataclasses import dataclass
+from enum import Enum
 from math import isqrt
 
-from experiments.errors import UserError
-from experiments.schema import SECONDS, SEED, Device, Range, setting, without_effect
-from experiments.translation.settings_corpus import CorpusConfig, CorpusName
-from experiments.translation.settings_decoding import DecodingConfig
-from experiments.translation.settings_model import LARGEST, GateName, ModelConfig
+from experiments.runner.errors import UserError
+from experiments.runner.schema import SECONDS, SEED, Device, Range, setting, without_effect
+from experiments.text.settings import CorpusConfig, CorpusName
+
+
+@dataclass
+class DecodingConfig:
+    """Beam search and its scores. Shazeer et al. (2017) say: "the same technique as GNMT"."""
+
+    beam_width: int = setting(8, "GNMT, section 7: 8 to 12", Range(at_least=1, at_most=1000))
+    length_penalty: float = setting(0.2, "GNMT, section 7: alpha", Range(at_least=0, at_most=10))
+    coverage_penalty: float = setting(0.2, "GNMT, section 7: beta", Range(at_least=0, at_most=10))
+    score_margin: float | None = setting(
+        3.0,
+        "GNMT, section 7: what lies further below the best is dropped; null keeps all",
+        Range(above=0, at_most=1e6),
+    )
+    max_length_ratio: float = setting(
+        2.0, "GNMT, section 7: of the source's length", Range(above=0, at_most=10)
+    )
+    max_source_subwords: int = setting(
+        500,
+        "ours: of a sentence; what follows is not translated, and told",
+        Range(at_least=1, at_most=10_000),
+    )
+    sentences_per_batch: int = setting(
+        64, "not stated: translated at once", Range(at_least=1, at_most=10_000)
+    )
+    num_translated: int | None = setting(
+        None,
+        "not stated: of the test sentences; null translates all",
+        Range(at_least=1, at_most=10_000_000),
+    )
+
+
+# Of a width or a number of units, experts and so on: far beyond what any machine holds.
+LARGEST = 2**20
+_WIDTH, _UNITS = Range(at_least=2, at_most=LARGEST), Range(at_least=1, at_most=LARGEST)
+
+
+class GateName(Enum):
+    """How words choose experts."""
+
+    noisy_top_k = "noisy_top_k"
+    hierarchical = "hierarchical"
+    balanced = "balanced"
+
+
+class Attention(Enum):
+    """The score of a source position for a query."""
+
+    multiplicative = "multiplicative"
+    additive = "additive"
+
+
+class Precision(Enum):
+    """Numbers of the experts and of the other layers' products; gates always have float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
+@dataclass
+class ModelConfig:
+    """LSTM, mixture of experts, LSTM, on both sides."""
+
+    width: int = setting(128, "appendix E: 512 into and out of every layer", _WIDTH)
+    num_units: int = setting(256, "appendix E: 2,048 LSTM units", _WIDTH)
+    bidirectional: bool = setting(True, "not stated: 3 layers with a bidirectional pair, or not")
+    num_experts: int = setting(
+        0, "appendix E: 0, 32, 512, 2,048", Range(at_least=0, at_most=LARGEST)
+    )
+    num_groups: int = setting(16, "hierarchical gate, not stated", _UNITS)
+    expert_units: int = setting(256, "appendix E: 2,048", _UNITS)
+    k: int = setting(4, "appendix E: 4 experts per word; 2 of 2 by a hierarchy", _UNITS)
+    gate: GateName = setting(GateName.noisy_top_k, "appendix E: strictly balanced")
+    attention: Attention = setting(Attention.multiplicative, "appendix G; GNMT: additive")
+    attention_units: int = setting(128, "not stated", _UNITS)
+    dropout: float = setting(0.2, "appendix E: 0.4", Range(at_least=0, below=1))
+    precision: Precision = setting(
+        Precision.float32, "not stated; bfloat16: mixed, experts rounded stochastically"
+    )
+    init_range: float = setting(0.04, "not stated; GNMT: 0.04", Range(above=0, at_most=1000))
+
 
 _STEPS, _WEIGHT = Range(at_least=1, at_most=10_000_000), Range(at_least=0, at_most=1000)
 

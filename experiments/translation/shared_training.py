@@ -14,11 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from experiments.run_folder import RunFolder
-from experiments.stopping import Stopped, is_asked
-from experiments.translation.batches import Batch
+from experiments.runner.run_folder import RunFolder
+from experiments.runner.stopping import Stopped, is_asked
+from experiments.text.encoded import Batch, Encoded
 from experiments.translation.blocks import MoEBlock, experts_of
-from experiments.translation.encoded import Encoded
 from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.training import Training, random_state, set_random_state

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder
-from experiments.stopping import is_asked
-from experiments.translation import pairs
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import RunFolder
+from experiments.runner.stopping import is_asked
+from experiments.text import pairs
+from experiments.text.encoded import Encoded, encode
+from experiments.text.settings import CorpusConfig
+from experiments.text.subwords import Subwords, learn
+from experiments.text.text_files import CACHE
 from experiments.translation.answers import answers, bleu_table
 from experiments.translation.counts import operations_per_timestep
-from experiments.translation.encoded import Encoded, encode
 from experiments.translation.evaluation import perplexity, sentence_losses
 from experiments.translation.expert_words import (
     assignments,
@@ -25,10 +28,7 @@ from experiments.translation.expert_words import (
     specialisation,
     tokens,
 )
-from experiments.translation.passages import CACHE
 from experiments.translation.settings import TranslationConfig
-from experiments.translation.settings_corpus import CorpusConfig
-from experiments.translation.subwords import Subwords, learn
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
 from moe.memory import keep_memory

@@ -10,13 +10,17 @@ from typing import Any
 
 import torch
 
-from experiments.errors import UserError
-from experiments.run_folder import RunFolder
-from experiments.stopping import is_asked
-from experiments.translation.batches import Batch, collate, order
-from experiments.translation.encoded import Encoded
-from experiments.translation.evaluation import balance_row, perplexity
-from experiments.translation.objective import balance, cross_entropy, learning_rate
+from experiments.runner.errors import UserError
+from experiments.runner.run_folder import RunFolder
+from experiments.runner.stopping import is_asked
+from experiments.text.encoded import Batch, Encoded, collate, order
+from experiments.translation.evaluation import (
+    balance,
+    balance_row,
+    cross_entropy,
+    learning_rate,
+    perplexity,
+)
 from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translator import Output, Translator

@@ -30,14 +30,14 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.command_line import errors_for_people, messages, plain_arguments
-from experiments.errors import UserError, shown
-from experiments.run_folder import read_finished
-from experiments.schema import faults
-from experiments.translation import answers, text_files
+from experiments.runner.errors import UserError, shown
+from experiments.runner.run_folder import read_finished
+from experiments.runner.schema import faults
+from experiments.text import text_files
+from experiments.text.subwords import Subwords
+from experiments.translation import answers
 from experiments.translation.beam import Hypothesis
-from experiments.translation.settings import TranslationConfig
-from experiments.translation.settings_decoding import DecodingConfig
-from experiments.translation.subwords import Subwords
+from experiments.translation.settings import DecodingConfig, TranslationConfig
 from experiments.translation.translator import Translator
 from moe.plan import token_of_assignments
 from moe.routing import NO_EXPERT

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from experiments.text.subwords import PAD
 from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, dtype_of, lstm
 from experiments.translation.recurrence import AttentiveSteps
-from experiments.translation.settings_model import ModelConfig
+from experiments.translation.settings import ModelConfig
 from experiments.translation.stepping import SteppedLSTM, is_taken_step_by_step, run
-from experiments.translation.subwords import PAD
 from moe.layer import MoEOutput
 
 Cells = tuple[Tensor, Tensor]

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 from experiments.vowel.settings import (
     ALL_VOWELS,
     CODES,

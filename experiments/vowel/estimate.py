@@ -8,7 +8,7 @@ import os
 from collections.abc import Sized
 from math import ceil, prod
 
-from experiments.resources import Estimate, Part
+from experiments.runner.resources import Estimate, Part
 from experiments.vowel.settings import (
     Coding,
     Execution,

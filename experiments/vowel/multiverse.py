@@ -18,11 +18,11 @@ from typing import Any
 import pandas as pd
 import torch
 
-from experiments.errors import UserError
-from experiments.processes import each_in_a_process
-from experiments.run_folder import RunFolder
-from experiments.schema import plain
-from experiments.stopping import leave_if_asked
+from experiments.runner.errors import UserError
+from experiments.runner.processes import each_in_a_process
+from experiments.runner.run_folder import RunFolder
+from experiments.runner.schema import plain
+from experiments.runner.stopping import leave_if_asked
 from experiments.vowel import data, evaluation
 from experiments.vowel.settings import (
     ONE_BIT,

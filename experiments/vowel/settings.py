@@ -7,8 +7,8 @@ for. Page numbers are those of Neural Computation 3(1), 79-87.
 from dataclasses import dataclass
 from enum import Enum
 
-from experiments.errors import UserError
-from experiments.schema import SECONDS, SEED, Device, Range, setting, without_effect
+from experiments.runner.errors import UserError
+from experiments.runner.schema import SECONDS, SEED, Device, Range, setting, without_effect
 from moe import Cost, Unit
 
 STEP_GRID = [2.0, 2.8, 4.0, 5.7, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3, 64.0]

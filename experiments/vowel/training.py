@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from experiments.stopping import is_asked, leave_if_asked
+from experiments.runner.stopping import is_asked, leave_if_asked
 from experiments.vowel.settings import StopMeasure
 from experiments.vowel.systems import Net, Params, Prediction, mean_squared_error
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from experiments.errors import shown
+from experiments.runner.errors import shown
 from reproductions.html import render, write
 from reproductions.runs import NamedRun
 from reproductions.tables import interval_text

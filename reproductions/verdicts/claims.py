@@ -23,7 +23,7 @@ from typing import Any, Literal, get_args
 
 import yaml
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 
 Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]

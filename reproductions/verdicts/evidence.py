@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 from reproductions.runs import NamedRun, Runs
 from reproductions.verdicts.claims import Claim, Recipe, nearest
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from multiprocessing import active_children
 from types import FrameType
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 
 # Slurm waits for 30 s between SIGTERM and SIGKILL.
 GRACE_SECONDS = 20.0

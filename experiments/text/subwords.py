@@ -9,9 +9,9 @@ from typing import Any
 
 import sentencepiece
 
-from experiments.atomic import write_atomically
-from experiments.errors import UserError
-from experiments.translation.settings_corpus import FEWEST_SUBWORDS
+from experiments.runner.errors import UserError
+from experiments.runner.storage import write_atomically
+from experiments.text.settings import FEWEST_SUBWORDS
 
 PAD, UNKNOWN, START, END = range(4)
 # Of a larger text a random sample; sentencepiece holds its lines in memory.

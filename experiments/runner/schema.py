@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 
 
 @dataclass(frozen=True)

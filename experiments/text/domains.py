@@ -1,6 +1,6 @@
 """Four kinds of text in balance: the Bible, package descriptions, office help, manual pages.
 
-All but the Bible are what `experiments.translation.fetch` has taken from a Debian archive.
+All but the Bible are what `experiments.text.fetch` has taken from a Debian archive.
 """
 
 import zlib
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from experiments.errors import UserError
-from experiments.translation import bible, text_files
-from experiments.translation.passages import CACHE, Passage
-from experiments.translation.settings_corpus import CorpusConfig
+from experiments.runner.errors import UserError
+from experiments.text import bible, text_files
+from experiments.text.settings import CorpusConfig
+from experiments.text.text_files import CACHE, Passage
 
 BIBLE = "bible"
 FETCHED = ("package descriptions", "office help", "manual pages")

@@ -24,7 +24,7 @@ from importlib.metadata import (
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("moe", "experiments")
 # They read settings, hold locks and start processes, and change no number. What is missing here
 # only makes a result depend on one version more.

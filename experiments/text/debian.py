@@ -1,20 +1,82 @@
-r"""Manual pages of Linux; a document is a page.
-
-A translated page has the macros of its original, and a section about the translation at the end;
-paragraphs of a section are paired where both have the same sequence of macros.
-"""
+"""English-French text of a Debian archive: package descriptions, office help, manual pages."""
 
 import gzip
 import re
 import shlex
 from collections.abc import Iterator
+from email.message import Message
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.translation.passages import Passage
+import lxml.html
 
-KIND = "manual pages"
-PACKAGES = ("manpages", "manpages-dev", "manpages-fr", "manpages-fr-dev")
+from experiments.text.text_files import Passage
+
+DESCRIPTIONS = "package descriptions"
+
+
+def package_descriptions(lists: Path) -> Iterator[Passage]:
+    """Summaries and paragraphs of all descriptions that have equally many of them.
+
+    Args:
+        lists: apt's folder of lists.
+    """
+    english = {record["Description-md5"]: record for record in _records(lists, "en")}
+    for record in _records(lists, "fr"):
+        original = english.get(record["Description-md5"])
+        if original is None:
+            continue
+        both = (_pieces(original["Description-en"]), _pieces(record["Description-fr"]))
+        if len(both[0]) == len(both[1]):
+            for first, second in zip(*both, strict=True):
+                yield Passage(record["Package"], DESCRIPTIONS, first, second)
+
+
+def _records(lists: Path, language: str) -> Iterator[Message]:
+    parser = HeaderParser()
+    for path in sorted(lists.glob(f"*_Translation-{language}")):
+        for record in path.read_text(encoding="utf-8").split("\n\n"):
+            if record.strip():
+                yield parser.parsestr(record)
+
+
+def _pieces(description: str) -> list[str]:
+    summary, *body = description.split("\n")
+    paragraphs = "\n".join(line.removeprefix(" ") for line in body).split("\n.\n")
+    return [summary, *paragraphs]
+
+
+HELP = "office help"
+HELP_PACKAGES = ("libreoffice-help-en-us", "libreoffice-help-fr")
+_ROOT = Path("usr/share/libreoffice/help")
+_BLOCKS = "//*[@id='DisplayArea']//*[self::p or self::h1 or self::h2 or self::h3][@id]"
+
+
+def office_help(files: Path) -> Iterator[Passage]:
+    """Paragraphs and headings that have the same identifier on the same page.
+
+    Args:
+        files: the unpacked packages.
+    """
+    english = files / _ROOT / "en-US"
+    for page in sorted((english / "text").rglob("*.html")):
+        name = page.relative_to(english)
+        translated = files / _ROOT / "fr" / name
+        if not translated.exists():
+            continue
+        blocks, own = _blocks(page), _blocks(translated)
+        for identifier in blocks.keys() & own.keys():
+            yield Passage(str(name), HELP, blocks[identifier], own[identifier])
+
+
+def _blocks(page: Path) -> dict[str, str]:
+    tree = lxml.html.parse(str(page), lxml.html.HTMLParser(encoding="utf-8"))
+    return {block.get("id"): block.text_content() for block in tree.xpath(_BLOCKS)}
+
+
+MANUALS = "manual pages"
+MANUAL_PACKAGES = ("manpages", "manpages-dev", "manpages-fr", "manpages-fr-dev")
 _PARAGRAPHS = {"PP", "P", "LP", "IP", "TP", "TQ", "SS"}
 _WITH_TAG = {"TP", "TQ"}
 # Fonts whose arguments are joined without spaces.
@@ -48,7 +110,7 @@ class _Block(NamedTuple):
     text: str
 
 
-def passages(files: Path) -> Iterator[Passage]:
+def manual_pages(files: Path) -> Iterator[Passage]:
     """Paragraphs of sections with the same macros in both languages.
 
     Args:
@@ -63,7 +125,7 @@ def passages(files: Path) -> Iterator[Passage]:
         for own, other in zip(_sections(page), _sections(translated), strict=False):
             if [block.macro for block in own] == [block.macro for block in other]:
                 for first, second in zip(own, other, strict=True):
-                    yield Passage(name, KIND, first.text, second.text)
+                    yield Passage(name, MANUALS, first.text, second.text)
 
 
 def _sections(page: Path) -> list[list[_Block]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum
 
-from experiments.schema import SEED, Range, setting
+from experiments.runner.schema import SEED, Range, setting
 
 _PAIRS = Range(at_least=1, at_most=10_000_000_000)
 

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.errors import UserError
-from experiments.translation import corpora, text_files
-from experiments.translation.settings_corpus import CorpusConfig, CorpusName
+from experiments.runner.errors import UserError
+from experiments.text import corpora, text_files
+from experiments.text.settings import CorpusConfig, CorpusName
 
 SPLITS = ("train", "valid", "test")
 

@@ -14,9 +14,28 @@ from functools import cache
 from hashlib import file_digest
 from pathlib import Path
 from stat import S_ISDIR, S_ISFIFO, S_ISREG
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
+
+CACHE = Path(os.environ.get("MOE_CACHE", "cache"), "translation")
+
+
+class Passage(NamedTuple):
+    """A piece of text in both languages.
+
+    Attributes:
+        document: what the split keeps together.
+        domain: the kind of text.
+        english: text.
+        french: text.
+    """
+
+    document: str
+    domain: str
+    english: str
+    french: str
+
 
 _GZIP = b"\x1f\x8b"
 _OTHER_COMPRESSIONS = {

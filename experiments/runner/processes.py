@@ -14,8 +14,8 @@ from multiprocessing.connection import Connection, wait
 from types import ModuleType
 from typing import Any
 
-from experiments.errors import UserError
-from experiments.stopping import is_asked, listen
+from experiments.runner.errors import UserError
+from experiments.runner.stopping import is_asked, listen
 
 # From being asked to end until being ended: time for a checkpoint.
 _SECONDS_TO_END = 5.0
@@ -30,7 +30,7 @@ def each_in_a_process(
     """Call ``work`` once per entry, so many at a time, each in a process of its own.
 
     Whatever ends the iteration ends the processes; they also end if this process is killed. After
-    a SIGTERM (`experiments.stopping`), which they hear as well, no other process is started.
+    a SIGTERM (`experiments.runner.stopping`), which they hear as well, no other process is started.
 
     Args:
         work: a function of an importable module; it and its arguments are sent to the process.

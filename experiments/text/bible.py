@@ -10,9 +10,9 @@ import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.errors import UserError
-from experiments.translation import text_files
-from experiments.translation.passages import Passage
+from experiments.runner.errors import UserError
+from experiments.text import text_files
+from experiments.text.text_files import Passage
 
 NUM_VERSES = 31_102
 # The last book, by its number, of each kind of the usual division.

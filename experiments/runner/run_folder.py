@@ -21,10 +21,16 @@ import numpy as np
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from experiments.atomic import sha256, storage_errors, sweep_temporary_files, write_atomically
-from experiments.checkpoints import read_checkpoint, write_checkpoint
-from experiments.errors import UserError
-from experiments.stopping import leave_if_asked
+from experiments.runner.errors import UserError
+from experiments.runner.stopping import leave_if_asked
+from experiments.runner.storage import (
+    read_checkpoint,
+    sha256,
+    storage_errors,
+    sweep_temporary_files,
+    write_atomically,
+    write_checkpoint,
+)
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from experiments.errors import UserError
-from experiments.translation import bible, domains
-from experiments.translation.passages import Passage
-from experiments.translation.settings_corpus import CorpusConfig, CorpusName
+from experiments.runner.errors import UserError
+from experiments.text import bible, domains
+from experiments.text.settings import CorpusConfig, CorpusName
+from experiments.text.text_files import Passage
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from experiments.errors import UserError
+from experiments.runner.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
 _GIB = 2**30

@@ -1,0 +1,1 @@
+"""Text for the studies that learn from it: corpora, files, subwords, pairs as numbers."""

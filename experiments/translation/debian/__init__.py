@@ -1,1 +1,0 @@
-"""English-French text that a Debian archive carries, taken without root."""
