@@ -5,13 +5,15 @@ every folder of the other houses. Arrows point to what is imported.
 """
 
 import ast
+import re
 from pathlib import Path
 
 import networkx as nx
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "architecture.md"
-HOUSES = ("moe", "experiments", "reproductions", "benchmarks")
+HOUSES = ("benchmarks", "reproductions", "experiments", "moe")
+_IS_COMMAND = re.compile(r"^if __name__ == \"__main__\":", re.MULTILINE)
 
 
 def module_graph() -> nx.DiGraph:
@@ -46,7 +48,7 @@ def room(module: str) -> str:
     """
     house, *rest = module.split(".")
     path = (ROOT / Path(*module.split("."))).with_suffix(".py")
-    if path.exists() and "__main__" in path.read_text("utf-8"):
+    if path.exists() and _IS_COMMAND.search(path.read_text("utf-8")):
         return module
     return house if house == "moe" or not rest else f"{house}.{rest[0]}"
 
@@ -63,17 +65,37 @@ def room_graph(modules: nx.DiGraph) -> nx.DiGraph:
 def drawing(graph: nx.DiGraph) -> str:
     """A graph without circles in Mermaid's notation; arrows that others imply are left out."""
     reduced = nx.transitive_reduction(graph)
-    number = {name: index for index, name in enumerate(sorted(graph))}
-    lines = [f'    n{index}["{name}"]' for name, index in number.items()]
-    lines += [f"    n{number[one]} --> n{number[other]}" for one, other in sorted(reduced.edges)]
-    return "\n".join(["```mermaid", "flowchart TD", *lines, "```"])
+    lines = ["```mermaid", "flowchart TD"]
+    for box in dict.fromkeys(_box(name, graph) for name in sorted(graph)):
+        lines += [f"    subgraph {box}"] if box else []
+        lines += [
+            f'    {_id(name)}["{name.removeprefix(f"{box}.")}"]'
+            for name in sorted(graph)
+            if _box(name, graph) == box
+        ]
+        lines += ["    end"] if box else []
+    lines += [f"    {_id(one)} --> {_id(other)}" for one, other in sorted(reduced.edges)]
+    return "\n".join([*lines, "```"])
+
+
+def _box(name: str, graph: nx.DiGraph) -> str:
+    """What a node is drawn in: its house, or its folder within the core."""
+    folder = name.rpartition(".")[0]
+    return name.partition(".")[0] if "moe" in graph else folder
+
+
+def _id(name: str) -> str:
+    # "end" and the like are words of Mermaid's own.
+    return f"{name.replace('.', '_')}_"
 
 
 def drawings() -> dict[str, str]:
     """The page's drawings by the name of the mark that each follows."""
     modules = module_graph()
     core = modules.subgraph(name for name in modules if name.startswith("moe."))
-    return {"rooms": drawing(room_graph(modules)), "core": drawing(core)}
+    # A house's own `__init__` says what it is for, and passes names on.
+    rooms = [name for name in room_graph(modules) if "." in name or name == "moe"]
+    return {"rooms": drawing(room_graph(modules).subgraph(rooms)), "core": drawing(core)}
 
 
 def renewed(page: str) -> str:
