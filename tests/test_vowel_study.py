@@ -6,9 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from experiments.execute import execute
+from experiments.runner.errors import UserError
+from experiments.runner.resources import refuse_what_cannot_run
 from experiments.runner.run_folder import FinishedRun, read_finished
+from experiments.runner.schema import Device
+from experiments.studies import STUDIES
 from experiments.vowel.settings import Coding, Execution, System, VowelConfig
 from moe import Unit
 
@@ -81,6 +86,13 @@ def test_the_layer_ends_with_the_metrics_of_the_batch(tmp_path: Path) -> None:
         pd.testing.assert_frame_equal(layer.table(name), batched.table(name), rtol=1e-3, atol=1e-5)
     for name, values in batched.arrays("snapshots").items():
         np.testing.assert_allclose(layer.arrays("snapshots")[name], values, rtol=1e-3, atol=1e-4)
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    study = STUDIES["vowel"]
+    with pytest.raises(UserError, match="torch finds no GPU"):
+        refuse_what_cannot_run(replace(SHORT, device=Device.cuda), study.estimate, study.check)
 
 
 def test_diverged_seeds_stay_as_rows_without_measures(tmp_path: Path) -> None:

@@ -222,11 +222,7 @@ def check_data(config: VowelDataConfig) -> None:
 
 
 def check_reference(config: ReferenceConfig) -> None:
-    """Reject settings that contradict each other.
-
-    Raises:
-        UserError: naming the settings and the fix.
-    """
+    """Reject settings that contradict each other; raises as `check`."""
     check_data(config)
     if config.num_train_speakers < 2:
         raise UserError(
