@@ -384,7 +384,7 @@ def test_a_search_tries_every_point_and_names_the_best(cache: Path, tmp_path: Pa
         expert_learning_rates=[1.0],
     )
     run = read_finished(execute(config, str(tmp_path / "runs")).path)
-    found = run.table("search")
+    found = run.table("metrics")
     assert len(found) == 4
     best = found.loc[found["perplexity"].idxmin()]
     names = ("learning_rate", "gate_learning_rate", "expert_learning_rate")

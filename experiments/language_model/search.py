@@ -36,7 +36,7 @@ def run(
 ) -> dict[str, Any]:
     """Train one model per point of the grid and seed; a killed search goes on with the next point.
 
-    Writes search.csv: the point, the seed, and the perplexity of validation text at the last step,
+    Writes metrics.csv: the point, the seed, and the perplexity of validation text at the last step,
     infinite where training blew up.
 
     Args:
@@ -67,7 +67,7 @@ def run(
         rows.append({**point, "seed": seed, "perplexity": found})
         folder.save_checkpoint({"rows": rows})
     table = pd.DataFrame(rows)
-    folder.write_table("search", table)
+    folder.write_table("metrics", table)
     mean = table.groupby(list(_SHARES), as_index=False)["perplexity"].mean()
     best = mean.loc[mean["perplexity"].idxmin(), list(_SHARES)]
     return {"best": {str(name): float(value) for name, value in best.items()}}
