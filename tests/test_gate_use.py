@@ -71,7 +71,7 @@ def test_losses_are_named() -> None:
 
 
 def test_the_function_of_1991_is_where_it_was() -> None:
-    assert moe.softmax_gate is moe.gates.softmax_gate
+    assert moe.softmax_gate is moe.batched_mixture.softmax_gate
 
 
 BAD_ARGUMENTS = {

@@ -122,8 +122,9 @@ def test_a_gpu_that_is_not_there_is_named_before_anything_is_read(
 
 
 def test_every_study_with_a_device_is_asked_for_its_gpu() -> None:
-    with_device = [name for name, each in STUDIES.items() if "device" in plain(each.schema())]
-    assert with_device == ["clusters", "translation", "clusters_start", "translation_start"]
+    with_device = {name for name, each in STUDIES.items() if "device" in plain(each.schema())}
+    # A linear classifier and a measure of time have nothing to train.
+    assert set(STUDIES) - with_device == {"vowel_reference", "vowel_multiverse", "scaling"}
 
 
 def test_far_more_threads_than_cores_are_refused() -> None:
