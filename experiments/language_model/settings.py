@@ -120,7 +120,7 @@ class SearchConfig(LanguageModelConfig):
     name: str = "language_model_search"
     num_seeds: int = setting(1, "ours: trainings per point", Range(at_least=1, at_most=10_000))
     max_steps: int = setting(500, "ours: of every training; the budget is the same for all", _STEPS)
-    learning_rates: list[float] = setting([0.008, 0.016, 0.032], "ours: the grid", _RATE)
+    learning_rates: list[float] = setting([0.016, 0.032, 0.064], "ours: the grid", _RATE)
     gate_learning_rates: list[float] = setting([1.0, 4.0], "ours: shares of the rate", _RATE)
     expert_learning_rates: list[float] = setting([0.25, 1.0], "ours: shares of the rate", _RATE)
 
