@@ -101,7 +101,7 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
 
     name: str = "translation"
     seed: int = setting(0, "of weights, dropout, routing noise and order", SEED)
-    # Many small steps: in half an hour of two cores, few large ones leave the models without French.
+    # Many small steps: in half an hour of two cores, few large ones bring no French.
     tokens_per_batch: int = setting(
         1024,
         "appendix E: about 16,000 words per GPU, padding included here",
