@@ -72,7 +72,7 @@ class ModelConfig:
 
     width: int = setting(128, "appendix E: 512 into and out of every layer", _WIDTH)
     num_units: int = setting(256, "appendix E: 2,048 LSTM units", _WIDTH)
-    # Table 9 shows experts that know the words to the right, and GNMT's bottom layer is such a pair.
+    # Table 9 shows experts that know the words to the right; GNMT has such a pair at the bottom.
     # Both readings give the 85 million operations of Table 2.
     bidirectional: bool = setting(True, "not stated: 3 layers with a bidirectional pair, or not")
     num_experts: int = setting(
@@ -203,67 +203,49 @@ def _best_hierarchy(config: TranslationConfig) -> tuple[int, int]:
     return min(found, key=lambda it: (config.k - it[0], abs(config.num_groups - it[1])))
 
 
+_OF_MIXTURE = ("num_groups", "expert_units", "k", "gate", "expert_learning_rate")
+_OF_BALANCE = ("importance_weight", "load_weight", "batchwise_weight")
+_OF_SPLITS = ("english", "french", "valid_share", "test_share", "split_seed")
+_FILES = tuple(f"{split}_{side}" for split in ("train", "valid", "test")
+               for side in ("source", "target"))  # fmt: skip
+
+
 def idle(config: TranslationConfig) -> dict[str, str]:
     """Settings that have no effect beside the others, and why."""
-    is_files = config.corpus is CorpusName.files
-    past = "it is past the last step"
+    return _idle_of_gate(config) | _idle_of_text(config) | _idle_of_steps(config)
+
+
+def _idle_of_gate(config: TranslationConfig) -> dict[str, str]:
+    gate, own = config.gate, f"study.gate={config.gate.name}"
     return without_effect(
-        (
-            config.gate is not GateName.hierarchical,
-            f"study.gate={config.gate.name} has no groups",
-            ("num_groups",),
-        ),
-        (
-            config.gate is not GateName.balanced,
-            f"study.gate={config.gate.name} has no thresholds",
-            ("batchwise_weight",),
-        ),
-        (
-            config.gate is GateName.balanced,
-            "study.gate=balanced gives all experts one load",
-            ("load_weight",),
-        ),
+        (gate is not GateName.hierarchical, f"{own} has no groups", ("num_groups",)),
+        (gate is not GateName.balanced, f"{own} has no thresholds", ("batchwise_weight",)),
+        (gate is GateName.balanced, f"{own} gives all experts one load", ("load_weight",)),
+        # The last rule of a setting is what is said of it.
         (
             config.num_experts == 0,
             "study.num_experts=0 has no mixture",
-            (
-                "num_groups",
-                "expert_units",
-                "k",
-                "gate",
-                "expert_learning_rate",
-                "importance_weight",
-                "load_weight",
-                "batchwise_weight",
-            ),
+            (*_OF_MIXTURE, *_OF_BALANCE),
         ),
-        (
-            is_files,
-            "study.corpus=files has its own splits",
-            ("english", "french", "valid_share", "test_share", "split_seed"),
-        ),
-        (
-            not is_files,
-            f"study.corpus={config.corpus.name} has its own text",
-            (
-                "train_source",
-                "train_target",
-                "valid_source",
-                "valid_target",
-                "test_source",
-                "test_target",
-            ),
-        ),
-        (
-            config.corpus is not CorpusName.domains,
-            f"study.corpus={config.corpus.name} has no domains",
-            ("pairs_per_domain",),
-        ),
-        (config.evaluate_every > config.max_steps, past, ("evaluate_every",)),
-        (config.report_every > config.max_steps, past, ("report_every",)),
-        (
-            config.warm_up_steps >= config.max_steps,
-            "study.max_steps ends within the warm-up",
-            ("constant_steps",),
-        ),
+    )
+
+
+def _idle_of_text(config: TranslationConfig) -> dict[str, str]:
+    own = f"study.corpus={config.corpus.name}"
+    is_files = config.corpus is CorpusName.files
+    is_domains = config.corpus is CorpusName.domains
+    return without_effect(
+        (is_files, f"{own} has its own splits", _OF_SPLITS),
+        (not is_files, f"{own} has its own text", _FILES),
+        (not is_domains, f"{own} has no domains", ("pairs_per_domain",)),
+    )
+
+
+def _idle_of_steps(config: TranslationConfig) -> dict[str, str]:
+    last, past = config.max_steps, "it is past the last step"
+    ends = "study.max_steps ends within the warm-up"
+    return without_effect(
+        (config.evaluate_every > last, past, ("evaluate_every",)),
+        (config.report_every > last, past, ("report_every",)),
+        (config.warm_up_steps >= last, ends, ("constant_steps",)),
     )
