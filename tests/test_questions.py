@@ -57,6 +57,10 @@ TEXT = TranslationStartConfig(
     collapse_at=3,
     measure_every=3,
     tokens_per_batch=1000,
+    init_range=0.04,
+    learning_rate=0.002,
+    expert_learning_rate=1.0,
+    warm_up_steps=100,
     num_threads=1,
 )
 SUITE = suite_runs(["suite=questions"])[1]

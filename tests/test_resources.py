@@ -204,6 +204,7 @@ TEXT = TranslationConfig(
     num_threads=1,
     num_experts=512,
     expert_units=256,
+    tokens_per_batch=4096,
 )
 
 

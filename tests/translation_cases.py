@@ -27,7 +27,10 @@ TINY = TranslationConfig(
     max_steps=12,
     evaluate_every=6,
     report_every=2,
+    learning_rate=0.002,
+    expert_learning_rate=1.0,
     warm_up_steps=3,
+    constant_steps=400,
     dropout=0.3,
 )
 NUM_SUBWORDS = 30

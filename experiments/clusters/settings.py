@@ -91,7 +91,7 @@ class DataConfig:
     )
     patch_noise: float = setting(1.0, "sigma_p: 1 in settings 1, 3; 2 in 2, 4", _SIZE)
     input_scale: float = setting(
-        10.0, "code multiplies inputs by 10; not stated", Range(above=0, at_most=1000)
+        10.0, "code: all inputs times 10; the text does not have it", Range(above=0, at_most=1000)
     )
     data_seed: int = setting(0, "not stated: of the one data set", SEED)
     fresh_data: bool = setting(False, "code: one data set for all seeds; true: one per seed")
@@ -104,7 +104,9 @@ class ClustersConfig(DataConfig):
     name: str = "clusters"
     model: Model = setting(Model.moe, "Table 1: MoE or a single network")
     activation: Activation = setting(Activation.cubic, "Table 1: linear, cubic")
-    num_experts: int = setting(8, "Table 1's code: 8; Figure 1: 4", Range(at_least=1, at_most=1024))
+    num_experts: int = setting(
+        8, "Table 1's code: 8; Figure 1: 4, as clusters", Range(at_least=1, at_most=1024)
+    )
     num_filters: int = setting(
         16, "code: 16 per expert, all heads together", Range(at_least=1, at_most=100_000)
     )
@@ -113,6 +115,7 @@ class ClustersConfig(DataConfig):
     )
     bias: bool = setting(False, "paper: none; code: yes")
     init: Init = setting(Init.normal, "section 3: normal; code: uniform")
+    # Not stated. 8.2e-5 is the deviation of the code's uniform filters, 0.001 / sqrt(50) / sqrt(3).
     init_scale: float = setting(
         8.2e-5, "normal: sigma_0, not stated; uniform: times 1/sqrt(d)", _SIZE
     )
@@ -120,19 +123,21 @@ class ClustersConfig(DataConfig):
     gate_noise: float = setting(1.0, "section 3: U[0, 1]", _SIZE)
     fresh_noise: bool = setting(True, "section 3; the entropy curves' code draws once")
     evaluation_noise: bool = setting(False, "not stated; code: noise at test time too")
-    balance_weight: float = setting(0.0, "appendix: load balancing; code: 1e-4", _STEP)
+    balance_weight: float = setting(
+        0.0, "none in the main tables; appendix: load balancing; code: 1e-4", _STEP
+    )
     loss: Loss = setting(Loss.logistic, "section 3: logistic; code: softmax twice, so bounded")
     optimiser: Optimiser = setting(Optimiser.normalised, "algorithm 1; code, single: Adam")
     normalisation: Normalisation = setting(
         Normalisation.frobenius, "algorithm 1: Frobenius; code: sum of norms"
     )
-    step_size: float = setting(0.001, "code: 0.001", Range(above=0, at_most=1e6))
+    step_size: float = setting(0.001, "not stated; code: 0.001", Range(above=0, at_most=1e6))
     gate_step: float = setting(0.1, "theorem: about M^2 steps; code: 0.1", _STEP)
     weight_decay: float = setting(0.0, "code, single: 5e-4", _STEP)
     batch_size: int = setting(
         0, "0: full batch, as in algorithm 1", Range(at_least=0, at_most=10_000_000)
     )
-    max_steps: int = setting(501, "code: 501", Range(at_least=1, at_most=1_000_000))
+    max_steps: int = setting(501, "not stated; code: 501", Range(at_least=1, at_most=1_000_000))
     early_stop: bool = setting(False, "not stated; code: yes")
     stop_rise: float = setting(0.02, "code: stop where the loss is so far above its best", _STEP)
     stop_loss: float | None = setting(0.314, "code: stop at this loss once it does not fall", _STEP)

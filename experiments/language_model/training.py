@@ -25,7 +25,7 @@ from experiments.language_model.settings import LanguageModelConfig
 from experiments.language_model.text import Encoded, Window, windows
 from experiments.runner.errors import UserError
 from experiments.runner.stopping import is_asked
-from experiments.translation.training import random_state, set_random_state
+from experiments.runner.storage import random_state, set_random_state
 from moe.optimisers import FactoredAdam
 
 _LOGGER = logging.getLogger(__name__)

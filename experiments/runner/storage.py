@@ -169,6 +169,19 @@ def read_checkpoint(path: Path, run: str) -> dict[str, Any] | None:
         return None
 
 
+def random_state() -> list[torch.Tensor]:
+    """The state of torch's generators: of the CPU, and of the GPU where there is one."""
+    of_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
+    return [torch.get_rng_state(), *of_gpu]
+
+
+def set_random_state(state: list[torch.Tensor]) -> None:
+    """Let torch's generators go on from where `random_state` was taken."""
+    torch.set_rng_state(state[0])
+    for of_gpu in state[1:]:
+        torch.cuda.set_rng_state(of_gpu)
+
+
 class _Damaged(Exception):
     """The bytes are not a checkpoint as this run wrote it; the message says why."""
 

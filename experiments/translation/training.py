@@ -13,6 +13,7 @@ import torch
 from experiments.runner.errors import UserError
 from experiments.runner.run_folder import RunFolder
 from experiments.runner.stopping import is_asked
+from experiments.runner.storage import random_state, set_random_state
 from experiments.text.encoded import Batch, Encoded, collate, order
 from experiments.translation.evaluation import (
     balance,
@@ -188,16 +189,3 @@ def weights(model: Translator) -> dict[str, Any]:
         name: (tensor.float() if tensor.dtype is torch.bfloat16 else tensor).cpu().numpy()
         for name, tensor in model.state_dict().items()
     }
-
-
-def random_state() -> list[torch.Tensor]:
-    """Of the CPU's generator, and of the GPU's where there is one."""
-    of_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
-    return [torch.get_rng_state(), *of_gpu]
-
-
-def set_random_state(state: list[torch.Tensor]) -> None:
-    """Go on from `random_state`."""
-    torch.set_rng_state(state[0])
-    for of_gpu in state[1:]:
-        torch.cuda.set_rng_state(of_gpu)

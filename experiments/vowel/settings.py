@@ -136,7 +136,9 @@ class VowelConfig(VowelDataConfig):
     step_size: float | None = setting(
         None, "values not stated; null: by the rule of `choose_step`", _STEP
     )
-    step_grid: list[float] = setting(STEP_GRID, "not stated: steps that are tried", _STEP)
+    step_grid: list[float] = setting(
+        STEP_GRID, "not stated: steps on the mean gradient that are tried", _STEP
+    )
     num_exploration_seeds: int = setting(
         6, "not stated: seeds of the step exploration", Range(at_least=1, at_most=1000)
     )
@@ -148,7 +150,7 @@ class VowelConfig(VowelDataConfig):
     )
     gate_step: float = setting(1.0, "not stated: gate's step over experts' step", _WEIGHT)
     gate_temperature: float = setting(1.0, "not stated", _VARIANCE)
-    stop_measure: StopMeasure = setting(StopMeasure.blend, "not stated")
+    stop_measure: StopMeasure = setting(StopMeasure.blend, "not stated: the error that is averaged")
     stop_error: float = setting(0.08, "section 3: average squared error of 0.08", _WEIGHT)
     max_epochs: int = setting(10_000, "not stated", _EPOCHS)
     num_seeds: int = setting(25, "Table 1: 25 simulations", Range(at_least=1, at_most=100_000))
@@ -168,20 +170,26 @@ class MultiverseConfig:
     name: str = "vowel_multiverse"
     codings: list[Coding] = setting([Coding.bit_1001, Coding.bit_1010], "not stated")
     units: list[Unit] = setting([Unit.logistic], "not stated")
-    costs: list[Cost] = setting(list(Cost), "equations 1.1 to 1.3")
+    costs: list[Cost] = setting(
+        [Cost.mixture_likelihood, Cost.expected_error, Cost.blend_error], "equations 1.3, 1.2, 1.1"
+    )
     init_ranges: list[float] = setting([0.1, 0.5], "not stated", _WEIGHT)
+    # 0.5 is equation 1.3 without its factor 1/2 in the exponent.
     variances: list[float] = setting([1.0, 0.5, 0.25, 0.1], "equation 1.3 has 1", _VARIANCE)
+    # A step of 0.1 is also a temperature of 3.2: the logits' scale enters the step squared.
     gate_steps: list[float] = setting([1.0, 0.1], "not stated", _WEIGHT)
     num_experts: list[int] = setting([4, 8], "Table 1", Range(at_least=1, at_most=1024))
     num_hidden: list[int] = setting([6, 12], "Table 1", Range(at_least=1, at_most=1024))
-    stop_rules: list[StopRule] = setting(list(StopRule), "not stated")
+    stop_rules: list[StopRule] = setting(list(StopRule), 'section 3: "0.08", read five ways')
     num_seeds: int = setting(25, "Table 1", Range(at_least=1, at_most=100_000))
     step_grid: list[float] = setting(
         [2.0, 4.0, 8.0, 11.3, 16.0, 22.6, 32.0, 45.3], "not stated", _STEP
     )
     num_exploration_seeds: int = setting(3, "not stated", Range(at_least=1, at_most=1000))
     exploration_epochs: int = setting(2500, "not stated", _EPOCHS)
-    exploration_patience: float = setting(1.5, "ours", _PATIENCE)
+    exploration_patience: float = setting(
+        1.5, "ours: give up on steps this many times slower than the best", _PATIENCE
+    )
     max_epochs: int = setting(3000, "not stated", _EPOCHS)
 
 
