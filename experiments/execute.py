@@ -47,7 +47,7 @@ def identity_of(study: Any) -> dict[str, object]:
         "versions": versions(found.libraries),
         **entry.identity(study),
     }
-    if "moe/grouped/native.py" in found.sources:
+    if "moe/grouped/native.py" in found.sources and entry.multiplies_by_expert(study):
         identity["grouped_product"] = _grouped_product(study)
     return identity
 

@@ -41,6 +41,7 @@ class Study:
             decides its results.
         modules: whose imports decide them too, by config.
         idle: settings that have no effect beside the others of a config, and why.
+        multiplies_by_expert: whether a config's numbers hang on what multiplies rows with experts.
     """
 
     schema: type[Any]
@@ -50,6 +51,7 @@ class Study:
     run: Callable[[Any, RunFolder, Callable[[str, float], None]], dict[str, Any]]
     modules: Callable[[Any], tuple[str, ...]] = lambda config: ()
     idle: Callable[[Any], dict[str, str]] = lambda config: {}
+    multiplies_by_expert: Callable[[Any], bool] = lambda config: True
 
 
 STUDIES: dict[str, Study] = {
@@ -60,6 +62,7 @@ STUDIES: dict[str, Study] = {
         vowel_study.identity,
         vowel_study.run,
         idle=vowel_settings.idle,
+        multiplies_by_expert=vowel_settings.is_layer,
     ),
     "vowel_reference": Study(
         vowel_settings.ReferenceConfig,
@@ -68,6 +71,7 @@ STUDIES: dict[str, Study] = {
         vowel_study.identity,
         vowel_study.run_reference,
         idle=vowel_settings.idle_reference,
+        multiplies_by_expert=lambda config: False,
     ),
     "vowel_multiverse": Study(
         vowel_settings.MultiverseConfig,
@@ -75,6 +79,7 @@ STUDIES: dict[str, Study] = {
         vowel_estimate.estimate_multiverse,
         vowel_study.identity,
         vowel_multiverse.run,
+        multiplies_by_expert=lambda config: False,
     ),
     "clusters": Study(
         clusters_settings.ClustersConfig,
@@ -123,6 +128,7 @@ STUDIES: dict[str, Study] = {
         vowel_study.identity,
         vowel_start.run,
         idle=start_settings.idle_vowel_start,
+        multiplies_by_expert=vowel_settings.is_layer,
     ),
     "clusters_start": Study(
         start_settings.ClustersStartConfig,

@@ -20,7 +20,7 @@ from experiments.execute import identity_of, threads
 from experiments.runner.provenance import git_state, manifest
 from experiments.scaling.settings import ScalingConfig
 from experiments.translation.settings import TranslationConfig
-from experiments.vowel.settings import VowelConfig
+from experiments.vowel.settings import Execution, VowelConfig
 from moe.grouped import Backend, native
 
 VERSIONS = {"torch": "2.0"}
@@ -45,8 +45,8 @@ def test_what_multiplies_here_is_in_the_identity(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(execute, "chosen_backend", lambda wanted, rows: Backend.padded)
     found.append(identity_of(SCALING))
     assert len({str(identity["grouped_product"]) for identity in found}) == len(found)
-    # Its layer (study.execution=layer) multiplies so.
-    assert "grouped_product" in identity_of(VowelConfig())
+    assert "grouped_product" not in identity_of(VowelConfig())
+    assert "grouped_product" in identity_of(VowelConfig(execution=Execution.layer))
 
 
 def test_every_library_that_the_code_imports_is_in_the_identity() -> None:

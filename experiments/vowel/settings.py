@@ -247,6 +247,11 @@ def check_reference(config: ReferenceConfig) -> None:
         )
 
 
+def is_layer(config: VowelConfig) -> bool:
+    """Whether the sparse layer computes the mixture, and not the batched form."""
+    return config.execution is Execution.layer
+
+
 def check(config: VowelConfig) -> None:
     """Reject settings that contradict each other.
 
