@@ -45,10 +45,10 @@ def test_a_difference_is_the_first_less_the_second_of_the_same_seed() -> None:
 
 
 def test_experts_are_counted_on_both_pairs_in_one_seed() -> None:
-    on_pairs = {"experts_on_aa_ah": [2, 2, 1, 1], "experts_on_iy_ih": [1, 2, 1, 2]}
+    on_pairs = {"experts_on_aa_ah": [2, 2, 2, 1, 1], "experts_on_iy_ih": [1, 2, 2, 1, 2]}
     run = Synthetic(tables={"metrics": on_pairs})
-    assert counted(FORMS["experts_on_pairs"](run, on_a=2, on_i=1)) == (1, 4)
-    assert counted(FORMS["experts_on_pairs"](run, on_a=3, on_i=1)) == (0, 4)
+    assert counted(FORMS["experts_on_pairs"](run, on_a=2, on_i=1)) == (1, 5)
+    assert counted(FORMS["experts_on_pairs"](run, on_a=3, on_i=1)) == (0, 5)
     lacking = Synthetic(tables={"metrics": {"experts_on_aa_ah": [2]}})
     assert FORMS["experts_on_pairs"](lacking, on_a=2, on_i=1) is None
 
@@ -63,7 +63,7 @@ def test_the_story_is_of_the_lines_before_the_stop_and_at_it(
     paths = [
         SimpleNamespace(lines_SE3=np.stack(lines), live_SE=np.stack(live))
         for lines, live in [
-            ([far, near, far], [none, none, every]),
+            ([far, near, far], [every, every, every]),
             ([far, near, near], [every, every, every]),
             ([far, far, near], [every, every, every]),
             ([far, near, far], [every, every, none]),
