@@ -111,7 +111,7 @@ def test_groups_are_alike_whatever_their_numbers_and_those_of_chance_are_not() -
 
 def test_a_gate_is_over_clusterings_where_it_ends_above_the_best_of_its_own_groups() -> None:
     references = {"of": ["pair", "pair", "vowel"], "agreement": [0.25, 0.5, 0.9]}
-    ends = [[0.9, 0.6], [0.9, 0.5], [0.9, 0.4], [0.0, 0.7], [0.0, 0.8]]
+    ends = [[0.9, 0.6], [0.9, 0.5], [0.9, 0.4], [0.0, 0.7], [0.9, 0.8]]
     run = Synthetic(
         tables={"start": by_seed([0, 10], "agreement_pair", ends), "references": references}
     )

@@ -44,8 +44,8 @@ def test_the_limit_is_dense_and_traffic_together() -> None:
 
 def test_skew_is_held_against_the_median_of_even_routing_in_units_of_dense() -> None:
     even = timed("even", many={OURS: [2.0, 4.0, 60.0], "dense": [1.0, 2.0, 2.0]})
-    # In units of dense: 2, 4 and 4 against a median of 2.
-    skewed = timed("skewed", many={OURS: [4.0, 8.0, 2.0], "dense": [2.0, 2.0, 0.5]})
+    # In units of dense: 2.5, 4 and 4 against a median of 2.
+    skewed = timed("skewed", many={OURS: [5.0, 8.0, 2.0], "dense": [2.0, 2.0, 0.5]})
     found = FORMS["skewed_over_even"](even, skewed, most=1.25)
     assert counted(found) == (1, 3)
     assert found is not None
