@@ -22,6 +22,7 @@ from experiments.language_model.settings import LanguageModelConfig, Text
 from experiments.runner.errors import UserError
 from experiments.runner.storage import storage_errors
 from experiments.text import bible, domains, text_files
+from experiments.text.pairs import splits
 from experiments.text.settings import CorpusConfig, CorpusName
 from experiments.text.subwords import END, Subwords, learn
 from experiments.text.text_files import CACHE as TRANSLATION_CACHE
@@ -103,7 +104,7 @@ def documents(config: LanguageModelConfig) -> dict[str, Iterable[Document]]:
         return {name: _Lines(tuple(own), name) for name, own in paths.items()}
     found = list(_bibles(config) if config.text is Text.bibles else _domains())
     names = sorted({document.name for document in found})
-    split_of = dict(zip(names, _splits(len(names), config), strict=True))
+    split_of = dict(zip(names, splits(len(names), config), strict=True))
     return {
         name: [document for document in found if split_of[document.name] == name] for name in SPLITS
     }
@@ -126,18 +127,6 @@ def identity(config: LanguageModelConfig) -> dict[str, object]:
         ]
         for name in SPLITS
     }
-
-
-def _splits(num_documents: int, config: LanguageModelConfig) -> list[str]:
-    order = np.random.default_rng(config.split_seed).permutation(num_documents)
-    num_valid = max(1, round(config.valid_share * num_documents))
-    num_test = max(1, round(config.test_share * num_documents))
-    names = ["train"] * num_documents
-    for place in order[:num_valid]:
-        names[place] = "valid"
-    for place in order[num_valid : num_valid + num_test]:
-        names[place] = "test"
-    return names
 
 
 def _bibles(config: LanguageModelConfig) -> Iterator[Document]:

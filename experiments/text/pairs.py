@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -242,7 +242,7 @@ def load(config: CorpusConfig) -> Texts:
 def _documents(config: CorpusConfig) -> dict[str, Reader]:
     found = corpora.passages(config)
     documents = sorted({passage.document for passage in found})
-    split_of = dict(zip(documents, _splits(len(documents), config), strict=True))
+    split_of = dict(zip(documents, splits(len(documents), config), strict=True))
     parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     for passage in found:
         if not config.kinds or passage.domain in config.kinds:
@@ -257,8 +257,21 @@ def _files(config: CorpusConfig) -> dict[str, Reader]:
     return {name: partial(_aligned, config, name) for name in SPLITS}
 
 
-def _splits(num_documents: int, config: CorpusConfig) -> list[str]:
-    """The split of each document: no passage is in two."""
+class SplitShares(Protocol):
+    """Settings that say how documents are split."""
+
+    valid_share: float
+    test_share: float
+    split_seed: int
+
+
+def splits(num_documents: int, config: SplitShares) -> list[str]:
+    """The split of each document, drawn by a seed: no passage is in two.
+
+    Args:
+        num_documents: how many there are; at least one is for validation, and one for the test.
+        config: the shares and the seed.
+    """
     order = np.random.default_rng(config.split_seed).permutation(num_documents)
     num_valid = max(1, round(config.valid_share * num_documents))
     num_test = max(1, round(config.test_share * num_documents))
