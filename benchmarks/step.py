@@ -15,12 +15,12 @@ from rich.table import Table
 
 from experiments.scaling.timing import interleaved, ratios, spread
 from moe.balance import importance_loss
-from moe.experts import FeedForwardExperts
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate
 from moe.grouped import Backend
 from moe.layer import MoE
 from moe.memory import keep_memory
 from moe.optimisers import FactoredAdam
+from moe.stacked import FeedForwardExperts
 
 BALANCE = 0.01  # Shazeer et al. (2017), section 5.3: w_importance = w_load = 0.01.
 

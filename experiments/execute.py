@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.runner.closure import closure, versions
 from experiments.runner.errors import memory_error
 from experiments.runner.provenance import manifest
 from experiments.runner.resources import refuse_what_cannot_run
-from experiments.runner.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.runner.schema import plain
 from experiments.runner.stopping import listening
 from experiments.runner.storage import storage_error

@@ -11,8 +11,8 @@ from experiments.language_model import estimate as language_model_estimate
 from experiments.language_model import search as language_model_search
 from experiments.language_model import settings as language_model_settings
 from experiments.language_model import study as language_model_study
+from experiments.run_folder import RunFolder
 from experiments.runner.resources import Estimator
-from experiments.runner.run_folder import RunFolder
 from experiments.scaling import settings as scaling_settings
 from experiments.scaling import study as scaling_study
 from experiments.starts import clusters as clusters_start

@@ -27,10 +27,10 @@ from experiments.command_line import (
 )
 from experiments.compose import composed, explain, options, tell_without_effect, typed
 from experiments.execute import Outcome, execute, folder_of
+from experiments.run_folder import RunFolder
 from experiments.runner.errors import UserError
 from experiments.runner.processes import each_in_a_process
 from experiments.runner.resources import num_at_once
-from experiments.runner.run_folder import RunFolder
 from experiments.runner.schema import Config, Suite
 from experiments.runner.stopping import listening
 from experiments.studies import STUDIES

@@ -12,7 +12,7 @@ Read it in this order. The first five are the core, and one sitting is enough fo
     routing, plan    what a gate decides, and the order in which experts see their tokens
     dispatch         tokens to their experts and back, without scattered additions
     gates, balance   `base` first, then `softmax` and `noisy_top_k`; the losses that even out use
-    experts          experts with one matrix each, convolutional ones, and modules of any kind
+    stacked          experts with one matrix each, convolutional ones, and modules of any kind
     grouped          how rows meet their experts' matrices: `backends` says what a backend offers,
                      `linear` differentiates it, and C, Triton or torch multiply
     optimisers       the factored second moment, updated inside the backward pass
@@ -37,13 +37,6 @@ from moe.batched_mixture import (
     with_bias,
 )
 from moe.dispatch import combine, dispatch
-from moe.experts import (
-    ConvolutionalExperts,
-    Experts,
-    FeedForwardExperts,
-    ModuleExperts,
-    StackedLinear,
-)
 from moe.gates import (
     Gate,
     GateValue,
@@ -91,6 +84,13 @@ from moe.memory import MemoryPlan, OptimiserState, keep_memory, memory_plan
 from moe.optimisers import FactoredAdam
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing
+from moe.stacked import (
+    ConvolutionalExperts,
+    Experts,
+    FeedForwardExperts,
+    ModuleExperts,
+    StackedLinear,
+)
 
 __version__ = "0.1.0"
 

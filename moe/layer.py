@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from moe.dispatch import by_assignment, combine, dispatch
-from moe.experts import StackedLinear
 from moe.plan import Plan, plan
 from moe.routing import Routing
+from moe.stacked import StackedLinear
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class MoE(nn.Module):
         Args:
             gate: a `moe.gates.Gate`, or any module with `num_experts` that maps `[..., D]` tokens
                 and an optional `[...]` mask to a `Routing`.
-            experts: see `moe.experts.Experts`.
+            experts: see `moe.stacked.Experts`.
             fused: keep neither the tokens' copies nor the experts' answers for the backward pass,
                 where the experts can: `FeedForwardExperts.mixture` says when. What is computed is
                 the same, but `MoEOutput.expert_outputs` is None, and there may be no second

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from moe.experts import StackedLinear
 from moe.plan import Plan
+from moe.stacked import StackedLinear
 
 
 class Unit(Enum):

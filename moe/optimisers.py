@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from moe.experts import StackedLinear
 from moe.grouped.linear import expert_blocks
+from moe.stacked import StackedLinear
 
 WEIGHT_DTYPES = (torch.float32, torch.float64, torch.bfloat16)
 

@@ -94,6 +94,11 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
         write_atomically(path, "\n".join([_HEADER, *known]).encode())
 
 
+def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:
+    """Write one study's section; see `write_sections`."""
+    write_sections({study: section}, order, path)
+
+
 def text_of(path: Path) -> str:
     """Read a published page as text.
 

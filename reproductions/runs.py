@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from experiments.execute import folder_of
+from experiments.run_folder import FinishedRun, RunFolder, read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import FinishedRun, RunFolder, read_finished
 from experiments.runner.schema import plain
 from experiments.suite import suite_runs
 

@@ -22,8 +22,8 @@ import torch
 
 from experiments.compose import composed, typed
 from experiments.execute import execute
+from experiments.run_folder import FinishedRun, read_finished
 from experiments.runner.provenance import cpu_model
-from experiments.runner.run_folder import FinishedRun, read_finished
 from experiments.suite import suite_runs
 
 ROOT = Path(__file__).resolve().parents[1]

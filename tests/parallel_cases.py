@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from moe.balance import importance_loss, load_loss
 from moe.dispatch import combine, dispatch
-from moe.experts import FeedForwardExperts, ModuleExperts
 from moe.grouped import Backend
 from moe.optimisers import FactoredAdam
 from moe.parallel import (
@@ -30,6 +29,7 @@ from moe.parallel import (
 from moe.parallel.checkpoint import load_state, load_weights, whole_state, whole_weights
 from moe.plan import plan
 from moe.routing import NO_EXPERT, Routing, even_starts, sum_per_expert
+from moe.stacked import FeedForwardExperts, ModuleExperts
 
 TOKENS, EXPERTS, FEATURES, HIDDEN, K, STEPS = 24, 10, 5, 7, 2, 3
 

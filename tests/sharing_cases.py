@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 from experiments.runner.stopping import Stopped, listening
 from experiments.translation.settings import GateName, TranslationConfig
 from experiments.translation.shared_training import SharedTraining

@@ -15,8 +15,8 @@ from numpy.testing import assert_array_equal
 
 from experiments.clusters.settings import Activation, ClustersConfig, Model, Value, check
 from experiments.execute import execute
+from experiments.run_folder import FinishedRun, read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import FinishedRun, read_finished
 from experiments.suite import run_suite, suite_runs
 from reproductions.clusters.report import STUDY
 from reproductions.page import write_page

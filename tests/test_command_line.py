@@ -28,8 +28,8 @@ from experiments.command_line import (
 )
 from experiments.compose import composed, options, typed
 from experiments.execute import execute
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import read_finished
 from experiments.studies import STUDIES
 from experiments.vowel.settings import Coding, VowelConfig
 

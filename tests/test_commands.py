@@ -12,8 +12,8 @@ import pytest
 import yaml
 
 from experiments.command_line import checked_arguments
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import read_finished
 from experiments.runner.storage import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]

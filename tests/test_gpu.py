@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from moe.dispatch import combine, dispatch
-from moe.experts import FeedForwardExperts
 from moe.grouped import Backend, chosen_backend, triton
 from moe.grouped.triton_feed_forward import mixture_of_feed_forward
 from moe.layer import MoE
 from moe.plan import plan
 from moe.routing import NO_EXPERT, Routing, even_starts
+from moe.stacked import FeedForwardExperts
 from tests.core import random_routing
 
 pytestmark = [

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from experiments.execute import execute
-from experiments.runner.run_folder import read_finished
+from experiments.run_folder import read_finished
 from experiments.vowel.settings import VowelConfig
 
 ROOT = Path(__file__).resolve().parents[1]

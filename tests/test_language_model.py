@@ -31,8 +31,8 @@ from experiments.language_model.settings import (
     check,
 )
 from experiments.language_model.training import Training, learning_rate
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import read_finished
 
 TOY = LanguageModelConfig(
     bibles=["k", "l"],

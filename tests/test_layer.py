@@ -14,13 +14,13 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from moe.dispatch import combine, dispatch, reorder
-from moe.experts import ConvolutionalExperts, FeedForwardExperts, ModuleExperts, StackedLinear
 from moe.gates import HierarchicalGate, NoisyTopKGate, SoftmaxGate
 from moe.grouped import Backend, backends
 from moe.layer import MoE
 from moe.optimisers import FactoredAdam
 from moe.plan import Plan, plan
 from moe.routing import Routing
+from moe.stacked import ConvolutionalExperts, FeedForwardExperts, ModuleExperts, StackedLinear
 from tests.core import plain_mixture, random_routing
 from tests.gate_cases import EXPERTS, FEATURES, KINDS
 

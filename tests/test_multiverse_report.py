@@ -7,7 +7,7 @@ import pytest
 
 from experiments.compose import composed, typed
 from experiments.execute import execute
-from experiments.runner.run_folder import read_finished
+from experiments.run_folder import read_finished
 from reproductions.verdicts.claims import load_claims
 from reproductions.vowel import multiverse_report as part
 from reproductions.vowel.multiverse import CLAIM_IDS, judged_worlds, shows_figure_2, worlds

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from moe.experts import FeedForwardExperts, StackedLinear
 from moe.grouped import Backend
 from moe.grouped.linear import SINK_BLOCK_ELEMENTS
 from moe.optimisers import FactoredAdam, reproducible_generator, round_stochastically
 from moe.plan import Plan, plan
 from moe.routing import Routing, even_starts
+from moe.stacked import FeedForwardExperts, StackedLinear
 
 LR, BETA2, EPS = 0.1, 0.9, 1e-6
 

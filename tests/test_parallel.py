@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from moe.experts import FeedForwardExperts
 from moe.parallel import ExpertParallel, start_process_group
 from moe.parallel.experts import shares_of_ranks
+from moe.stacked import FeedForwardExperts
 from tests.parallel_cases import STEPS, advance, backward, cases, train, whole_net
 
 ROOT = Path(__file__).parents[1]

@@ -12,8 +12,8 @@ import torch
 from experiments.clusters import data
 from experiments.clusters.model import Network
 from experiments.execute import execute
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import read_finished
 from experiments.starts import clusters, vowel
 from experiments.starts.measures import agreements, references, row
 from experiments.starts.settings import (

@@ -15,8 +15,8 @@ import torch
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import RunFolder, claimed, read_finished, run_digest
 
 IDENTITY = {"study": "vowel", "config": {"seed": 3, "step": 0.1}}
 METRICS = pd.DataFrame({"seed": [0, 1], "error": [0.1, 1 / 3], "system": ["mixture", "NA"]})

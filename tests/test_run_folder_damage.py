@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.run_folder import claimed, read_finished, run_digest
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import claimed, read_finished, run_digest
 from tests.test_run_folder import IDENTITY, METRICS, finish_run
 
 FINISHED_FILES = ["config.json", "identity.json", "manifest.json", "metrics.csv", "snapshots.npz"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.runner.storage import temporary_path
 from tests.test_run_folder import IDENTITY, METRICS, content_of
 

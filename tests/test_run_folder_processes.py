@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from experiments.runner.run_folder import RunFolder, claimed, read_finished, run_digest
+from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
 from experiments.runner.storage import TEMPORARY_PREFIX
 
 IDENTITY = {"study": "vowel", "seed": 3}

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from experiments.execute import execute
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import read_finished
 from experiments.scaling.settings import ScalingConfig, check
 from experiments.scaling.study import memory_row
 from experiments.scaling.timing import num_groups

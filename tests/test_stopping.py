@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from experiments.execute import execute
+from experiments.run_folder import claimed
 from experiments.runner import stopping
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import claimed
 from experiments.runner.stopping import Stopped, is_asked, leave_if_asked, listening
 from experiments.vowel.settings import VowelConfig
 

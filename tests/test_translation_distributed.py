@@ -11,8 +11,8 @@ import torch
 
 from experiments.compose import composed, typed
 from experiments.execute import execute, folder_of, identity_of
+from experiments.run_folder import FinishedRun, read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import FinishedRun, read_finished
 from experiments.translation.distributed import check
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from experiments.execute import execute
+from experiments.run_folder import FinishedRun, read_finished
 from experiments.runner.errors import UserError, shown
-from experiments.runner.run_folder import FinishedRun, read_finished
 from experiments.translation import translate
 from experiments.translation.answers import bleu
 from reproductions.report import _print_table

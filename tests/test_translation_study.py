@@ -14,8 +14,8 @@ import pandas as pd
 import pytest
 
 from experiments.execute import Outcome, execute
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import read_finished
 from experiments.suite import run_suite, suite_runs
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translate import answer, load, newest

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiments.runner.run_folder import claimed
+from experiments.run_folder import claimed
 from experiments.text.encoded import collate
 from experiments.translation.counts import memory
 from experiments.translation.evaluation import cross_entropy

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.execute import execute
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import read_finished
 from experiments.vowel import data
 from experiments.vowel.data import Cases, load, load_table, read_praat_table
 from experiments.vowel.settings import (

@@ -12,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from experiments.runner.run_folder import FinishedRun
+from experiments.run_folder import FinishedRun
 from experiments.runner.schema import plain
 from experiments.vowel.settings import Coding, InputScale, Split, System, VowelConfig
 from moe import Cost

@@ -11,7 +11,7 @@ from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
 
 from experiments.execute import execute
-from experiments.runner.run_folder import read_finished
+from experiments.run_folder import read_finished
 from experiments.vowel.settings import Coding, VowelConfig
 from reproductions.drawing import view_box
 from reproductions.runs import NamedRun

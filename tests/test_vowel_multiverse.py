@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.runner.run_folder import RunFolder, claimed
+from experiments.run_folder import RunFolder, claimed
 from experiments.runner.schema import faults
 from experiments.vowel import multiverse
 from experiments.vowel.settings import (

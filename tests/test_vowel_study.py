@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from experiments.execute import execute
+from experiments.run_folder import FinishedRun, read_finished
 from experiments.runner.errors import UserError
 from experiments.runner.resources import refuse_what_cannot_run
-from experiments.runner.run_folder import FinishedRun, read_finished
 from experiments.runner.schema import Device
 from experiments.studies import STUDIES
 from experiments.vowel.settings import Coding, Execution, System, VowelConfig

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments.runner.run_folder import claimed
+from experiments.run_folder import claimed
 from experiments.text.encoded import Encoded, rows_of
 from experiments.text.settings import CorpusName
 from experiments.translation.settings import TranslationConfig

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from moe.dispatch import combine, dispatch
-from moe.experts import FeedForwardExperts
 from moe.grouped import Backend, grouped_linear, triton
 from moe.grouped.torch_backends import Reference
 from moe.grouped.triton_feed_forward import mixture_of_feed_forward
@@ -20,6 +19,7 @@ from moe.layer import MoE
 from moe.optimisers import FactoredAdam
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing, even_starts, sum_per_expert
+from moe.stacked import FeedForwardExperts
 
 # Older interpreters use NumPy in a way that it has since given up.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:triton")

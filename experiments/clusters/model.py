@@ -22,12 +22,12 @@ from torch import Tensor, nn
 
 from experiments.clusters.data import Examples, Signals, unshuffled
 from experiments.clusters.settings import Activation, ClustersConfig, Init, Model, Value
-from moe.experts import ConvolutionalExperts
 from moe.gates import GateValue, UniformNoiseGate
 from moe.grouped import Backend, grouped_linear
 from moe.layer import MoE
 from moe.plan import Plan
 from moe.routing import Routing
+from moe.stacked import ConvolutionalExperts
 
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
     Activation.linear: lambda response: response,

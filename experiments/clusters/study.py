@@ -14,7 +14,7 @@ from experiments.clusters.data import Examples, unshuffled
 from experiments.clusters.evaluation import CURVE
 from experiments.clusters.settings import ClustersConfig
 from experiments.clusters.training import Trained, train_seed
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 
 _LOGGER = logging.getLogger(__name__)
 _PICTURE = ("choices", "predictions")

@@ -18,12 +18,12 @@ from experiments.language_model.settings import (
     num_hidden_layers,
     num_lstms,
 )
-from moe.experts import FeedForwardExperts
 from moe.gates import Gate as MoEGate
 from moe.gates import HierarchicalGate, NoisyTopKGate, SoftmaxGate
 from moe.gates.base import count_load, even_routing
 from moe.layer import MoE, MoEOutput
 from moe.routing import Routing
+from moe.stacked import FeedForwardExperts
 
 State = list[tuple[Tensor, Tensor]]
 # Odd numbers with well mixed bits, as of multiplicative hashing (Knuth, volume 3, section 6.4).

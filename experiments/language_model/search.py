@@ -11,8 +11,8 @@ import pandas as pd
 from experiments.language_model import text
 from experiments.language_model.settings import LanguageModelConfig, SearchConfig, has_gate
 from experiments.language_model.training import Training
+from experiments.run_folder import RunFolder
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import RunFolder
 from moe.memory import keep_memory
 
 _SHARES = ("learning_rate", "gate_learning_rate", "expert_learning_rate")

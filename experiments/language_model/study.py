@@ -10,7 +10,7 @@ from experiments.language_model.counts import num_weights, operations_per_word, 
 from experiments.language_model.evaluation import by_kind, information, routing
 from experiments.language_model.settings import LanguageModelConfig
 from experiments.language_model.training import Training
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 from moe.memory import keep_memory
 
 identity = text.identity

@@ -1,1 +1,1 @@
-"""What every study stands on: settings, errors, run folders, processes, resources."""
+"""What every study stands on: settings, errors, files, processes, resources."""

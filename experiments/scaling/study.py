@@ -8,14 +8,14 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from experiments.run_folder import RunFolder
 from experiments.runner.provenance import cpu_model
-from experiments.runner.run_folder import RunFolder
 from experiments.scaling.settings import ScalingConfig
 from experiments.scaling.timing import contenders, interleaved
-from moe.experts import FeedForwardExperts
 from moe.gates import NoisyTopKGate
 from moe.layer import MoE
 from moe.memory import keep_memory
+from moe.stacked import FeedForwardExperts
 
 
 def identity(config: ScalingConfig) -> dict[str, object]:

@@ -19,11 +19,11 @@ from torch import Tensor
 
 from experiments.scaling.settings import ScalingConfig
 from moe.dispatch import combine, dispatch
-from moe.experts import FeedForwardExperts
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate
 from moe.grouped import Backend, backends
 from moe.plan import plan
 from moe.routing import Routing, even_starts
+from moe.stacked import FeedForwardExperts
 
 
 def interleaved(

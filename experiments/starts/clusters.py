@@ -16,7 +16,7 @@ from experiments.clusters.data import Signals
 from experiments.clusters.evaluation import accuracy, answer_of
 from experiments.clusters.model import Inputs, Network, inputs_of
 from experiments.clusters.training import objective, optimiser
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 from experiments.starts.measures import Row, agreements, references, row
 from experiments.starts.settings import ClustersStartConfig, ExpertStart, GateStart
 from moe.measures import expert_similarity, first_choices

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 from experiments.starts.measures import Groups, Row, agreements, references, row
 from experiments.starts.settings import ExpertStart, GateStart, TranslationStartConfig
 from experiments.text.encoded import Batch, Encoded, collate, order, rows_of

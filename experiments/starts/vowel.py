@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 from experiments.starts.measures import Groups, Row, agreements, references, row
 from experiments.starts.settings import ExpertStart, GateStart, VowelStartConfig
 from experiments.vowel.data import Cases

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from experiments.translation.settings import Attention, GateName, ModelConfig, Precision
 from experiments.translation.stepping import run_both_ways
-from moe.experts import FeedForwardExperts
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate, StrictlyBalancedGate
 from moe.layer import MoE, MoEOutput
+from moe.stacked import FeedForwardExperts
 
 
 def lstm(config: ModelConfig, num_inputs: int | None = None) -> nn.LSTM:

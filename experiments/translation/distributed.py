@@ -27,8 +27,8 @@ from experiments.execute import (
     settled,
     threads,
 )
+from experiments.run_folder import RunFolder, claimed
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import RunFolder, claimed
 from experiments.runner.schema import Config, Device
 from experiments.runner.stopping import listening
 from experiments.translation.settings import TranslationConfig

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 from experiments.runner.stopping import Stopped, is_asked
 from experiments.runner.storage import random_state, set_random_state
 from experiments.text.encoded import Batch, Encoded

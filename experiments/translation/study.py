@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.run_folder import RunFolder
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import RunFolder
 from experiments.runner.stopping import is_asked
 from experiments.text import pairs
 from experiments.text.encoded import Encoded, encode

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from experiments.run_folder import RunFolder
 from experiments.runner.errors import UserError
-from experiments.runner.run_folder import RunFolder
 from experiments.runner.stopping import is_asked
 from experiments.runner.storage import random_state, set_random_state
 from experiments.text.encoded import Batch, Encoded, collate, order

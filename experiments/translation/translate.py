@@ -30,8 +30,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiments.command_line import errors_for_people, messages, plain_arguments
+from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError, shown
-from experiments.runner.run_folder import read_finished
 from experiments.runner.schema import faults
 from experiments.text import text_files
 from experiments.text.subwords import Subwords

@@ -18,9 +18,9 @@ from typing import Any
 import pandas as pd
 import torch
 
+from experiments.run_folder import RunFolder
 from experiments.runner.errors import UserError
 from experiments.runner.processes import each_in_a_process
-from experiments.runner.run_folder import RunFolder
 from experiments.runner.schema import plain
 from experiments.runner.stopping import leave_if_asked
 from experiments.vowel import data, evaluation

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from experiments.runner.run_folder import RunFolder
+from experiments.run_folder import RunFolder
 from experiments.vowel import data, evaluation, systems
 from experiments.vowel.data import VowelData
 from experiments.vowel.settings import EXPLORATION_FIRST_SEED, ReferenceConfig, VowelConfig

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from moe.dispatch import reorder
-from moe.experts import ModuleExperts, StackedLinear
 from moe.plan import Plan, plan
 from moe.routing import Routing, even_starts
+from moe.stacked import ModuleExperts, StackedLinear
 
 
 def local_experts(num_experts: int, group: dist.ProcessGroup | None = None) -> range:
@@ -62,7 +62,7 @@ class ExpertParallel(nn.Module):
         """Join this rank's experts with the other ranks'; all ranks call this together.
 
         Args:
-            experts_local: experts with stacked weights (`moe.experts`), as many as
+            experts_local: experts with stacked weights (`moe.stacked`), as many as
                 `local_experts` says, in that order.
             group: of processes; all by default.
 
