@@ -76,7 +76,7 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 	$(RUN) -m venv "$$folder/venv"; python="$$folder/venv/bin/python"; \
 	"$$python" -m pip install -qq --disable-pip-version-check --no-deps "$$folder"/*.whl; \
 	echo "$$pinned" > "$$("$$python" -c '$(SITE)')/pinned.pth"; \
-	cp tests/test_public_face.py "$$folder"; cd "$$folder"; \
+	cp tests/moe/test_public_face.py "$$folder"; cd "$$folder"; \
 	"$$python" -m pytest -q test_public_face.py; \
 	venv/bin/moe-reproductions suite suite=vowel_smoke $(SMOKE); \
 	venv/bin/moe-reproductions report suite=vowel_smoke $(SMOKE)

@@ -1,0 +1,89 @@
+"""Laws of a training step of the translation study: several batches, mixed precision, resuming."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.run_folder import claimed
+from experiments.text.encoded import collate
+from experiments.translation.counts import memory
+from experiments.translation.evaluation import cross_entropy
+from experiments.translation.settings import Precision, TranslationConfig
+from experiments.translation.training import Training, weights
+from experiments.translation.translator import Translator
+from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY, train
+
+SEVERAL = replace(TINY, batches_per_step=3)
+MIXED = replace(TINY, precision=Precision.bfloat16)
+
+
+@pytest.mark.parametrize("config", [SEVERAL, MIXED], ids=["several batches", "mixed precision"])
+@pytest.mark.parametrize("kill_at", [1, 7])
+def test_it_goes_on_bit_for_bit(config: TranslationConfig, tmp_path: Path, kill_at: int) -> None:
+    config = replace(config, checkpoint_seconds=0.0)
+    whole, curves = train(config, tmp_path / "whole", None)
+    train(config, tmp_path / "broken", kill_at)
+    again, curves_again = train(config, tmp_path / "broken", None)
+    assert curves == curves_again
+    assert all(torch.equal(whole[name], again[name]) for name in whole)  # type: ignore[attr-defined,index]
+
+
+def test_several_batches_have_the_gradient_of_their_mean_over_subwords(tmp_path: Path) -> None:
+    config = replace(TINY, num_experts=0, dropout=0.0, batches_per_step=2, clip_norm=1e9)
+    model = Translator(config, NUM_SUBWORDS, 0).double()
+    batches = [collate(PAIRS, [0, 1, 2]), collate(PAIRS, [8, 9])]
+    num_tokens = sum(batch.num_target_tokens for batch in batches)
+    losses = [
+        cross_entropy(model(batch.source_BS, batch.target_in_BT), batch) * batch.num_target_tokens
+        for batch in batches
+    ]
+    wanted = torch.autograd.grad(torch.stack(losses).sum() / num_tokens, model.embedding.weight)
+    with claimed(tmp_path / "run", {"test": 1}) as folder:
+        training = Training(config, model, folder)
+        training._step(batches)
+    assert model.embedding.weight.grad is not None
+    torch.testing.assert_close(model.embedding.weight.grad, wanted[0])
+
+
+def test_mixed_precision_stays_near_full_precision() -> None:
+    full, mixed = (
+        Translator(replace(config, dropout=0.0, num_experts=1, k=1), NUM_SUBWORDS, 0).eval()
+        for config in (TINY, MIXED)
+    )
+    mixed.load_state_dict(full.state_dict())
+    batch = collate(PAIRS, [0, 5, 7])
+    with torch.no_grad():
+        ours, theirs = (
+            model(batch.source_BS, batch.target_in_BT).logits for model in (mixed, full)
+        )
+    assert ours.dtype is torch.float32
+    torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * float(theirs.abs().max()))
+    assert not torch.equal(ours, theirs)
+
+
+def test_experts_of_mixed_precision_are_kept_in_it_and_gates_are_not() -> None:
+    model = Translator(MIXED, NUM_SUBWORDS, 0)
+    for block in model.blocks():
+        assert block.layer.stacks[0].weight.dtype is torch.bfloat16
+        gates = list(block.layer.gate.parameters())
+        assert gates
+        assert all(weight.dtype is torch.float32 for weight in gates)
+    assert all(array.dtype.kind == "f" for array in weights(model).values())
+
+
+def test_saved_weights_hold_everything_once() -> None:
+    saved = Translator(MIXED, NUM_SUBWORDS, 0).state_dict()
+    assert len({tensor.data_ptr() for tensor in saved.values()}) == len(saved)
+
+
+def test_the_memory_plan_knows_precision_and_kept_gradients() -> None:
+    plain, mixed, kept = (
+        memory(TINY, NUM_SUBWORDS),
+        memory(MIXED, NUM_SUBWORDS),
+        memory(TINY, NUM_SUBWORDS, batches_per_step=2),
+    )
+    num_expert_bytes = 4 * 2 * 2 * TINY.num_experts * TINY.width * TINY.expert_units
+    assert plain.parameters - mixed.parameters == num_expert_bytes // 2
+    assert kept.gradients - plain.gradients == num_expert_bytes

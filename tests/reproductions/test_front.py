@@ -1,0 +1,160 @@
+"""The front page, and that what is published agrees: claims, records, RESULTS.md and README."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from experiments.runner.errors import UserError
+from reproductions.front import answers, render_front, standing
+from reproductions.records import (
+    BEGIN,
+    END,
+    filled_in,
+    readme_table,
+    record_of,
+    with_table,
+)
+from reproductions.records import read as read_records
+from reproductions.report import STUDIES, BuiltReport
+from reproductions.results_md import escape
+from reproductions.runs import SuiteRuns
+from reproductions.study_report import StudyReport
+from reproductions.verdicts.claims import load_claims
+from reproductions.verdicts.verdict_text import SYMBOLS
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORDS = read_records(list(STUDIES))
+
+
+def built(study: str = "vowel") -> BuiltReport:
+    claims = load_claims(ROOT / "reproductions" / study / "claims.yaml")
+    report = StudyReport(
+        study=study,
+        title="<b>Title</b>",
+        summary="",
+        citation="",
+        tables=(),
+        judged=tuple((claim, None, None) for claim in claims),
+        figures=(),
+        notes=(),
+        command="",
+    )
+    return BuiltReport(report, [], SuiteRuns({}, ()))
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["matches", "inconclusive"], "holds"),
+        (["matches", "differs"], "holds in part"),
+        (["matches", "differs", "differs"], "does not hold"),
+        (["inconclusive", "not run"], "open"),
+        ([], "open"),
+    ],
+)
+def test_a_questions_standing_follows_from_its_verdicts(words: list[str], wanted: str) -> None:
+    assert standing(words) == wanted
+
+
+def test_there_are_five_questions_each_with_claims() -> None:
+    asked = [answer.question for answer in answers()]
+    assert asked == [1, 2, 3, 4, 5]
+    of_claims = {
+        claim.question
+        for study in STUDIES
+        for claim in load_claims(ROOT / "reproductions" / study / "claims.yaml")
+    }
+    assert set(asked) <= of_claims
+
+
+def test_the_page_has_a_screen_per_question_and_every_claim_escaped() -> None:
+    page = render_front([built("vowel"), built("questions")])
+    assert page.count('class="screen"') == 5
+    assert "<b>Title</b>" not in page
+    claims = [claim for study in ("vowel", "questions") for claim in built(study).report.judged]
+    assert page.count("<tr data-study=") == len(claims)
+    # Filters need the script, so that they are hidden without it; the table is not.
+    assert '<p class="filters" hidden>' in page
+    assert "No finished run yet: clusters, scaling, translation" in page
+
+
+def test_a_record_counts_every_claim() -> None:
+    record = record_of(built().report, {})
+    assert {row.word for row in record.rows} == {"not run"}
+    table = readme_table([record])
+    assert table.splitlines()[-1].startswith(f"| all | {len(record.rows)} |")
+
+
+def test_the_page_takes_what_was_not_run_from_what_is_published_and_says_so() -> None:
+    (kept,) = (record for record in RECORDS if record.study == "vowel")
+    record, taken = filled_in(record_of(built().report, {}), RECORDS)
+    assert record.rows == kept.rows
+    judged = {row.id for row in kept.rows if row.word != "not run"}
+    assert taken == judged
+    page = render_front([built("vowel")], [kept])
+    table = page.partition('<table class="all">')[2]
+    assert table.count('<span class="place">published run</span>') == len(judged)
+    assert filled_in(kept, RECORDS) == (kept, frozenset())
+
+
+def test_without_runs_the_page_shows_what_is_published_and_says_so() -> None:
+    page = render_front([], RECORDS)
+    rows = [row for record in RECORDS for row in record.rows]
+    assert page.count("<tr data-study=") == len(rows)
+    assert page.count("All as published: none was run here.") == 5
+    assert page.count("<strong>Of the published runs.</strong>") == 5
+    assert page.count('src="data:image/png;base64,') == 5
+    assert page.count("(published runs)") == len(RECORDS)
+    # There is no report of these studies to lead to.
+    assert "index.html" not in page
+
+
+def test_no_answer_stands_beside_no_claims() -> None:
+    page = render_front([built("vowel")])
+    assert "of 0 claims" not in page
+    assert 'class="answer"' not in page
+    assert page.count("Nothing was run yet that answers this") == 5
+
+
+def test_only_pages_that_exist_are_linked() -> None:
+    page = render_front([built("vowel")], RECORDS, {"vowel": "vowel/index.html"})
+    assert 'href="vowel/index.html#claim-' in page
+    assert 'href="clusters/' not in page
+    assert 'href="questions/' not in page
+
+
+def test_a_readme_without_a_place_for_the_table_is_refused() -> None:
+    for readme in ("# Title", f"{END}\n{BEGIN}", f"{BEGIN}\n{END}\n{BEGIN}\n{END}"):
+        with pytest.raises(UserError, match="no place"):
+            with_table(readme, "| table |")
+
+
+def test_the_readmes_table_is_what_is_published() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert END in readme
+    assert with_table(readme, readme_table(RECORDS)) == readme
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.study)
+def test_a_record_has_the_claims_as_they_stand(record: object) -> None:
+    (own,) = [each for each in RECORDS if each is record]
+    claims = load_claims(ROOT / "reproductions" / own.study / "claims.yaml")
+    # Stale: publish the study again (python -m reproductions.publish study=...).
+    assert [(row.id, row.sentence, row.question) for row in own.rows] == [
+        (claim.id, claim.sentence, claim.question) for claim in claims
+    ]
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.study)
+def test_results_md_says_the_same_of_every_claim(record: object) -> None:
+    (own,) = [each for each in RECORDS if each is record]
+    text = (ROOT / "RESULTS.md").read_text("utf-8")
+    section = re.split(r"^<!-- study: ", text, flags=re.MULTILINE)
+    (mine,) = [part for part in section if part.startswith(f"{own.study} -->")]
+    for row in own.rows:
+        lines = [
+            line for line in mine.splitlines() if line.startswith(f"| {escape(row.sentence)} |")
+        ]
+        assert len(lines) == 1
+        assert f"{escape(SYMBOLS[row.word])} **{row.word}**" in lines[0]

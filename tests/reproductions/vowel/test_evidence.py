@@ -1,0 +1,88 @@
+"""The vowel study's evidence: on runs in which a claim holds, and in which it fails."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from reproductions.verdicts.evidence import ValueEvidence
+from reproductions.vowel import evidence
+from reproductions.vowel.decision_lines import Frame
+from reproductions.vowel.evidence import FORMS
+from tests.reproductions.evidence_cases import Synthetic, counted
+
+
+def trained(name: str, epochs: list[int], *status: str) -> Synthetic:
+    """A run whose seeds ended after so many epochs, converged unless said otherwise."""
+    ends = [*status, *["converged"] * (len(epochs) - len(status))]
+    return Synthetic(name, {"metrics": {"epochs": epochs, "status": ends}})
+
+
+def test_epochs_of_seeds_that_never_converged_are_bounds() -> None:
+    run = trained("run", [10, 20, 30], "exhausted", "diverged")
+    found = FORMS["epochs"](run)
+    assert found == ValueEvidence((10.0, 20.0, 30.0), ("run",), num_censored=2)
+    assert FORMS["epochs"](trained("run", [10])) == ValueEvidence((10.0,), ("run",))
+
+
+def test_the_ratio_of_epochs_is_that_of_the_rival_over_the_experts() -> None:
+    experts = trained("experts", [10, 20, 30], "exhausted")
+    rival = trained("rival", [40, 60], "exhausted", "diverged")
+    assert FORMS["epoch_ratio"](experts, rival) == ValueEvidence(
+        (10.0, 20.0, 30.0),
+        ("experts", "rival"),
+        baseline_samples=(40.0, 60.0),
+        num_censored=1,
+        num_censored_baseline=2,
+    )
+
+
+def test_a_difference_is_the_first_less_the_second_of_the_same_seed() -> None:
+    first = Synthetic("a", {"metrics": {"seed": [0, 1, 2], "loss": [3.0, 5.0, np.nan]}})
+    second = Synthetic("b", {"metrics": {"seed": [2, 1, 0], "loss": [9.0, 1.0, 2.0]}})
+    found = FORMS["difference"](first, second, column="loss", scale=100)
+    assert found == ValueEvidence((100.0, 400.0), ("a", "b"))
+
+
+def test_experts_are_counted_on_both_pairs_in_one_seed() -> None:
+    on_pairs = {"experts_on_aa_ah": [2, 2, 2, 1, 1], "experts_on_iy_ih": [1, 2, 2, 1, 2]}
+    run = Synthetic(tables={"metrics": on_pairs})
+    assert counted(FORMS["experts_on_pairs"](run, on_a=2, on_i=1)) == (1, 5)
+    assert counted(FORMS["experts_on_pairs"](run, on_a=3, on_i=1)) == (0, 5)
+    lacking = Synthetic(tables={"metrics": {"experts_on_aa_ah": [2]}})
+    assert FORMS["experts_on_pairs"](lacking, on_a=2, on_i=1) is None
+
+
+def test_the_story_is_of_the_lines_before_the_stop_and_at_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    near, far = np.array([[1.0, 0.0, 0.0]] * 2), np.array([[0.0, 1.0, 5.0]] * 2)
+    every, none = np.ones(2, bool), np.zeros(2, bool)
+    # A seed that tells it, one that parts never, one that meets only at the stop, and one whose
+    # experts had cases of their own before the stop alone.
+    paths = [
+        SimpleNamespace(lines_SE3=np.stack(lines), live_SE=np.stack(live))
+        for lines, live in [
+            ([far, near, far], [every, every, every]),
+            ([far, near, near], [every, every, every]),
+            ([far, far, near], [every, every, every]),
+            ([far, near, far], [every, every, none]),
+        ]
+    ]
+    frame = Frame(reference=near[0], centre=np.zeros(2), spread=1.0)
+    monkeypatch.setattr(evidence, "trajectory", lambda run, position: paths[position])
+    monkeypatch.setattr(evidence, "lone_line", lambda run: near[0])
+    monkeypatch.setattr(evidence, "formants", lambda run: np.zeros((2, 2)))
+    monkeypatch.setattr(evidence.decision_lines, "frame_of", lambda line, cases: frame)
+    has_lines = {"experts": True, "lone": True}
+    monkeypatch.setattr(evidence, "has_lines", lambda run: has_lines[run.name])
+    runs = (trained("experts", [1, 2, 3, 4]), trained("lone", [1]))
+    found = FORMS["together_then_apart"](*runs)
+    assert counted(found) == (1, 4)
+    assert found is not None
+    assert found.not_comparable is None
+    for name in has_lines:
+        has_lines.update({"experts": True, "lone": True, name: False})
+        other = FORMS["together_then_apart"](*runs)
+        assert other is not None
+        assert other.not_comparable is not None
