@@ -17,6 +17,8 @@ from reproductions.study_report import Figure, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.judge import Judged, Verdict
+from reproductions.verdicts.number_text import is_share
+from reproductions.verdicts.orders import allowed_span
 from reproductions.verdicts.verdict_text import (
     MEANINGS,
     SYMBOLS,
@@ -257,14 +259,14 @@ class IntervalBar:
 def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
     """The interval bar of a judged claim; None where there is no interval to draw.
 
-    Shares run from 0 to 1. For values the bar spans the allowed band and our interval.
+    Shares run from 0 to 1. Otherwise the bar spans the allowed band and our interval.
     """
     if verdict is None or verdict.interval is None or verdict.estimate is None:
         return None
     allowed = _allowed(claim)
-    # Rates and orders are shares of seeds, and comparable from row to row on one scale.
+    # Rates and orders are shares of seeds or pairs, and comparable from row to row on one scale.
     low, high = (0.0, 1.0)
-    if claim.kind == "value":
+    if not is_share(claim):
         ends = [*allowed, verdict.estimate, *verdict.interval]
         # A bound's infinite end cannot stretch the bar.
         finite = [end for end in ends if abs(end) != float("inf")]
@@ -285,6 +287,8 @@ def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
 
 
 def _allowed(claim: Claim) -> tuple[float, float]:
+    if claim.kind == "order" and claim.margin is not None:
+        return allowed_span(claim)
     if claim.published is not None and claim.margin is not None:
         return claim.published.value - claim.margin, claim.published.value + claim.margin
     # An order claims that the first is better in more than half of the pairs.

@@ -27,6 +27,8 @@ from experiments.runner.errors import UserError
 
 Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]
+Asked = Literal["better", "no worse", "equal"]
+MarginIs = Literal["difference", "ratio"]
 _Entry = Mapping[str, Any]
 
 # What has to be there by kind of claim: a value needs a margin with its reason before the runs,
@@ -40,7 +42,10 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 _OPTIONAL: dict[str, tuple[str, ...]] = {
     "value": ("question", "evidence"),
-    "order": ("question", "evidence", "published", "sample"),
+    "order": (
+        *("question", "evidence", "published", "sample"),
+        *("asks", "margin", "margin_is", "margin_reason"),
+    ),
     "rate": ("question", "evidence", "published", "margin_reason", "sample"),
     "shape": ("question", "evidence", "margin_reason", "sample"),
 }
@@ -73,7 +78,9 @@ class Claim:
     """One statement of the paper and what would count as seeing it again.
 
     value: ours must lie within ``margin`` of ``published.value``.
-    order: the first variant is ``better`` ("lower" or "higher") than the second.
+    order: the first variant is ``better`` ("lower" or "higher") than the second. With a margin
+    it ``asks`` that the first is "better" by more than it, "no worse" by more than it, or "equal"
+    within it; ``margin_is`` a "difference" in the column's unit or a "ratio" above 1.
     rate, shape: at least the share ``at_least`` of the seeds must show it.
     ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
     counted, where it is not seeds. ``evidence`` says how runs are read for it.
@@ -91,6 +98,8 @@ class Claim:
     question: int | None = None
     sample: str = "seeds"
     evidence: Recipe | None = None
+    asks: Asked = "better"
+    margin_is: MarginIs | None = None
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -142,7 +151,23 @@ def _claim(entry: object, file: str, position: int) -> Claim:
         where = f"{file}, claim '{entry['id']}'"
     kind = _kind(entry, "kind", where)
     _check_keys(entry, _COMMON + _NEEDED[kind], _OPTIONAL[kind], where)
+    if kind == "order":
+        _check_margin(entry, where)
     return Claim(**{key: _READERS[key](entry, key, where) for key in entry})
+
+
+def _check_margin(entry: _Entry, where: str) -> None:
+    """Check that an order's margin is whole: its size, what it is of, and its reason."""
+    keys = ("margin", "margin_is", "margin_reason")
+    needs_margin = entry.get("asks", "better") != "better" or any(key in entry for key in keys)
+    for key in keys:
+        if needs_margin and key not in entry:
+            raise UserError(
+                f"{where} lacks the key '{key}'.",
+                "An order with a margin needs 'margin', 'margin_is' and 'margin_reason'.",
+            )
+    if entry.get("margin_is") == "ratio" and _number(entry, "margin", where) <= 1:
+        raise _wrong(entry, "margin", where, "a ratio above 1, such as 1.05 for five percent")
 
 
 def _recipe(claim: _Entry, key: str, where: str) -> Recipe:
@@ -265,6 +290,14 @@ def _direction(entry: _Entry, key: str, where: str) -> str:
     return _one_of(entry, key, get_args(Direction), where)
 
 
+def _asked(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(Asked), where)
+
+
+def _margin_is(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(MarginIs), where)
+
+
 # How each key of a claim, and of its published number, is read and checked.
 _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "id": _identifier,
@@ -275,6 +308,8 @@ _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "margin": _positive,
     "margin_reason": _text,
     "better": _direction,
+    "asks": _asked,
+    "margin_is": _margin_is,
     "at_least": _share,
     "question": _count,
     "sample": _text,

@@ -78,8 +78,14 @@ def ours_text(claim: Claim, verdict: Verdict | None) -> str:
         return "–"
     # Signs of a bound stand before the number, where they cannot be overlooked.
     mark = {"exact": "", "lower": "≥ ", "upper": "≤ ", "unknown": "≈ "}[verdict.bound]
-    unit = unit_of(claim) if claim.kind == "value" else f" of {claim.sample}"
-    return f"{mark}{quantity(claim, verdict.estimate)}{unit}"
+    return f"{mark}{quantity(claim, verdict.estimate)}{_unit_of_estimate(claim)}"
+
+
+def _unit_of_estimate(claim: Claim) -> str:
+    if claim.kind == "order":
+        # A margin's estimate is a difference or a ratio of the two.
+        return {None: " of pairs", "ratio": " times"}.get(claim.margin_is, difference_unit(claim))
+    return unit_of(claim) if claim.kind == "value" else f" of {claim.sample}"
 
 
 def interval_text(claim: Claim, verdict: Verdict | None) -> str:
@@ -94,11 +100,25 @@ def interval_text(claim: Claim, verdict: Verdict | None) -> str:
 
 def margin_text(claim: Claim) -> str:
     """What the claim allows, without the reason."""
+    if claim.kind == "order" and claim.margin is not None:
+        return _order_margin_text(claim)
     if claim.margin is not None:
         return f"±{number(claim.margin)}{difference_unit(claim)}"
     if claim.at_least is not None:
         return f"at least {percentage(claim.at_least)} of {claim.sample}"
-    return f"first {claim.better} in over half of paired {claim.sample}"
+    return f"first {claim.better} in over half of pairs of {claim.sample}"
+
+
+def _order_margin_text(claim: Claim) -> str:
+    is_ratio, better = claim.margin_is == "ratio", claim.better
+    unit = "" if is_ratio else difference_unit(claim)
+    size = f"{'a factor of ' if is_ratio else ''}{number(claim.margin or 0)}{unit}"
+    if claim.asks == "equal":
+        return f"first and second within {size} of each other"
+    if claim.asks == "no worse":
+        worse = "higher" if better == "lower" else "lower"
+        return f"first not {worse} by more than {size}"
+    return f"first {better} by more than {size}"
 
 
 _VERBS = {
