@@ -19,10 +19,11 @@ from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.judge import Judged, Verdict
 from reproductions.verdicts.number_text import is_share
 from reproductions.verdicts.orders import allowed_span
+from reproductions.verdicts.sources import MEANINGS as SOURCE_MEANINGS
+from reproductions.verdicts.sources import by_source
 from reproductions.verdicts.verdict_text import (
     MEANINGS,
     SYMBOLS,
-    count_verdicts,
     interval_text,
     margin_text,
     ours_text,
@@ -66,13 +67,20 @@ def render_page(report: StudyReport) -> str:
         "study.html",
         "slider.js",
         report=report,
-        counts=count_verdicts(verdict for _, _, verdict in report.judged),
+        counts=_counts(report.judged),
+        sources=SOURCE_MEANINGS,
         symbols=SYMBOLS,
         meanings=MEANINGS,
         tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
         rows=[_claim_row(judged) for judged in report.judged],
         figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
     )
+
+
+def _counts(judged: Sequence[Judged]) -> list[tuple[str, dict[str, int]]]:
+    """Counts of verdicts by what claims go back to, printed ones first."""
+    found = by_source((claim.source, verdict_word(verdict)) for claim, _, verdict in judged)
+    return [(source, {word: counts[word] for word in SYMBOLS}) for source, counts in found.items()]
 
 
 def write_page(report: StudyReport, path: Path) -> None:

@@ -6,6 +6,7 @@ claims, where, and what would count as seeing it again:
     - id: epochs-four-experts
       sentence: Four experts reach the criterion after 1,124 epochs on average.
       place: Table 1
+      source: printed
       kind: value
       published: {value: 1124, spread: 23, spread_is: standard deviation, n: 25, unit: epochs}
       margin: 60
@@ -27,13 +28,15 @@ from experiments.runner.errors import UserError
 
 Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]
+# What a claim goes back to; see `verdicts.sources` for what each means.
+Source = Literal["printed", "sentence", "notebook", "implied", "ours"]
 Asked = Literal["better", "no worse", "equal"]
 MarginIs = Literal["difference", "ratio"]
 _Entry = Mapping[str, Any]
 
 # What has to be there by kind of claim: a value needs a margin with its reason before the runs,
 # so that no margin can be chosen from results.
-_COMMON = ("id", "sentence", "place", "kind")
+_COMMON = ("id", "sentence", "place", "source", "kind")
 _NEEDED: dict[str, tuple[str, ...]] = {
     "value": ("published", "margin", "margin_reason"),
     "order": ("better",),
@@ -82,6 +85,8 @@ class Claim:
     it ``asks`` that the first is "better" by more than it, "no worse" by more than it, or "equal"
     within it; ``margin_is`` a "difference" in the column's unit or a "ratio" above 1.
     rate, shape: at least the share ``at_least`` of the seeds must show it.
+    ``source`` says what it goes back to: a number that the paper prints, a sentence or figure,
+    the authors' notebooks, other claims on the same runs, or us.
     ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
     counted, where it is not seeds. ``evidence`` says how runs are read for it.
     """
@@ -100,6 +105,7 @@ class Claim:
     evidence: Recipe | None = None
     asks: Asked = "better"
     margin_is: MarginIs | None = None
+    source: Source = "ours"
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -290,6 +296,10 @@ def _direction(entry: _Entry, key: str, where: str) -> str:
     return _one_of(entry, key, get_args(Direction), where)
 
 
+def _source(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(Source), where)
+
+
 def _asked(entry: _Entry, key: str, where: str) -> str:
     return _one_of(entry, key, get_args(Asked), where)
 
@@ -303,6 +313,7 @@ _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "id": _identifier,
     "sentence": _text,
     "place": _text,
+    "source": _source,
     "kind": _kind,
     "published": _published,
     "margin": _positive,

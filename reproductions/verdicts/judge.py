@@ -37,8 +37,10 @@ from reproductions.verdicts.verdict import (
     side,
 )
 
-__all__ = ["CONFIDENCE", "Judged", "Verdict", "judge", "judge_all"]
+__all__ = ["CONFIDENCE", "RULE", "Judged", "Verdict", "judge", "judge_all"]
 
+# Version of the rule, kept with what is published: see docs/verdicts.md for what changed.
+RULE = 2
 _A_BOUND = {"lower": "a lower bound", "upper": "an upper bound", "unknown": "a rough guide"}
 
 

@@ -18,6 +18,7 @@ from reproductions.verdicts.number_text import (
     span,
     unit_of,
 )
+from reproductions.verdicts.sources import headline
 
 NOT_RUN = "not run"
 
@@ -121,13 +122,11 @@ def _order_margin_text(claim: Claim) -> str:
     return f"first {better} by more than {size}"
 
 
-_VERBS = {
-    "matches": ("matches", "match"),
-    "differs": ("differs", "differ"),
-    "inconclusive": ("stays open", "stay open"),
-    "not comparable": ("is not comparable", "are not comparable"),
-    "not run": ("is not run", "are not run"),
-}
+def headline_of(judged: Sequence[Judged]) -> str:
+    """The count of verdicts in words, by where the claims come from."""
+    return headline((claim.source, verdict_word(verdict)) for claim, _, verdict in judged)
+
+
 _OPENINGS = {
     "matches": "What matches",
     "inconclusive": "What stays open",
@@ -170,23 +169,20 @@ def summary(
     judged: Sequence[Judged],
     runs: Runs,
     groups: Sequence[Group],
-    what: str = "published claims",
 ) -> list[str]:
     """Paragraphs: the count of verdicts and what matches; a sentence for each difference; the rest.
 
-    A paragraph without content is left out. Every claim belongs to one of the groups; ``what``
-    the claims are is said once.
+    Claims that the paper prints are counted first, the others apart. A paragraph without content
+    is left out. Every claim belongs to one of the groups.
     """
-    counts = count_verdicts(verdict for _, _, verdict in judged)
-    parts = [f"{count} {_VERBS[word][count != 1]}" for word, count in counts.items() if count]
-    chosen = {word: _chosen(word, judged, groups) for word in _VERBS}
+    chosen = {word: _chosen(word, judged, groups) for word in SYMBOLS}
     lists = {
         word: f"{opening}: {'; '.join(_phrase(*item, judged) for item in chosen[word])}."
         for word, opening in _OPENINGS.items()
         if chosen[word]
     }
     paragraphs = [
-        [f"Of {len(judged)} {what}, {_joined(parts)}.", lists.pop("matches", "")],
+        [headline_of(judged), lists.pop("matches", "")],
         [_difference(*item, judged, runs) for item in chosen["differs"]],
         list(lists.values()),
     ]

@@ -14,13 +14,15 @@ VALUE = {
     "id": "epochs-four-experts",
     "sentence": "Four experts need 1,124 epochs.",
     "place": "Table 1",
+    "source": "printed",
     "kind": "value",
     "published": {"value": 1124, "spread": 23, "spread_is": "standard deviation", "n": 25},
     "margin": 60,
     "margin_reason": "Five percent.",
 }
-ORDER = {"id": "a", "sentence": "A beats B.", "place": "p. 1", "kind": "order", "better": "lower"}
-RATE = {"id": "b", "sentence": "All succeed.", "place": "p. 2", "kind": "rate", "at_least": 0.86}
+COMMON = {"place": "p. 1", "source": "sentence"}
+ORDER = {**COMMON, "id": "a", "sentence": "A beats B.", "kind": "order", "better": "lower"}
+RATE = {**COMMON, "id": "b", "sentence": "All succeed.", "kind": "rate", "at_least": 0.86}
 
 
 def write(path: Path, data: object) -> Path:
@@ -47,8 +49,16 @@ def test_every_kind_is_read_in_the_order_of_the_file(tmp_path: Path) -> None:
         published=Published(1124, 23, "standard deviation", 25),
         margin=60,
         margin_reason="Five percent.",
+        source="printed",
     )
     assert (claims[1].better, claims[2].at_least, claims[3].question) == ("lower", 0.86, 3)
+
+
+def test_every_claim_says_what_it_goes_back_to(tmp_path: Path) -> None:
+    without = {key: ORDER[key] for key in ORDER if key != "source"}
+    assert "lacks the key 'source'" in problem(tmp_path, [without]).problem
+    unknown = problem(tmp_path, [{**ORDER, "source": "prnted"}])
+    assert "Did you mean 'printed'?" in unknown.fix
 
 
 def test_an_unknown_key_is_answered_with_the_nearest_known_one(tmp_path: Path) -> None:
