@@ -15,7 +15,7 @@ from reproductions.drawing import rename_ids, view_box
 from reproductions.html import render, write
 from reproductions.study_report import Figure, StudyReport
 from reproductions.tables import TableView, table_view
-from reproductions.verdicts.claims import Claim
+from reproductions.verdicts.claims import Claim, rules
 from reproductions.verdicts.judge import Judged, Verdict
 from reproductions.verdicts.number_text import is_share
 from reproductions.verdicts.orders import allowed_span
@@ -69,6 +69,7 @@ def render_page(report: StudyReport) -> str:
         report=report,
         counts=_counts(report.judged),
         sources=SOURCE_MEANINGS,
+        rules=rules(),
         symbols=SYMBOLS,
         meanings=MEANINGS,
         tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
@@ -295,7 +296,7 @@ def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
 
 
 def _allowed(claim: Claim) -> tuple[float, float]:
-    if claim.kind == "order" and claim.margin is not None:
+    if claim.kind == "order" and claim.margin_is is not None:
         return allowed_span(claim)
     if claim.published is not None and claim.margin is not None:
         return claim.published.value - claim.margin, claim.published.value + claim.margin

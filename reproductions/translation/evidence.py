@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from reproductions.runs import NamedRun
 from reproductions.verdicts.claims import Claim
-from reproductions.verdicts.evidence import Form, OrderEvidence, RateEvidence, rate_of
+from reproductions.verdicts.evidence import Form, OrderEvidence, RateEvidence, names_of, rate_of
 
 # Fewer assignments say nothing of an expert's variety.
 _FEWEST_ASSIGNMENTS = 20
@@ -23,15 +24,22 @@ def why_not_comparable(claim: Claim, runs: Sequence[NamedRun]) -> str | None:
     return None
 
 
-def largest_load_within(run: NamedRun, *, times_mean: float) -> RateEvidence:
-    """Count the points of training at which the largest load is at most this times the mean."""
-    return rate_of((_largest_loads(run) <= times_mean).to_numpy(), run)
+def largest_load_within(*runs: NamedRun, times_mean: float) -> RateEvidence:
+    """Count the trainings whose largest load is at most this times the mean one."""
+    # Points of one training are no samples of trainings, so that each training gives one number.
+    loads = np.array([_largest_loads(run).mean() for run in runs])
+    return rate_of(loads <= times_mean, *runs)
 
 
-def larger_largest_load(without: NamedRun, with_losses: NamedRun) -> OrderEvidence:
-    """Compare the largest load without balance losses with that with them, point by point."""
-    pair = [tuple(_largest_loads(run).tolist()) for run in (without, with_losses)]
-    return OrderEvidence(pair[0], pair[1], (without.name, with_losses.name), paired=True)
+def larger_largest_load(*runs: NamedRun) -> OrderEvidence:
+    """Compare the largest load of trainings without balance losses with that of those with them.
+
+    Args:
+        *runs: the first half without, the second half with them.
+    """
+    loads = [float(_largest_loads(run).mean()) for run in runs]
+    half = len(runs) // 2
+    return OrderEvidence(tuple(loads[:half]), tuple(loads[half:]), names_of(*runs))
 
 
 def _largest_loads(run: NamedRun) -> "pd.Series[float]":

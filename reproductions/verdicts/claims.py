@@ -10,7 +10,7 @@ claims, where, and what would count as seeing it again:
       kind: value
       published: {value: 1124, spread: 23, spread_is: standard deviation, n: 25, unit: epochs}
       margin: 60
-      margin_reason: Five percent of the published value.
+      rule: vowel-mean
       evidence: {value: {runs: [experts_4], column: epochs}}
 """
 
@@ -19,6 +19,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,37 +35,43 @@ Asked = Literal["better", "no worse", "equal"]
 MarginIs = Literal["difference", "ratio"]
 _Entry = Mapping[str, Any]
 
-# What has to be there by kind of claim: a value needs a margin with its reason before the runs,
-# so that no margin can be chosen from results.
+# What has to be there by kind of claim. A margin names the rule that it follows, and rules are
+# committed before the runs, so that no margin can be chosen from results.
 _COMMON = ("id", "sentence", "place", "source", "kind")
 _NEEDED: dict[str, tuple[str, ...]] = {
-    "value": ("published", "margin", "margin_reason"),
+    "value": ("published", "margin", "rule"),
     "order": ("better",),
-    "rate": ("at_least",),
-    "shape": ("at_least",),
+    "rate": ("at_least", "rule"),
+    "shape": ("at_least", "rule"),
 }
 _OPTIONAL: dict[str, tuple[str, ...]] = {
-    "value": ("question", "evidence"),
+    "value": ("question", "evidence", "margin_reason"),
     "order": (
         *("question", "evidence", "published", "sample"),
-        *("asks", "margin", "margin_is", "margin_reason"),
+        *("asks", "margin", "margin_is", "margin_reason", "rule"),
     ),
     "rate": ("question", "evidence", "published", "margin_reason", "sample"),
     "shape": ("question", "evidence", "margin_reason", "sample"),
 }
 _PUBLISHED_NEEDED = ("value",)
-_PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit")
+_PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit", "bounds")
+# What is counted, where it comes from one training: it says nothing of another one.
+ONE_TRAINING = frozenset({"test sentences", "points of training", "experts"})
 
 
 @dataclass(frozen=True)
 class Published:
-    """A number as the paper prints it; ``spread_is`` names what its ± means."""
+    """A number as the paper prints it; ``spread_is`` names what its ± means.
+
+    ``bounds`` are the least and the greatest value that the measure can have; 0 and 100 for %.
+    """
 
     value: float
     spread: float | None = None
     spread_is: str | None = None
     n: int | None = None
     unit: str | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +95,8 @@ class Claim:
     ``source`` says what it goes back to: a number that the paper prints, a sentence or figure,
     the authors' notebooks, other claims on the same runs, or us.
     ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
-    counted, where it is not seeds. ``evidence`` says how runs are read for it.
+    counted, where it is not seeds. ``evidence`` says how runs are read for it. ``rule`` names the
+    rule of rules.yaml that its margin or its share follows.
     """
 
     id: str
@@ -106,6 +114,14 @@ class Claim:
     asks: Asked = "better"
     margin_is: MarginIs | None = None
     source: Source = "ours"
+    rule: str | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the greatest value that a value claim's measure can have."""
+        if self.published is None:
+            return None
+        return self.published.bounds or ((0.0, 100.0) if self.published.unit == "%" else None)
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -159,21 +175,29 @@ def _claim(entry: object, file: str, position: int) -> Claim:
     _check_keys(entry, _COMMON + _NEEDED[kind], _OPTIONAL[kind], where)
     if kind == "order":
         _check_margin(entry, where)
+    if kind == "value":
+        _positive(entry, "margin", where)
     return Claim(**{key: _READERS[key](entry, key, where) for key in entry})
 
 
 def _check_margin(entry: _Entry, where: str) -> None:
     """Check that an order's margin is whole: its size, what it is of, and its reason."""
-    keys = ("margin", "margin_is", "margin_reason")
+    keys = ("margin", "margin_is", "rule")
     needs_margin = entry.get("asks", "better") != "better" or any(key in entry for key in keys)
     for key in keys:
         if needs_margin and key not in entry:
             raise UserError(
                 f"{where} lacks the key '{key}'.",
-                "An order with a margin needs 'margin', 'margin_is' and 'margin_reason'.",
+                "An order with a margin needs 'margin', 'margin_is' and 'rule'.",
             )
-    if entry.get("margin_is") == "ratio" and _number(entry, "margin", where) <= 1:
-        raise _wrong(entry, "margin", where, "a ratio above 1, such as 1.05 for five percent")
+    if not needs_margin:
+        return
+    margin, is_ratio = _number(entry, "margin", where), entry["margin_is"] == "ratio"
+    none = 1 if is_ratio else 0
+    # No margin at all asks that the first is better at all, and nothing else.
+    if margin < none or (margin == none and entry.get("asks", "better") != "better"):
+        size = "a ratio above 1, such as 1.05 for five percent" if is_ratio else "above 0"
+        raise _wrong(entry, "margin", where, size)
 
 
 def _recipe(claim: _Entry, key: str, where: str) -> Recipe:
@@ -216,6 +240,22 @@ def _check_keys(
     for key in needed:
         if key not in entry:
             raise UserError(f"{where} lacks the key '{key}'.", f"Add a line '{key}: ...'.")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How margins, or shares of seeds, are set: in words, and why so."""
+
+    name: str
+    says: str
+    why: str
+
+
+@cache
+def rules() -> Mapping[str, Rule]:
+    """The rules that margins and shares follow, by name: rules.yaml, where each stands once."""
+    entries = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text(encoding="utf-8"))
+    return {entry["name"]: Rule(**entry) for entry in entries}
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -272,12 +312,31 @@ def _positive(entry: _Entry, key: str, where: str) -> float:
     return number
 
 
+def _not_negative(entry: _Entry, key: str, where: str) -> float:
+    number = _number(entry, key, where)
+    if number < 0:
+        raise _wrong(entry, key, where, "a number of 0 or more")
+    return number
+
+
 def _share(entry: _Entry, key: str, where: str) -> float:
     share = _number(entry, key, where)
     # No number of seeds could show a share of 1, nor refute one of 0.
     if not 0 < share < 1:
         raise _wrong(entry, key, where, "a share between 0 and 1, both excluded")
     return share
+
+
+def _bounds(entry: _Entry, key: str, where: str) -> tuple[float, float]:
+    ends = entry[key]
+    are_numbers = isinstance(ends, list) and all(isinstance(end, int | float) for end in ends)
+    if not are_numbers or len(ends) != 2 or not ends[0] < ends[1]:
+        raise _wrong(entry, key, where, "two numbers, the smaller one first")
+    return float(ends[0]), float(ends[1])
+
+
+def _rule(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, rules(), where)
 
 
 def _count(entry: _Entry, key: str, where: str) -> int:
@@ -316,7 +375,7 @@ _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "source": _source,
     "kind": _kind,
     "published": _published,
-    "margin": _positive,
+    "margin": _not_negative,
     "margin_reason": _text,
     "better": _direction,
     "asks": _asked,
@@ -330,4 +389,6 @@ _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "spread_is": _text,
     "n": _count,
     "unit": _text,
+    "bounds": _bounds,
+    "rule": _rule,
 }

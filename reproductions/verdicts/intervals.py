@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import special, stats
 
 Interval = tuple[float, float]
 
@@ -20,7 +21,8 @@ class Estimate:
     """A mean over ``n`` seeds (or the log of a ratio of means) with its standard error.
 
     ``freedom`` is the degrees of freedom of its Student-t distribution. A standard error of 0
-    (all seeds gave the same number) makes every interval the point itself.
+    (all seeds gave the same number) makes every interval the point itself. ``bounds`` are the
+    least and the greatest value that the measure can have: 0 and 100 % of a set, say.
     """
 
     center: float
@@ -28,6 +30,7 @@ class Estimate:
     freedom: float
     n: int
     is_log: bool = False
+    bounds: Interval | None = None
 
     @property
     def point(self) -> float:
@@ -41,13 +44,46 @@ class Estimate:
             # Student (1908): mean ± t(1 - a/2, df) s / sqrt(n).
             half = self.standard_error * float(stats.t.ppf((1 + confidence) / 2, self.freedom))
         low, high = self.center - half, self.center + half
+        if self.bounds is not None and half > 0:
+            return _bounded(self.center, half, self.bounds)
         return (math.exp(low), math.exp(high)) if self.is_log else (low, high)
 
 
-def mean_estimate(samples: Sequence[float], *, is_log: bool = False) -> Estimate:
+def mean_estimate(
+    samples: Sequence[float], *, is_log: bool = False, bounds: Interval | None = None
+) -> Estimate:
     """The mean of at least two samples; with ``is_log`` they are logs, and the mean a ratio's."""
     n = len(samples)
-    return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n, is_log)
+    return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n, is_log, bounds)
+
+
+def pairs_estimate(values_RR: NDArray[np.float64], *, bounds: Interval | None = None) -> Estimate:
+    """The mean over all pairs of at least three seeds of a number that every pair has.
+
+    A U-statistic with the standard error of the jackknife, which leaves out one seed at a time:
+    pairs that share a seed are not independent, and seeds are.
+
+    Args:
+        values_RR: symmetric; its diagonal is not read.
+        bounds: the least and the greatest value that a pair can have.
+    """
+    n = len(values_RR)
+    off_RR = values_RR - np.diag(np.diag(values_RR))
+    center = float(off_RR.sum() / (n * (n - 1)))
+    # What the mean is without seed r: its row and its column go.
+    left_R = (off_RR.sum() - 2 * off_RR.sum(axis=1)) / ((n - 1) * (n - 2))
+    # Efron & Stein (1981): (n - 1) / n times the sum of squares about the mean.
+    error = math.sqrt((n - 1) / n * float(np.sum((left_R - left_R.mean()) ** 2)))
+    # A spread within rounding is none.
+    return Estimate(center, error if error > 1e-12 else 0.0, n - 1, n, bounds=bounds)
+
+
+def minus(first: Estimate, second: Estimate) -> Estimate:
+    """The difference of two independent estimates (Welch)."""
+    parts = [first.standard_error**2, second.standard_error**2]
+    freedom = _welch_freedom(parts, (first.n, second.n))
+    center = first.center - second.center
+    return Estimate(center, math.sqrt(sum(parts)), freedom, min(first.n, second.n))
 
 
 def difference_estimate(
@@ -141,6 +177,20 @@ def _standard_error(samples: Sequence[float]) -> float:
     if min(samples) == max(samples):
         return 0.0
     return float(stats.sem(samples))
+
+
+def _bounded(center: float, half: float, bounds: Interval) -> Interval:
+    """An interval that stays within the bounds: symmetric on the logit's scale."""
+    low, high = bounds
+    share = (center - low) / (high - low)
+    if not 0 < share < 1:
+        return max(low, center - half), min(high, center + half)
+    # Delta method: the error of logit(p) is that of p over p (1 - p). Near a bound the interval
+    # reaches further away from it than towards it, as the samples do.
+    reach = half / (high - low) / (share * (1 - share))
+    logit = math.log(share / (1 - share))
+    ends = special.expit([logit - reach, logit + reach])
+    return low + (high - low) * float(ends[0]), low + (high - low) * float(ends[1])
 
 
 def _log(number: float) -> float:

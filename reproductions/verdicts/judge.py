@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 
 from reproductions.runs import Runs
-from reproductions.verdicts.claims import Claim
+from reproductions.verdicts.claims import ONE_TRAINING, Claim
 from reproductions.verdicts.evidence import (
+    EstimateEvidence,
     Evidence,
     OrderEvidence,
     RateEvidence,
@@ -24,7 +25,7 @@ from reproductions.verdicts.intervals import (
     share_interval,
 )
 from reproductions.verdicts.number_text import difference_unit, number, percentage, span
-from reproductions.verdicts.orders import judge_order
+from reproductions.verdicts.orders import judge_estimate, judge_order
 from reproductions.verdicts.verdict import (
     CONFIDENCE,
     EQUIVALENCE_CONFIDENCE,
@@ -41,6 +42,9 @@ __all__ = ["CONFIDENCE", "RULE", "Judged", "Verdict", "judge", "judge_all"]
 
 # Version of the rule, kept with what is published: see docs/verdicts.md for what changed.
 RULE = 2
+_OF_ONE_TRAINING = (
+    "Of one training of each model, so it says nothing of the method; of these models alone:"
+)
 _A_BOUND = {"lower": "a lower bound", "upper": "an upper bound", "unknown": "a rough guide"}
 
 
@@ -61,13 +65,30 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
             verdict = _judge_value(claim, evidence)
         case OrderEvidence() if claim.kind == "order":
             verdict = judge_order(claim, evidence)
+        case EstimateEvidence() if claim.kind == "order":
+            verdict = judge_estimate(claim, evidence.estimate, evidence.estimate.n)
+        case EstimateEvidence() if claim.kind == "value":
+            verdict = _judge_estimate(claim, evidence.estimate)
         case RateEvidence() if claim.kind in ("rate", "shape"):
             verdict = _judge_rate(claim, evidence)
         case _:
             raise ValueError(f"{type(evidence).__name__} is no evidence for a {claim.kind} claim")
     if evidence.not_comparable is not None:
         return replace(verdict, word="not comparable", explanation=evidence.not_comparable)
-    return replace(verdict, explanation=verdict.explanation.replace("seeds", claim.sample))
+    explanation = verdict.explanation.replace("seeds", claim.sample)
+    if claim.sample in ONE_TRAINING:
+        # However many sentences: the next training is another model.
+        reason = f"{_OF_ONE_TRAINING} {explanation}"
+        return replace(verdict, word="not comparable", explanation=reason)
+    return replace(verdict, explanation=explanation)
+
+
+def _judge_estimate(claim: Claim, estimate: Estimate) -> Verdict:
+    word, reason = _decide_value(claim, estimate)
+    if estimate.n < FEWEST_SEEDS:
+        word, reason = "inconclusive", f"{seeds_text(estimate.n)}: at least {FEWEST_SEEDS} needed."
+    interval = estimate.interval(CONFIDENCE)
+    return Verdict(word, estimate.point, interval, CONFIDENCE, estimate.n, reason)
 
 
 def _judge_value(claim: Claim, evidence: ValueEvidence) -> Verdict:
@@ -79,7 +100,7 @@ def _judge_value(claim: Claim, evidence: ValueEvidence) -> Verdict:
     if n < 2:
         reason = f"{seeds_text(n)}: at least {FEWEST_SEEDS} seeds are needed for a verdict."
         return Verdict("inconclusive", _single(evidence), None, CONFIDENCE, n, reason, bound)
-    estimate = _estimate(evidence)
+    estimate = _estimate(claim, evidence)
     if n < FEWEST_SEEDS:
         word: Word = "inconclusive"
         reason = f"{seeds_text(n)}: at least {FEWEST_SEEDS} seeds are needed for a verdict."
@@ -185,9 +206,9 @@ def _target(claim: Claim) -> tuple[float, float]:
     return claim.published.value, claim.margin
 
 
-def _estimate(evidence: ValueEvidence) -> Estimate:
+def _estimate(claim: Claim, evidence: ValueEvidence) -> Estimate:
     if evidence.baseline_samples is None:
-        return mean_estimate(evidence.samples)
+        return mean_estimate(evidence.samples, bounds=claim.bounds)
     return ratio_estimate(evidence.baseline_samples, evidence.samples)
 
 

@@ -9,6 +9,7 @@ Three ways, by what the claim and its evidence say:
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +100,16 @@ def _judge_margin(claim: Claim, evidence: OrderEvidence, n: int) -> Verdict:
     if n < 2:
         reason = f"{seeds_text(n)}: at least {FEWEST_SEEDS} seeds are needed for a verdict."
         return Verdict("inconclusive", None, None, CONFIDENCE, n, reason)
-    estimate = margin_estimate(claim, evidence)
+    verdict = judge_estimate(claim, margin_estimate(claim, evidence), n)
+    sizes = f"Over {len(evidence.first)} and {len(evidence.second)} seeds. "
+    return replace(verdict, explanation=f"{sizes}{verdict.explanation}")
+
+
+def judge_estimate(claim: Claim, estimate: Estimate, n: int) -> Verdict:
+    """Judge an order by an estimate of the first minus the second, or of their ratio.
+
+    Without a margin it has to be better at all.
+    """
     outer = estimate.interval(CONFIDENCE)
     low, high = allowed_span(claim)
     word: Word = "inconclusive"
@@ -120,8 +130,7 @@ def _judge_margin(claim: Claim, evidence: OrderEvidence, n: int) -> Verdict:
         advice = f" At least {FEWEST_SEEDS} seeds are needed for a verdict."
     position = {"matches": "inside", "differs": "wholly outside"}.get(word, "partly outside")
     reason = (
-        f"{_measure(claim)}: {number(estimate.point, 3)} over {len(evidence.first)} and "
-        f"{len(evidence.second)} seeds; its {100 * confidence:.0f} % interval, "
+        f"{_measure(claim)}: {number(estimate.point, 3)}; its {100 * confidence:.0f} % interval, "
         f"{between(interval)}, lies {position} what is allowed, {_allowed_text(claim)}.{advice}"
     )
     return Verdict(word, estimate.point, interval, confidence, n, reason)
@@ -145,10 +154,9 @@ def allowed_span(claim: Claim) -> tuple[float, float]:
     better: better by more than the margin. no worse: not worse by more than the margin. equal:
     neither better nor worse by more than it.
     """
-    if claim.margin is None:
-        raise ValueError(f"claim '{claim.id}' has no margin")
     is_ratio = claim.margin_is == "ratio"
-    low, high = (1 / claim.margin if is_ratio else -claim.margin), claim.margin
+    margin = claim.margin or 0.0
+    low, high = (1 / margin if is_ratio else -margin), margin
     if claim.asks == "equal":
         return low, high
     if claim.asks == "no worse":

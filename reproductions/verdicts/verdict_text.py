@@ -101,7 +101,7 @@ def interval_text(claim: Claim, verdict: Verdict | None) -> str:
 
 def margin_text(claim: Claim) -> str:
     """What the claim allows, without the reason."""
-    if claim.kind == "order" and claim.margin is not None:
+    if claim.kind == "order" and claim.margin_is is not None:
         return _order_margin_text(claim)
     if claim.margin is not None:
         return f"±{number(claim.margin)}{difference_unit(claim)}"
@@ -116,6 +116,8 @@ def _order_margin_text(claim: Claim) -> str:
     size = f"{'a factor of ' if is_ratio else ''}{number(claim.margin or 0)}{unit}"
     if claim.asks == "equal":
         return f"first and second within {size} of each other"
+    if claim.margin == (1 if is_ratio else 0):
+        return f"first {better} in the mean {'ratio' if is_ratio else 'difference'}"
     if claim.asks == "no worse":
         worse = "higher" if better == "lower" else "lower"
         return f"first not {worse} by more than {size}"

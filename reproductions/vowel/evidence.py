@@ -21,7 +21,6 @@ from reproductions.verdicts.evidence import (
     ValueEvidence,
     measure,
     names_of,
-    pairs_of,
     rate_of,
 )
 from reproductions.vowel import decision_lines
@@ -102,14 +101,6 @@ def epoch_ratio(experts: HasTables, rival: HasTables) -> ValueEvidence:
     )
 
 
-def difference(
-    first: HasTables, second: HasTables, *, column: str, scale: float = 1.0
-) -> ValueEvidence:
-    """Return a column of one run minus that of another, by seed."""
-    both = pairs_of([run.table("metrics") for run in (first, second)], [column, column])
-    return ValueEvidence(tuple((scale * (both[0] - both[1])).tolist()), names_of(first, second))
-
-
 def experts_on_pairs(run: HasTables, *, on_a: int, on_i: int) -> RateEvidence | None:
     """Count the seeds with so many experts on [a]/[A], and so many on [i]/[I]."""
     metrics = run.table("metrics")
@@ -138,8 +129,7 @@ def _shows_the_story(experts: NamedRun, position: int, frame: decision_lines.Fra
 
 
 FORMS: dict[str, Form] = {
-    form.__name__: form
-    for form in (epochs, epoch_ratio, difference, experts_on_pairs, together_then_apart)
+    form.__name__: form for form in (epochs, epoch_ratio, experts_on_pairs, together_then_apart)
 }
 
 

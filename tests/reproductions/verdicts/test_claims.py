@@ -1,6 +1,7 @@
 """What a claims file may say, and what it is told when it says something else."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -8,7 +9,14 @@ import yaml
 
 from experiments.runner.errors import UserError
 from reproductions.verdicts.claims import Claim, Published, Recipe, load_claims
-from reproductions.verdicts.evidence import COMMON_FORMS, check_recipes, order, rate, value
+from reproductions.verdicts.evidence import (
+    COMMON_FORMS,
+    check_recipes,
+    order,
+    rate,
+    trained_over_untrained,
+    value,
+)
 
 VALUE = {
     "id": "epochs-four-experts",
@@ -18,11 +26,12 @@ VALUE = {
     "kind": "value",
     "published": {"value": 1124, "spread": 23, "spread_is": "standard deviation", "n": 25},
     "margin": 60,
-    "margin_reason": "Five percent.",
+    "rule": "vowel-mean",
 }
 COMMON = {"place": "p. 1", "source": "sentence"}
 ORDER = {**COMMON, "id": "a", "sentence": "A beats B.", "kind": "order", "better": "lower"}
-RATE = {**COMMON, "id": "b", "sentence": "All succeed.", "kind": "rate", "at_least": 0.86}
+RATE = {**COMMON, "id": "b", "sentence": "All succeed.", "kind": "rate"}
+RATE = {**RATE, "at_least": 0.86, "rule": "most"}
 
 
 def write(path: Path, data: object) -> Path:
@@ -48,10 +57,23 @@ def test_every_kind_is_read_in_the_order_of_the_file(tmp_path: Path) -> None:
         kind="value",
         published=Published(1124, 23, "standard deviation", 25),
         margin=60,
-        margin_reason="Five percent.",
+        rule="vowel-mean",
         source="printed",
     )
     assert (claims[1].better, claims[2].at_least, claims[3].question) == ("lower", 0.86, 3)
+
+
+def test_a_rule_that_does_not_stand_in_the_list_of_rules_is_refused(tmp_path: Path) -> None:
+    assert "Did you mean 'vowel-mean'?" in problem(tmp_path, [{**VALUE, "rule": "vowel-maen"}]).fix
+
+
+def test_bounds_are_two_numbers_in_order(tmp_path: Path) -> None:
+    published = {"value": 1.3, "unit": "nats", "bounds": [0, 1.4]}
+    (claim,) = load_claims(write(tmp_path, [{**VALUE, "published": published}]))
+    assert claim.bounds == (0, 1.4)
+    for wrong in ([1, 0], [0], "0 to 1", [0, "1"]):
+        entry = {**VALUE, "published": {**published, "bounds": wrong}}
+        assert "two numbers" in problem(tmp_path, [entry]).fix
 
 
 def test_every_claim_says_what_it_goes_back_to(tmp_path: Path) -> None:
@@ -220,7 +242,7 @@ def test_orders_without_pairs_take_all_rows_that_have_a_number() -> None:
 
 
 def test_a_margin_of_an_order_is_whole(tmp_path: Path) -> None:
-    margin = {"margin": 1.05, "margin_is": "ratio", "margin_reason": "Five percent."}
+    margin = {"margin": 1.05, "margin_is": "ratio", "rule": "goal"}
     claims = load_claims(write(tmp_path, [{**ORDER, "asks": "no worse", **margin}]))
     assert (claims[0].asks, claims[0].margin, claims[0].margin_is) == ("no worse", 1.05, "ratio")
     for key in margin:
@@ -229,8 +251,46 @@ def test_a_margin_of_an_order_is_whole(tmp_path: Path) -> None:
     assert "lacks the key" in problem(tmp_path, [{**ORDER, "asks": "equal"}]).problem
     below = problem(tmp_path, [{**ORDER, **margin, "margin": 0.95}])
     assert "a ratio above 1" in below.fix
+    at_all = load_claims(write(tmp_path, [{**ORDER, **margin, "margin": 1}]))
+    assert at_all[0].margin == 1
+    assert (
+        "a ratio above 1"
+        in problem(tmp_path, [{**ORDER, **margin, "margin": 1, "asks": "no worse"}]).fix
+    )
     unknown = problem(tmp_path, [{**ORDER, **margin, "asks": "no wors"}])
     assert "Did you mean 'no worse'?" in unknown.fix
+
+
+class Trained(Table):
+    """A run that knows how long it was trained."""
+
+    def __init__(self, max_steps: int, **columns: list[float]) -> None:
+        super().__init__(**columns)
+        self.study = SimpleNamespace(max_steps=max_steps)
+
+
+def test_trained_nets_are_held_against_nets_of_zero_steps() -> None:
+    trained, untrained = Trained(100, a=[5, 6, 7]), Trained(0, a=[1, 2])
+    found = trained_over_untrained(trained, untrained, column="a", scale=2)
+    assert (found.first, found.second, found.paired) == ((10, 12, 14), (2, 4), False)
+    for runs in ((trained, trained), (trained,)):
+        with pytest.raises(UserError, match="no untrained control"):
+            trained_over_untrained(*runs, column="a")
+
+
+def test_trained_nets_are_held_against_their_own_start_or_that_of_others() -> None:
+    run = Table(step=[0, 0, 9, 9], seed=[1, 2, 1, 2], a=[0.1, 0.2, 0.8, 0.9])
+    other = Table(step=[0, 0, 9, 9], seed=[1, 2, 1, 2], a=[0.3, 0.4, 0.5, 0.6])
+    found = trained_over_untrained(run, column="a")
+    assert (found.first, found.second) == ((0.8, 0.9), (0.1, 0.2))
+    crossed = trained_over_untrained(run, other, column="a")
+    assert (crossed.first, crossed.second) == ((0.8, 0.9), (0.3, 0.4))
+
+
+def test_an_untrained_measure_may_be_a_column_of_its_own() -> None:
+    run = Table(seed=[1, 2], a=[0.8, 0.9], a_untrained=[0.5, 0.6])
+    found = trained_over_untrained(run, column=["a", "a_untrained"])
+    assert (found.first, found.second) == ((0.8, 0.9), (0.5, 0.6))
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

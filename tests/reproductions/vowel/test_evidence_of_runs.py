@@ -103,7 +103,7 @@ def test_the_ratio_is_back_propagation_over_experts() -> None:
     assert (item.num_censored, item.num_censored_baseline) == (0, 1)
 
 
-def test_orders_take_all_seeds_and_differences_those_that_both_runs_have() -> None:
+def test_orders_and_equalities_take_all_seeds_of_both_runs() -> None:
     tables = {
         "experts_4": metrics(3, seed=[5, 6, 7], epochs=[50, 60, 70], test_accuracy=[0.9, 0.8, 0.7]),
         "backprop_6": metrics(
@@ -113,10 +113,11 @@ def test_orders_take_all_seeds_and_differences_those_that_both_runs_have() -> No
     order = measured(BY_ID["experts-faster-4-6"], tables)
     gap = measured(BY_ID["equal-test-accuracy-4-6"], tables)
     assert isinstance(order, OrderEvidence)
-    assert isinstance(gap, ValueEvidence)
+    assert isinstance(gap, OrderEvidence)
     # Nets of different kinds are no pairs.
     assert (order.first, order.second, order.paired) == ((50, 60, 70), (700, 800, 500), False)
-    assert gap.samples == pytest.approx((20, 10))
+    assert gap.first == pytest.approx((90, 80, 70))
+    assert gap.second == pytest.approx((60, 10, 70))
 
 
 def test_two_or_three_live_experts_count_and_other_numbers_do_not() -> None:
@@ -268,7 +269,7 @@ def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence()
     assert "Of 24 printed claims, 22 match and 2 differ; of 3 sentence claims, 2 match" in first
     assert "half the epochs" not in first
     assert second.count("differs") == 2
-    assert "published 1.97 and 2.25" in second
+    assert "(ours 1, published 2)" in second
 
 
 def test_a_group_that_is_divided_says_how_many_of_its_claims_matched() -> None:
