@@ -29,6 +29,7 @@ from reproductions.verdicts.verdict_text import (
     ours_text,
     published_text,
     verdict_word,
+    why_not_run,
 )
 
 # Every space but the one before a bracket, which opens an interval or a spread.
@@ -100,7 +101,7 @@ def _claim_row(judged: Judged) -> _ClaimRow:
         margin=_unbroken(margin_text(claim)),
         word=word,
         symbol=SYMBOLS[word],
-        explanation=_unbroken(verdict.explanation) if verdict else "No finished run yet.",
+        explanation=_unbroken(verdict.explanation) if verdict else why_not_run(claim),
         bar=interval_bar(claim, verdict),
     )
 

@@ -21,6 +21,7 @@ from reproductions.verdicts.verdict_text import (
     ours_text,
     published_text,
     verdict_word,
+    why_not_run,
 )
 
 FIGURE_FOLDER = "reproductions/figures"
@@ -187,7 +188,7 @@ def _claim_row(judged: Judged) -> list[str]:
         escape(ours_text(claim, verdict)) + (f"<br>{interval}" if interval else ""),
         escape(margin_text(claim)),
         f"{escape(SYMBOLS[word])} **{word}**",
-        escape(verdict.explanation) if verdict else "",
+        escape(verdict.explanation if verdict else why_not_run(claim)),
     ]
 
 

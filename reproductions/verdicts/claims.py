@@ -45,13 +45,13 @@ _NEEDED: dict[str, tuple[str, ...]] = {
     "shape": ("at_least", "rule"),
 }
 _OPTIONAL: dict[str, tuple[str, ...]] = {
-    "value": ("question", "evidence", "margin_reason"),
+    "value": ("question", "evidence", "margin_reason", "not_run_here"),
     "order": (
         *("question", "evidence", "published", "sample"),
-        *("asks", "margin", "margin_is", "margin_reason", "rule"),
+        *("asks", "margin", "margin_is", "margin_reason", "rule", "not_run_here"),
     ),
-    "rate": ("question", "evidence", "published", "margin_reason", "sample"),
-    "shape": ("question", "evidence", "margin_reason", "sample"),
+    "rate": ("question", "evidence", "published", "margin_reason", "sample", "not_run_here"),
+    "shape": ("question", "evidence", "margin_reason", "sample", "not_run_here"),
 }
 _PUBLISHED_NEEDED = ("value",)
 _PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit", "bounds")
@@ -94,6 +94,7 @@ class Claim:
     rate, shape: at least the share ``at_least`` of the seeds must show it.
     ``source`` says what it goes back to: a number that the paper prints, a sentence or figure,
     the authors' notebooks, other claims on the same runs, or us.
+    ``not_run_here`` gives the reason why no run speaks about it, in the place of evidence.
     ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
     counted, where it is not seeds. ``evidence`` says how runs are read for it. ``rule`` names the
     rule of rules.yaml that its margin or its share follows.
@@ -115,6 +116,7 @@ class Claim:
     margin_is: MarginIs | None = None
     source: Source = "ours"
     rule: str | None = None
+    not_run_here: str | None = None
 
     @property
     def bounds(self) -> tuple[float, float] | None:
@@ -391,4 +393,5 @@ _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "unit": _text,
     "bounds": _bounds,
     "rule": _rule,
+    "not_run_here": _text,
 }

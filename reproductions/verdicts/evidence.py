@@ -96,12 +96,14 @@ class EstimateEvidence:
     """An estimate with its error, for claims about a value or an order.
 
     For numbers that samples alone do not give, such as one over all pairs of seeds. For an order
-    it is the first minus the second.
+    it is the first minus the second. ``is_exact`` means arithmetic, such as a count: it needs no
+    seeds.
     """
 
     estimate: Estimate
     runs: tuple[str, ...]
     not_comparable: str | None = None
+    is_exact: bool = False
 
 
 Evidence = ValueEvidence | OrderEvidence | RateEvidence | EstimateEvidence
@@ -321,8 +323,13 @@ def check_recipes(claims: Iterable[Claim], forms: Mapping[str, Form], file: str)
     """
     for claim in claims:
         where = f"{file}, claim '{claim.id}'"
+        if claim.evidence is None and claim.not_run_here:
+            continue
         if claim.evidence is None:
-            raise UserError(f"{where} lacks the key 'evidence'.", "Add a line 'evidence: ...'.")
+            raise UserError(
+                f"{where} lacks the key 'evidence'.",
+                "Add a line 'evidence: ...', or 'not_run_here: ...' with the reason.",
+            )
         recipe = claim.evidence
         if recipe.form not in forms:
             raise UserError(

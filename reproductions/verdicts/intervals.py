@@ -78,6 +78,21 @@ def pairs_estimate(values_RR: NDArray[np.float64], *, bounds: Interval | None = 
     return Estimate(center, error if error > 1e-12 else 0.0, n - 1, n, bounds=bounds)
 
 
+def spread_estimate(samples: Sequence[float]) -> Estimate:
+    """The standard deviation of at least three samples, by its log.
+
+    The jackknife gives its error: unlike the chi-square it asks for no normal distribution.
+    """
+    n = len(samples)
+    values = np.asarray(samples, dtype=float)
+    left = np.array([np.std(np.delete(values, place), ddof=1) for place in range(n)])
+    if float(np.std(values)) == 0 or left.min() == 0:
+        return Estimate(float(np.std(values, ddof=1)), 0.0, n - 1, n)
+    logs = np.log(left)
+    error = math.sqrt((n - 1) / n * float(np.sum((logs - logs.mean()) ** 2)))
+    return Estimate(math.log(np.std(values, ddof=1)), error, n - 1, n, is_log=True)
+
+
 def minus(first: Estimate, second: Estimate) -> Estimate:
     """The difference of two independent estimates (Welch)."""
     parts = [first.standard_error**2, second.standard_error**2]

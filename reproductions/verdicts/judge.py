@@ -68,7 +68,7 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
         case EstimateEvidence() if claim.kind == "order":
             verdict = judge_estimate(claim, evidence.estimate, evidence.estimate.n)
         case EstimateEvidence() if claim.kind == "value":
-            verdict = _judge_estimate(claim, evidence.estimate)
+            verdict = _judge_estimate(claim, evidence.estimate, is_exact=evidence.is_exact)
         case RateEvidence() if claim.kind in ("rate", "shape"):
             verdict = _judge_rate(claim, evidence)
         case _:
@@ -83,8 +83,12 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     return replace(verdict, explanation=explanation)
 
 
-def _judge_estimate(claim: Claim, estimate: Estimate) -> Verdict:
+def _judge_estimate(claim: Claim, estimate: Estimate, *, is_exact: bool) -> Verdict:
     word, reason = _decide_value(claim, estimate)
+    if is_exact:
+        difference = _gap(claim, estimate.point - _target(claim)[0])
+        reason = f"{difference}. It is arithmetic, and the margin is that of rounding."
+        return Verdict(word, estimate.point, None, CONFIDENCE, 0, reason)
     if estimate.n < FEWEST_SEEDS:
         word, reason = "inconclusive", f"{seeds_text(estimate.n)}: at least {FEWEST_SEEDS} needed."
     interval = estimate.interval(CONFIDENCE)

@@ -45,6 +45,13 @@ def verdict_word(verdict: Verdict | None) -> str:
     return verdict.word if verdict else NOT_RUN
 
 
+def why_not_run(claim: Claim) -> str:
+    """What is said of a claim without a verdict."""
+    if claim.not_run_here:
+        return f"Not run here: {claim.not_run_here}"
+    return "No finished run yet."
+
+
 def count_verdicts(verdicts: Iterable[Verdict | None]) -> dict[str, int]:
     """How often each word occurs, in a fixed order, zeros included."""
     # In the order of SYMBOLS, so that counts can be compared from report to report.

@@ -14,6 +14,7 @@ from reproductions.runs import NamedRun
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.evidence import (
     COMMON_FORMS,
+    EstimateEvidence,
     Evidence,
     Form,
     HasTables,
@@ -23,6 +24,7 @@ from reproductions.verdicts.evidence import (
     names_of,
     rate_of,
 )
+from reproductions.verdicts.intervals import spread_estimate
 from reproductions.vowel import decision_lines
 from reproductions.vowel.decision_lines import formants, has_lines, lone_line, trajectory
 
@@ -101,6 +103,15 @@ def epoch_ratio(experts: HasTables, rival: HasTables) -> ValueEvidence:
     )
 
 
+def epochs_spread(run: HasTables) -> EstimateEvidence | None:
+    """Return the standard deviation of the epochs to the stop, over seeds."""
+    samples, num_censored = _epochs_of(run)
+    if len(samples) < 3:
+        return None
+    reason = f"{num_censored} seeds never reached the stop." if num_censored else None
+    return EstimateEvidence(spread_estimate(samples), (run.name,), reason)
+
+
 def experts_on_pairs(run: HasTables, *, on_a: int, on_i: int) -> RateEvidence | None:
     """Count the seeds with so many experts on [a]/[A], and so many on [i]/[I]."""
     metrics = run.table("metrics")
@@ -129,7 +140,8 @@ def _shows_the_story(experts: NamedRun, position: int, frame: decision_lines.Fra
 
 
 FORMS: dict[str, Form] = {
-    form.__name__: form for form in (epochs, epoch_ratio, experts_on_pairs, together_then_apart)
+    form.__name__: form
+    for form in (epochs, epoch_ratio, epochs_spread, experts_on_pairs, together_then_apart)
 }
 
 

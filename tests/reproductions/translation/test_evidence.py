@@ -1,7 +1,7 @@
 """The translation study's evidence: on runs in which a claim holds, and in which it fails."""
 
 from reproductions.translation.evidence import FORMS
-from reproductions.verdicts.evidence import OrderEvidence
+from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
 from tests.reproductions.evidence_cases import Synthetic, counted
 
 
@@ -11,6 +11,18 @@ def loads(name: str, *late: float) -> Synthetic:
     values = [9.0] * half + list(late)
     steps = [100 * place for place in range(1, 2 * half + 1)]
     return Synthetic(name, {"curves": {"step": steps, "encoder_max_over_mean_load": values}})
+
+
+def test_the_published_sizes_are_those_of_the_published_settings() -> None:
+    for of, printed, half in (
+        ("parameters", 8.7, 0.05),
+        ("operations", 85, 0.5),
+        ("gnmt_operations", 214, 0.5),
+    ):
+        found = FORMS["published_count"](loads("experts_2048"), of=of)
+        assert isinstance(found, EstimateEvidence)
+        assert abs(found.estimate.point - printed) <= half
+        assert found.is_exact
 
 
 def experts(**columns: list[float]) -> Synthetic:

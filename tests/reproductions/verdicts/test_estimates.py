@@ -11,7 +11,13 @@ from numpy.typing import NDArray
 
 from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence, ValueEvidence
-from reproductions.verdicts.intervals import Estimate, mean_estimate, minus, pairs_estimate
+from reproductions.verdicts.intervals import (
+    Estimate,
+    mean_estimate,
+    minus,
+    pairs_estimate,
+    spread_estimate,
+)
 from reproductions.verdicts.judge import judge
 
 percents = st.lists(st.integers(0, 100).map(float), min_size=2, max_size=12)
@@ -124,3 +130,21 @@ def test_one_training_says_nothing_of_a_method(sample: str) -> None:
     assert f"500 of 500 paired {sample}" in verdict.explanation
     of_seeds = Claim("o", "s", "p", "order", better="lower")
     assert judge(of_seeds, OrderEvidence(many, later, (), paired=True)).word == "matches"
+
+
+def test_a_count_is_judged_without_seeds() -> None:
+    claim = Claim("c", "s", "p", "value", Published(85, unit="million"), 0.5)
+    for count, word in ((84.9, "matches"), (84.4, "differs")):
+        verdict = judge(claim, EstimateEvidence(Estimate(count, 0.0, 0, 0), (), is_exact=True))
+        assert (verdict.word, verdict.interval) == (word, None)
+        assert "It is arithmetic" in verdict.explanation
+
+
+def test_a_spread_has_an_interval_that_covers_it() -> None:
+    generator = np.random.default_rng(4)
+    covered = 0
+    for _ in range(500):
+        low, high = spread_estimate(generator.normal(100, 10, 25).tolist()).interval(0.95)
+        covered += low <= 10 <= high
+    assert covered / 500 >= 0.90
+    assert spread_estimate([2.0, 2.0, 2.0]).interval(0.95) == (0, 0)

@@ -33,6 +33,8 @@ SYSTEMS = (
     "backprop_12",
     "expected_error_4",
     "expected_error_8",
+    "blend_error_4",
+    "blend_error_8",
 )
 Array = NDArray[np.float64]
 
@@ -266,7 +268,7 @@ def test_the_summary_counts_every_verdict_and_gives_each_difference_a_sentence()
     different = {"half-the-epochs-4-6", "half-the-epochs-8-12", "first-together-then-apart"}
     judged = with_word(lambda name: "differs" if name in different else "matches")
     first, second = summarise(judged, {}, STUDY.groups)
-    assert "Of 24 printed claims, 22 match and 2 differ; of 3 sentence claims, 2 match" in first
+    assert "Of 32 printed claims, 30 match and 2 differ; of 9 sentence claims, 8 match" in first
     assert "half the epochs" not in first
     assert second.count("differs") == 2
     assert "(ours 1, published 2)" in second
@@ -280,7 +282,7 @@ def test_a_group_that_is_divided_says_how_many_of_its_claims_matched() -> None:
 def test_claims_that_were_not_run_are_counted_and_nothing_else_is_said() -> None:
     judged: list[Judged] = [(claim, None, None) for claim in CLAIMS]
     assert summarise(judged, {}, STUDY.groups) == [
-        "Of 24 printed claims, 24 are not run; of 3 sentence claims, 3 are not run."
+        "Of 32 printed claims, 32 are not run; of 9 sentence claims, 9 are not run."
     ]
 
 
