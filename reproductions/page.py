@@ -19,6 +19,7 @@ from reproductions.verdicts.claims import Claim, rules
 from reproductions.verdicts.judge import Judged, Verdict
 from reproductions.verdicts.number_text import is_share
 from reproductions.verdicts.orders import allowed_span
+from reproductions.verdicts.power_text import power_text
 from reproductions.verdicts.sources import MEANINGS as SOURCE_MEANINGS
 from reproductions.verdicts.sources import by_source
 from reproductions.verdicts.verdict_text import (
@@ -101,7 +102,9 @@ def _claim_row(judged: Judged) -> _ClaimRow:
         margin=_unbroken(margin_text(claim)),
         word=word,
         symbol=SYMBOLS[word],
-        explanation=_unbroken(verdict.explanation) if verdict else why_not_run(claim),
+        explanation=_unbroken(verdict.explanation + power_text(claim.id))
+        if verdict
+        else why_not_run(claim),
         bar=interval_bar(claim, verdict),
     )
 

@@ -13,6 +13,7 @@ from reproductions import records
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.power_text import power_text
 from reproductions.verdicts.verdict_text import (
     SYMBOLS,
     headline_of,
@@ -188,7 +189,7 @@ def _claim_row(judged: Judged) -> list[str]:
         escape(ours_text(claim, verdict)) + (f"<br>{interval}" if interval else ""),
         escape(margin_text(claim)),
         f"{escape(SYMBOLS[word])} **{word}**",
-        escape(verdict.explanation if verdict else why_not_run(claim)),
+        escape(verdict.explanation + power_text(claim.id) if verdict else why_not_run(claim)),
     ]
 
 
