@@ -5,15 +5,17 @@ Accuracies are shares, entropies nats. The thresholds stand with the claims.
 
 import numpy as np
 
-from reproductions.clusters.suite import agreement_of_maps, entropy_curves
+from reproductions.clusters.suite import entropy_curves, pairwise_agreement
 from reproductions.runs import NamedRun
 from reproductions.verdicts.evidence import (
+    EstimateEvidence,
     Form,
     OrderEvidence,
     RateEvidence,
     ValueEvidence,
     rate_of,
 )
+from reproductions.verdicts.intervals import Estimate, pairs_estimate
 
 # Settings that change how much is seen of a result, or which of equally good draws it is.
 FREE = frozenset(
@@ -67,14 +69,18 @@ def start_decides(run: NamedRun) -> RateEvidence:
     return rate_of(predicted == run.study.num_clusters, run)
 
 
-def map_agreement(run: NamedRun, *, scale: float = 1.0) -> ValueEvidence | None:
-    """Return how far each seed's map of clusters to experts is that of the next seed."""
-    agreement = agreement_of_maps(run)
-    return (
-        ValueEvidence(tuple((scale * agreement).tolist()), (run.name,))
-        if len(agreement) > 1
-        else None
-    )
+def map_agreement(run: NamedRun, *, scale: float = 1.0) -> EstimateEvidence | None:
+    """Return how far two seeds' maps of clusters to experts agree, over all pairs of seeds."""
+    found = agreement_estimate(run, scale)
+    return None if found is None else EstimateEvidence(found, (run.name,))
+
+
+def agreement_estimate(run: NamedRun, scale: float = 1.0) -> Estimate | None:
+    """The mean agreement of two seeds' maps; None below three seeds."""
+    same_RR = pairwise_agreement(run)
+    if len(same_RR) < 3:
+        return None
+    return pairs_estimate(scale * same_RR, bounds=(0, scale))
 
 
 def larger(run: NamedRun, *, first: str, second: str) -> OrderEvidence:
@@ -82,7 +88,7 @@ def larger(run: NamedRun, *, first: str, second: str) -> OrderEvidence:
     arrays = run.finished.arrays("snapshots")
     # At the last snapshot, one number for every seed.
     pair = [np.abs(arrays[name][-1]).max(axis=(1, 2)).tolist() for name in (first, second)]
-    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,))
+    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,), paired=True)
 
 
 FORMS: dict[str, Form] = {

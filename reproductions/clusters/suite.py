@@ -97,6 +97,13 @@ def entropy_curves(run: NamedRun) -> pd.DataFrame:
     return curves.pivot(index="step", columns="seed", values="entropy").ffill()
 
 
+def pairwise_agreement(run: NamedRun) -> NDArray[np.float64]:
+    """Return, for every two seeds ``[R, R]``, the share of clusters at the same expert."""
+    maps_RK = run.finished.arrays("snapshots")["final_map"]
+    same_RR: NDArray[np.float64] = (maps_RK[:, None] == maps_RK[None]).mean(axis=2)
+    return same_RR
+
+
 def agreement_of_maps(run: NamedRun) -> NDArray[np.float64]:
     """Return, by seed, the share of clusters that go to the same expert in the next seed.
 

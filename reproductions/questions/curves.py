@@ -129,7 +129,6 @@ def identity(runs: Runs) -> Picture | None:
         "range as bands. 1: all are the same.",
         alt="Similarity of experts over training from own and identical weights, per study.",
         claim_ids=(
-            "identical-stay",
             "noise-breaks",
             "competition-parts",
             "routing-noise-parts",

@@ -10,17 +10,18 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import adjusted_mutual_info_score
 
-from reproductions.clusters.evidence import map_agreement
-from reproductions.clusters.suite import agreement_of_maps
+from reproductions.clusters.evidence import agreement_estimate, map_agreement
 from reproductions.runs import NamedRun, metric
 from reproductions.verdicts.evidence import (
     Array,
+    EstimateEvidence,
     Form,
     OrderEvidence,
     RateEvidence,
     names_of,
     rate_of,
 )
+from reproductions.verdicts.intervals import minus, pairs_estimate
 
 # Settings that change how much is seen of a result, or which of equally good draws it is.
 FREE = frozenset({"num_seeds", "first_seed", "seed", "data_seed", "num_threads", "references"})
@@ -157,15 +158,24 @@ def half_in_use(run: NamedRun, *, wanted: bool = True) -> RateEvidence:
     return rate_of(has == wanted, run)
 
 
-def map_agreement_order(first: NamedRun, second: NamedRun) -> OrderEvidence | None:
-    """Compare how far seeds agree on their maps in two runs."""
-    shares = [agreement_of_maps(run) for run in (first, second)]
-    return _order(shares, (first, second)) if all(map(len, shares)) else None
+def map_agreement_order(first: NamedRun, second: NamedRun) -> EstimateEvidence | None:
+    """Compare how far seeds agree on their maps in two runs, over all pairs of seeds in each."""
+    here, there = (agreement_estimate(run) for run in (first, second))
+    if here is None or there is None:
+        return None
+    return EstimateEvidence(minus(here, there), names_of(first, second))
 
 
-def grouped_alike(run: NamedRun, *, above: float) -> RateEvidence:
-    """Count the seeds whose routing shares more than this information with the first seed's."""
-    return rate_of(grouping_with_first(run) > above, run)
+def grouped_alike(run: NamedRun) -> EstimateEvidence | None:
+    """Return how much information two seeds' routings share, over all pairs of seeds."""
+    expert_RT = run.finished.arrays("choices")["expert"]
+    if len(expert_RT) < 3:
+        return None
+    # Vinh, Epps & Bailey (2010): see `grouping_with_first`.
+    shared_RR = np.array(
+        [[adjusted_mutual_info_score(one_T, two_T) for two_T in expert_RT] for one_T in expert_RT]
+    )
+    return EstimateEvidence(pairs_estimate(shared_RR), (run.name,))
 
 
 def over_clusterings(run: NamedRun, *, of: str) -> RateEvidence:

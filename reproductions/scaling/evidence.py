@@ -5,7 +5,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from reproductions.runs import NamedRun
-from reproductions.verdicts.evidence import Form, OrderEvidence, RateEvidence, rate_of
+from reproductions.verdicts.evidence import Form, OrderEvidence, names_of
 
 Array = NDArray[np.float64]
 LIMITS = ("dense", "traffic")
@@ -53,39 +53,43 @@ FREE = frozenset({"num_experts", "num_rounds", "num_threads"})
 _MANY = 2048
 
 
-def growth(run: NamedRun, *, num_experts: int, most: float) -> RateEvidence | None:
-    """Count the rounds in which many experts cost at most this times the median of 16 experts."""
+def growth(run: NamedRun, *, num_experts: int) -> OrderEvidence | None:
+    """Compare the time of many experts with that of 16."""
     many, few = at(run, num_experts), at(run, 16)
     if many is None or few is None:
         return None
-    # Over the median of the few: rounds of two sizes are not paired.
-    return rate_of(many[ours(many)].to_numpy(float) / few[ours(few)].median() <= most, run)
+    # Rounds of two sizes were not timed side by side, so that they are no pairs.
+    return _ratio(many[ours(many)], few[ours(few)], run, paired=False)
 
 
-def near_limit(run: NamedRun, *, most: float) -> RateEvidence | None:
-    """Count the rounds in which our layer takes at most this times dense and traffic."""
+def near_limit(run: NamedRun) -> OrderEvidence | None:
+    """Compare the time of our layer with dense and traffic, round by round."""
     times = at(run, _MANY)
-    return None if times is None else rate_of(over_limit(times) <= most, run)
+    return None if times is None else _ratio(times[ours(times)], limit(times), run, paired=True)
 
 
-def skewed_over_even(even: NamedRun, skewed: NamedRun, *, most: float) -> RateEvidence | None:
-    """Count the rounds in which skew costs at most this times the median of even routing."""
+def skewed_over_even(even: NamedRun, skewed: NamedRun) -> OrderEvidence | None:
+    """Compare the time of skewed routing with that of even routing, each over its dense time."""
     pair = [at(run, _MANY) for run in (skewed, even)]
     # The same arithmetic in one expert, timed in the same rounds, levels the two runs.
-    ratios = [
-        (times[ours(times)] / times["dense"]).to_numpy(float) for times in pair if times is not None
-    ]
+    ratios = [times[ours(times)] / times["dense"] for times in pair if times is not None]
     if len(ratios) < 2:
         return None
-    return rate_of(ratios[0] / np.median(ratios[1]) <= most, even, skewed)
+    return _ratio(ratios[0], ratios[1], even, skewed, paired=False)
 
 
-def gate_share(run: NamedRun, *, most: float) -> RateEvidence | None:
-    """Count the rounds in which the two-level gate takes at most this share of the time."""
+def gate_share(run: NamedRun) -> OrderEvidence | None:
+    """Compare the time of the two-level gate with that of our whole layer, round by round."""
     times = at(run, _MANY)
     if times is None or "gate, two levels" not in times:
         return None
-    return rate_of((times["gate, two levels"] / times[ours(times)]).to_numpy(float) <= most, run)
+    return _ratio(times["gate, two levels"], times[ours(times)], run, paired=True)
+
+
+def _ratio(first: pd.Series, second: pd.Series, *runs: NamedRun, paired: bool) -> OrderEvidence:
+    """Two times; the claims speak of their ratio, which is the same in every unit."""
+    samples = [tuple(times.to_numpy(float).tolist()) for times in (first, second)]
+    return OrderEvidence(samples[0], samples[1], names_of(*runs), paired=paired)
 
 
 def faster(run: NamedRun, *, second: str, first: str = "") -> OrderEvidence | None:
@@ -94,7 +98,7 @@ def faster(run: NamedRun, *, second: str, first: str = "") -> OrderEvidence | No
     if times is None or not {first or ours(times), second} <= set(times):
         return None
     pair = [(1e3 * times[name].to_numpy(float)).tolist() for name in (first or ours(times), second)]
-    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,))
+    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,), paired=True)
 
 
 FORMS: dict[str, Form] = {

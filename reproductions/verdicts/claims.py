@@ -6,10 +6,11 @@ claims, where, and what would count as seeing it again:
     - id: epochs-four-experts
       sentence: Four experts reach the criterion after 1,124 epochs on average.
       place: Table 1
+      source: printed
       kind: value
       published: {value: 1124, spread: 23, spread_is: standard deviation, n: 25, unit: epochs}
       margin: 60
-      margin_reason: Five percent of the published value.
+      rule: vowel-mean
       evidence: {value: {runs: [experts_4], column: epochs}}
 """
 
@@ -18,6 +19,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -27,36 +29,49 @@ from experiments.runner.errors import UserError
 
 Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]
+# What a claim goes back to; see `verdicts.sources` for what each means.
+Source = Literal["printed", "sentence", "notebook", "implied", "ours"]
+Asked = Literal["better", "no worse", "equal"]
+MarginIs = Literal["difference", "ratio"]
 _Entry = Mapping[str, Any]
 
-# What has to be there by kind of claim: a value needs a margin with its reason before the runs,
-# so that no margin can be chosen from results.
-_COMMON = ("id", "sentence", "place", "kind")
+# What has to be there by kind of claim. A margin names the rule that it follows, and rules are
+# committed before the runs, so that no margin can be chosen from results.
+_COMMON = ("id", "sentence", "place", "source", "kind")
 _NEEDED: dict[str, tuple[str, ...]] = {
-    "value": ("published", "margin", "margin_reason"),
+    "value": ("published", "margin", "rule"),
     "order": ("better",),
-    "rate": ("at_least",),
-    "shape": ("at_least",),
+    "rate": ("at_least", "rule"),
+    "shape": ("at_least", "rule"),
 }
 _OPTIONAL: dict[str, tuple[str, ...]] = {
-    "value": ("question", "evidence"),
-    "order": ("question", "evidence", "published", "sample"),
-    "rate": ("question", "evidence", "published", "margin_reason", "sample"),
-    "shape": ("question", "evidence", "margin_reason", "sample"),
+    "value": ("question", "evidence", "margin_reason", "not_run_here"),
+    "order": (
+        *("question", "evidence", "published", "sample"),
+        *("asks", "margin", "margin_is", "margin_reason", "rule", "not_run_here"),
+    ),
+    "rate": ("question", "evidence", "published", "margin_reason", "sample", "not_run_here"),
+    "shape": ("question", "evidence", "margin_reason", "sample", "not_run_here"),
 }
 _PUBLISHED_NEEDED = ("value",)
-_PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit")
+_PUBLISHED_OPTIONAL = ("spread", "spread_is", "n", "unit", "bounds")
+# What is counted, where it comes from one training: it says nothing of another one.
+ONE_TRAINING = frozenset({"test sentences", "points of training", "experts"})
 
 
 @dataclass(frozen=True)
 class Published:
-    """A number as the paper prints it; ``spread_is`` names what its ± means."""
+    """A number as the paper prints it; ``spread_is`` names what its ± means.
+
+    ``bounds`` are the least and the greatest value that the measure can have; 0 and 100 for %.
+    """
 
     value: float
     spread: float | None = None
     spread_is: str | None = None
     n: int | None = None
     unit: str | None = None
+    bounds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -73,10 +88,16 @@ class Claim:
     """One statement of the paper and what would count as seeing it again.
 
     value: ours must lie within ``margin`` of ``published.value``.
-    order: the first variant is ``better`` ("lower" or "higher") than the second.
+    order: the first variant is ``better`` ("lower" or "higher") than the second. With a margin
+    it ``asks`` that the first is "better" by more than it, "no worse" by more than it, or "equal"
+    within it; ``margin_is`` a "difference" in the column's unit or a "ratio" above 1.
     rate, shape: at least the share ``at_least`` of the seeds must show it.
+    ``source`` says what it goes back to: a number that the paper prints, a sentence or figure,
+    the authors' notebooks, other claims on the same runs, or us.
+    ``not_run_here`` gives the reason why no run speaks about it, in the place of evidence.
     ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
-    counted, where it is not seeds. ``evidence`` says how runs are read for it.
+    counted, where it is not seeds. ``evidence`` says how runs are read for it. ``rule`` names the
+    rule of rules.yaml that its margin or its share follows.
     """
 
     id: str
@@ -91,6 +112,18 @@ class Claim:
     question: int | None = None
     sample: str = "seeds"
     evidence: Recipe | None = None
+    asks: Asked = "better"
+    margin_is: MarginIs | None = None
+    source: Source = "ours"
+    rule: str | None = None
+    not_run_here: str | None = None
+
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """The least and the greatest value that a value claim's measure can have."""
+        if self.published is None:
+            return None
+        return self.published.bounds or ((0.0, 100.0) if self.published.unit == "%" else None)
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -142,7 +175,31 @@ def _claim(entry: object, file: str, position: int) -> Claim:
         where = f"{file}, claim '{entry['id']}'"
     kind = _kind(entry, "kind", where)
     _check_keys(entry, _COMMON + _NEEDED[kind], _OPTIONAL[kind], where)
+    if kind == "order":
+        _check_margin(entry, where)
+    if kind == "value":
+        _positive(entry, "margin", where)
     return Claim(**{key: _READERS[key](entry, key, where) for key in entry})
+
+
+def _check_margin(entry: _Entry, where: str) -> None:
+    """Check that an order's margin is whole: its size, what it is of, and its reason."""
+    keys = ("margin", "margin_is", "rule")
+    needs_margin = entry.get("asks", "better") != "better" or any(key in entry for key in keys)
+    for key in keys:
+        if needs_margin and key not in entry:
+            raise UserError(
+                f"{where} lacks the key '{key}'.",
+                "An order with a margin needs 'margin', 'margin_is' and 'rule'.",
+            )
+    if not needs_margin:
+        return
+    margin, is_ratio = _number(entry, "margin", where), entry["margin_is"] == "ratio"
+    none = 1 if is_ratio else 0
+    # No margin at all asks that the first is better at all, and nothing else.
+    if margin < none or (margin == none and entry.get("asks", "better") != "better"):
+        size = "a ratio above 1, such as 1.05 for five percent" if is_ratio else "above 0"
+        raise _wrong(entry, "margin", where, size)
 
 
 def _recipe(claim: _Entry, key: str, where: str) -> Recipe:
@@ -185,6 +242,22 @@ def _check_keys(
     for key in needed:
         if key not in entry:
             raise UserError(f"{where} lacks the key '{key}'.", f"Add a line '{key}: ...'.")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How margins, or shares of seeds, are set: in words, and why so."""
+
+    name: str
+    says: str
+    why: str
+
+
+@cache
+def rules() -> Mapping[str, Rule]:
+    """The rules that margins and shares follow, by name: rules.yaml, where each stands once."""
+    entries = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text(encoding="utf-8"))
+    return {entry["name"]: Rule(**entry) for entry in entries}
 
 
 def nearest(word: str, known: Collection[str]) -> str:
@@ -241,12 +314,31 @@ def _positive(entry: _Entry, key: str, where: str) -> float:
     return number
 
 
+def _not_negative(entry: _Entry, key: str, where: str) -> float:
+    number = _number(entry, key, where)
+    if number < 0:
+        raise _wrong(entry, key, where, "a number of 0 or more")
+    return number
+
+
 def _share(entry: _Entry, key: str, where: str) -> float:
     share = _number(entry, key, where)
     # No number of seeds could show a share of 1, nor refute one of 0.
     if not 0 < share < 1:
         raise _wrong(entry, key, where, "a share between 0 and 1, both excluded")
     return share
+
+
+def _bounds(entry: _Entry, key: str, where: str) -> tuple[float, float]:
+    ends = entry[key]
+    are_numbers = isinstance(ends, list) and all(isinstance(end, int | float) for end in ends)
+    if not are_numbers or len(ends) != 2 or not ends[0] < ends[1]:
+        raise _wrong(entry, key, where, "two numbers, the smaller one first")
+    return float(ends[0]), float(ends[1])
+
+
+def _rule(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, rules(), where)
 
 
 def _count(entry: _Entry, key: str, where: str) -> int:
@@ -265,16 +357,31 @@ def _direction(entry: _Entry, key: str, where: str) -> str:
     return _one_of(entry, key, get_args(Direction), where)
 
 
+def _source(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(Source), where)
+
+
+def _asked(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(Asked), where)
+
+
+def _margin_is(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(MarginIs), where)
+
+
 # How each key of a claim, and of its published number, is read and checked.
 _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "id": _identifier,
     "sentence": _text,
     "place": _text,
+    "source": _source,
     "kind": _kind,
     "published": _published,
-    "margin": _positive,
+    "margin": _not_negative,
     "margin_reason": _text,
     "better": _direction,
+    "asks": _asked,
+    "margin_is": _margin_is,
     "at_least": _share,
     "question": _count,
     "sample": _text,
@@ -284,4 +391,7 @@ _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "spread_is": _text,
     "n": _count,
     "unit": _text,
+    "bounds": _bounds,
+    "rule": _rule,
+    "not_run_here": _text,
 }

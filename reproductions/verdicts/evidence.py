@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from experiments.runner.errors import UserError
 from reproductions.runs import NamedRun, Runs
 from reproductions.verdicts.claims import Claim, Recipe, nearest
+from reproductions.verdicts.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -51,21 +52,24 @@ class ValueEvidence:
 
 @dataclass(frozen=True)
 class OrderEvidence:
-    """One number per seed of two variants, paired by position: entry i of both is one seed.
+    """One number per seed of two variants.
 
     The claim says whether lower or higher is better; it claims that the first is better.
-    Raises ValueError for unequal lengths, NaN and infinity.
+    ``paired``: entry i of both belongs together, since it has the same start and the same noise.
+    Nets of different kinds are no pairs, even if they share a seed. Raises ValueError for pairs
+    of unequal lengths, NaN and infinity.
     """
 
     first: tuple[float, ...]
     second: tuple[float, ...]
     runs: tuple[str, ...]
     not_comparable: str | None = None
+    paired: bool = False
 
     def __post_init__(self) -> None:
         """Rejects numbers that no verdict could rest on."""
         _check_finite((*self.first, *self.second))
-        if len(self.first) != len(self.second):
+        if self.paired and len(self.first) != len(self.second):
             raise ValueError("paired samples must have the same length")
 
 
@@ -87,7 +91,22 @@ class RateEvidence:
             raise ValueError("successes must lie between 0 and n")
 
 
-Evidence = ValueEvidence | OrderEvidence | RateEvidence
+@dataclass(frozen=True)
+class EstimateEvidence:
+    """An estimate with its error, for claims about a value or an order.
+
+    For numbers that samples alone do not give, such as one over all pairs of seeds. For an order
+    it is the first minus the second. ``is_exact`` means arithmetic, such as a count: it needs no
+    seeds.
+    """
+
+    estimate: Estimate
+    runs: tuple[str, ...]
+    not_comparable: str | None = None
+    is_exact: bool = False
+
+
+Evidence = ValueEvidence | OrderEvidence | RateEvidence | EstimateEvidence
 
 
 def _check_finite(numbers: Iterable[float]) -> None:
@@ -136,15 +155,29 @@ def order(
     table: str = "metrics",
     where: Mapping[str, object] | None = None,
     scale: float = 1.0,
+    paired: bool = False,
 ) -> OrderEvidence:
-    """One column of two runs, or two columns of one run, row by row of the same seed."""
+    """One column of two runs, or two columns of one run.
+
+    ``paired`` says that equal seeds have the same start and the same noise in both: rows of the
+    same seed are then held against each other. Otherwise every row is held against every other.
+    """
     columns = [column, column] if isinstance(column, str) else column
     frames = [
         read_rows(run, table, where, name)
         for run, name in zip((runs[0], runs[-1]), columns, strict=True)
     ]
-    first, second = (scale * paired(frames, columns)).tolist()
-    return OrderEvidence(tuple(first), tuple(second), names_of(*runs))
+    samples = [scale * values for values in _samples(frames, columns, paired)]
+    first, second = (tuple(values.tolist()) for values in samples)
+    return OrderEvidence(first, second, names_of(*runs), paired=paired)
+
+
+def _samples(frames: Sequence[pd.DataFrame], columns: Sequence[str], paired: bool) -> list[Array]:
+    if paired:
+        return list(pairs_of(frames, columns))
+    both = [frame[name].to_numpy(float) for frame, name in zip(frames, columns, strict=True)]
+    # A diverged seed has no number.
+    return [values[np.isfinite(values)] for values in both]
 
 
 def rate(
@@ -175,7 +208,55 @@ TESTS: Mapping[str, Callable[[Array, Any], NDArray[np.bool_]]] = {
     "equals": np.equal,
     "one_of": np.isin,
 }
-COMMON_FORMS: Mapping[str, Form] = {"value": value, "order": order, "rate": rate}
+
+
+def trained_over_untrained(
+    *runs: HasTables,
+    column: str | Sequence[str],
+    table: str = "metrics",
+    where: Mapping[str, object] | None = None,
+    scale: float = 1.0,
+    paired: bool = False,
+) -> OrderEvidence:
+    """A measure of trained nets against the same measure of untrained ones.
+
+    What counts as learnt is what training adds: any function of a word, a random gate's too, says
+    something of words. Three ways to name the untrained nets:
+
+    - two runs, the second of zero steps: their rows that ``where`` asks for;
+    - a table with steps: the last one of the first run against the first one of the last run;
+    - one run and two columns: the second holds the untrained measure.
+
+    Raises:
+        UserError: the second run was trained.
+    """
+    columns = [column, column] if isinstance(column, str) else column
+    asked = [where or {}, where or {}]
+    if isinstance(column, str) and "step" in runs[0].table(table):
+        asked = [{**asked[0], "step": "last"}, {**asked[1], "step": "first"}]
+    elif isinstance(column, str):
+        _check_untrained(runs)
+    frames = [
+        read_rows(run, table, rows, name)
+        for run, rows, name in zip((runs[0], runs[-1]), asked, columns, strict=True)
+    ]
+    samples = [scale * values for values in _samples(frames, columns, paired)]
+    first, second = (tuple(values.tolist()) for values in samples)
+    return OrderEvidence(first, second, names_of(*runs), paired=paired)
+
+
+def _check_untrained(runs: Sequence[HasTables]) -> None:
+    steps = getattr(getattr(runs[-1], "study", None), "max_steps", 0)
+    if len(runs) < 2 or steps:
+        raise UserError(
+            f"The run {runs[-1].name} was trained, so it is no untrained control.",
+            "Name a second run of zero steps, a table with steps, or two columns.",
+        )
+
+
+COMMON_FORMS: Mapping[str, Form] = {
+    form.__name__: form for form in (value, order, rate, trained_over_untrained)
+}
 
 
 def rate_of(shown: NDArray[np.bool_], *runs: HasTables) -> RateEvidence:
@@ -191,7 +272,9 @@ def names_of(*runs: HasTables) -> tuple[str, ...]:
 def read_rows(
     run: HasTables, table: str, where: Mapping[str, object] | None, *columns: str
 ) -> pd.DataFrame:
-    """The rows of a run's table that have these values; "last" is a column's largest one.
+    """The rows of a run's table that have these values.
+
+    "last" is a column's largest value, and "first" its smallest one.
 
     Raises:
         UserError: the table lacks one of the columns.
@@ -204,11 +287,13 @@ def read_rows(
                 f"In the claim's evidence, choose from: {', '.join(map(str, frame.columns))}.",
             )
     for key, wanted in where.items():
-        frame = frame[frame[key] == (frame[key].max() if wanted == "last" else wanted)]
+        ends = {"last": frame[key].max(), "first": frame[key].min()}
+        is_end = isinstance(wanted, str) and wanted in ends
+        frame = frame[frame[key] == (ends[str(wanted)] if is_end else wanted)]
     return frame
 
 
-def paired(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> Array:
+def pairs_of(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> Array:
     """Two tables' columns ``[2, n]`` for the seeds, or pairs of sentences, that both have."""
     first, second = (_row_keys(frame) for frame in frames)
     # Only seeds that both runs have: a pair shares its data and its draws, so that a difference
@@ -238,8 +323,13 @@ def check_recipes(claims: Iterable[Claim], forms: Mapping[str, Form], file: str)
     """
     for claim in claims:
         where = f"{file}, claim '{claim.id}'"
+        if claim.evidence is None and claim.not_run_here:
+            continue
         if claim.evidence is None:
-            raise UserError(f"{where} lacks the key 'evidence'.", "Add a line 'evidence: ...'.")
+            raise UserError(
+                f"{where} lacks the key 'evidence'.",
+                "Add a line 'evidence: ...', or 'not_run_here: ...' with the reason.",
+            )
         recipe = claim.evidence
         if recipe.form not in forms:
             raise UserError(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
+from scipy import special, stats
 
 Interval = tuple[float, float]
 
@@ -20,7 +21,8 @@ class Estimate:
     """A mean over ``n`` seeds (or the log of a ratio of means) with its standard error.
 
     ``freedom`` is the degrees of freedom of its Student-t distribution. A standard error of 0
-    (all seeds gave the same number) makes every interval the point itself.
+    (all seeds gave the same number) makes every interval the point itself. ``bounds`` are the
+    least and the greatest value that the measure can have: 0 and 100 % of a set, say.
     """
 
     center: float
@@ -28,6 +30,7 @@ class Estimate:
     freedom: float
     n: int
     is_log: bool = False
+    bounds: Interval | None = None
 
     @property
     def point(self) -> float:
@@ -41,13 +44,84 @@ class Estimate:
             # Student (1908): mean ± t(1 - a/2, df) s / sqrt(n).
             half = self.standard_error * float(stats.t.ppf((1 + confidence) / 2, self.freedom))
         low, high = self.center - half, self.center + half
+        if self.bounds is not None and half > 0:
+            return _bounded(self.center, half, self.bounds)
         return (math.exp(low), math.exp(high)) if self.is_log else (low, high)
 
 
-def mean_estimate(samples: Sequence[float]) -> Estimate:
-    """The mean of at least two samples."""
+def mean_estimate(
+    samples: Sequence[float], *, is_log: bool = False, bounds: Interval | None = None
+) -> Estimate:
+    """The mean of at least two samples; with ``is_log`` they are logs, and the mean a ratio's."""
     n = len(samples)
-    return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n)
+    return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n, is_log, bounds)
+
+
+def pairs_estimate(values_RR: NDArray[np.float64], *, bounds: Interval | None = None) -> Estimate:
+    """The mean over all pairs of at least three seeds of a number that every pair has.
+
+    A U-statistic with the standard error of the jackknife, which leaves out one seed at a time:
+    pairs that share a seed are not independent, and seeds are.
+
+    Args:
+        values_RR: symmetric; its diagonal is not read.
+        bounds: the least and the greatest value that a pair can have.
+    """
+    n = len(values_RR)
+    off_RR = values_RR - np.diag(np.diag(values_RR))
+    center = float(off_RR.sum() / (n * (n - 1)))
+    # What the mean is without seed r: its row and its column go.
+    left_R = (off_RR.sum() - 2 * off_RR.sum(axis=1)) / ((n - 1) * (n - 2))
+    # Efron & Stein (1981): (n - 1) / n times the sum of squares about the mean.
+    error = math.sqrt((n - 1) / n * float(np.sum((left_R - left_R.mean()) ** 2)))
+    # A spread within rounding is none.
+    return Estimate(center, error if error > 1e-12 else 0.0, n - 1, n, bounds=bounds)
+
+
+def spread_estimate(samples: Sequence[float]) -> Estimate:
+    """The standard deviation of at least three samples, by its log.
+
+    The jackknife gives its error: unlike the chi-square it asks for no normal distribution.
+    """
+    n = len(samples)
+    values = np.asarray(samples, dtype=float)
+    left = np.array([np.std(np.delete(values, place), ddof=1) for place in range(n)])
+    if float(np.std(values)) == 0 or left.min() == 0:
+        return Estimate(float(np.std(values, ddof=1)), 0.0, n - 1, n)
+    logs = np.log(left)
+    error = math.sqrt((n - 1) / n * float(np.sum((logs - logs.mean()) ** 2)))
+    return Estimate(math.log(np.std(values, ddof=1)), error, n - 1, n, is_log=True)
+
+
+def minus(first: Estimate, second: Estimate) -> Estimate:
+    """The difference of two independent estimates (Welch)."""
+    parts = [first.standard_error**2, second.standard_error**2]
+    freedom = _welch_freedom(parts, (first.n, second.n))
+    center = first.center - second.center
+    return Estimate(center, math.sqrt(sum(parts)), freedom, min(first.n, second.n))
+
+
+def difference_estimate(
+    first: Sequence[float], second: Sequence[float], *, is_log: bool = False
+) -> Estimate:
+    """The mean of the first minus that of the second, of at least two samples each (Welch).
+
+    With ``is_log`` the samples are logs, and the estimate is the ratio of their geometric means.
+    """
+    parts = [_standard_error(values) ** 2 for values in (first, second)]
+    center = float(np.mean(first) - np.mean(second))
+    n = min(len(first), len(second))
+    freedom = _welch_freedom(parts, (len(first), len(second)))
+    return Estimate(center, math.sqrt(sum(parts)), freedom, n, is_log)
+
+
+def _welch_freedom(variances: Sequence[float], sizes: Sequence[int]) -> float:
+    """Degrees of freedom of a difference of two means with these variances."""
+    if sum(variances) == 0:
+        return float(min(sizes) - 1)
+    # Welch (1947): df = (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)).
+    pairs = zip(variances, sizes, strict=True)
+    return sum(variances) ** 2 / sum(part**2 / (size - 1) for part, size in pairs)
 
 
 def ratio_estimate(baseline: Sequence[float], samples: Sequence[float]) -> Estimate:
@@ -65,15 +139,10 @@ def ratio_estimate(baseline: Sequence[float], samples: Sequence[float]) -> Estim
         (_standard_error(values) / mean) ** 2
         for values, mean in zip((baseline, samples), means, strict=True)
     ]
-    variance = sum(parts)
     n = min(len(baseline), len(samples))
-    freedom = float(n - 1)
-    if variance > 0:
-        # Welch (1947): df = (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)).
-        spread = parts[0] ** 2 / (len(baseline) - 1) + parts[1] ** 2 / (len(samples) - 1)
-        freedom = variance**2 / spread
+    freedom = _welch_freedom(parts, (len(baseline), len(samples)))
     center = math.log(means[0]) - math.log(means[1])
-    return Estimate(center, math.sqrt(variance), freedom, n, is_log=True)
+    return Estimate(center, math.sqrt(sum(parts)), freedom, n, is_log=True)
 
 
 @cache
@@ -123,6 +192,20 @@ def _standard_error(samples: Sequence[float]) -> float:
     if min(samples) == max(samples):
         return 0.0
     return float(stats.sem(samples))
+
+
+def _bounded(center: float, half: float, bounds: Interval) -> Interval:
+    """An interval that stays within the bounds: symmetric on the logit's scale."""
+    low, high = bounds
+    share = (center - low) / (high - low)
+    if not 0 < share < 1:
+        return max(low, center - half), min(high, center + half)
+    # Delta method: the error of logit(p) is that of p over p (1 - p). Near a bound the interval
+    # reaches further away from it than towards it, as the samples do.
+    reach = half / (high - low) / (share * (1 - share))
+    logit = math.log(share / (1 - share))
+    ends = special.expit([logit - reach, logit + reach])
+    return low + (high - low) * float(ends[0]), low + (high - low) * float(ends[1])
 
 
 def _log(number: float) -> float:

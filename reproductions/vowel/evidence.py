@@ -14,6 +14,7 @@ from reproductions.runs import NamedRun
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.evidence import (
     COMMON_FORMS,
+    EstimateEvidence,
     Evidence,
     Form,
     HasTables,
@@ -21,9 +22,9 @@ from reproductions.verdicts.evidence import (
     ValueEvidence,
     measure,
     names_of,
-    paired,
     rate_of,
 )
+from reproductions.verdicts.intervals import spread_estimate
 from reproductions.vowel import decision_lines
 from reproductions.vowel.decision_lines import formants, has_lines, lone_line, trajectory
 
@@ -102,12 +103,13 @@ def epoch_ratio(experts: HasTables, rival: HasTables) -> ValueEvidence:
     )
 
 
-def difference(
-    first: HasTables, second: HasTables, *, column: str, scale: float = 1.0
-) -> ValueEvidence:
-    """Return a column of one run minus that of another, by seed."""
-    both = paired([run.table("metrics") for run in (first, second)], [column, column])
-    return ValueEvidence(tuple((scale * (both[0] - both[1])).tolist()), names_of(first, second))
+def epochs_spread(run: HasTables) -> EstimateEvidence | None:
+    """Return the standard deviation of the epochs to the stop, over seeds."""
+    samples, num_censored = _epochs_of(run)
+    if len(samples) < 3:
+        return None
+    reason = f"{num_censored} seeds never reached the stop." if num_censored else None
+    return EstimateEvidence(spread_estimate(samples), (run.name,), reason)
 
 
 def experts_on_pairs(run: HasTables, *, on_a: int, on_i: int) -> RateEvidence | None:
@@ -139,7 +141,7 @@ def _shows_the_story(experts: NamedRun, position: int, frame: decision_lines.Fra
 
 FORMS: dict[str, Form] = {
     form.__name__: form
-    for form in (epochs, epoch_ratio, difference, experts_on_pairs, together_then_apart)
+    for form in (epochs, epoch_ratio, epochs_spread, experts_on_pairs, together_then_apart)
 }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from reproductions.clusters.evidence import FORMS
-from reproductions.verdicts.evidence import OrderEvidence, ValueEvidence
+from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence, ValueEvidence
 from tests.reproductions.evidence_cases import Synthetic, by_seed, counted
 
 STEPS = [0, 100, 500]
@@ -59,7 +59,10 @@ def test_a_start_decides_where_it_predicts_every_cluster() -> None:
 def test_maps_agree_with_those_of_the_next_seed() -> None:
     maps = np.array([[0, 1, 2, 3], [0, 1, 2, 0], [0, 3, 1, 0]])
     found = FORMS["map_agreement"](Synthetic(arrays={"final_map": maps}), scale=100)
-    assert found == ValueEvidence((75.0, 50.0, 25.0), ("run",))
+    # 3 of 4, 2 of 4 and 1 of 4 clusters alike in the three pairs.
+    assert isinstance(found, EstimateEvidence)
+    assert found.estimate.center == pytest.approx(50)
+    assert found.estimate.bounds == (0, 100)
     assert FORMS["map_agreement"](Synthetic(arrays={"final_map": maps[:2]})) is None
 
 
@@ -69,4 +72,4 @@ def test_the_larger_of_two_products_is_by_size_at_the_last_snapshot() -> None:
     feature = np.array([[[[0.0, 0.0]]] * 2, [[[2.0, -1.0]], [[0.0, -4.0]]]])
     run = Synthetic(arrays={"gate_centre": centre, "gate_feature": feature})
     found = FORMS["larger"](run, first="gate_centre", second="gate_feature")
-    assert found == OrderEvidence((3.0, 0.5), (2.0, 4.0), ("run",))
+    assert found == OrderEvidence((3.0, 0.5), (2.0, 4.0), ("run",), paired=True)

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import adjusted_mutual_info_score
 
 from reproductions.questions.evidence import FORMS, steps_to_leave
-from reproductions.verdicts.evidence import OrderEvidence
+from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
 from tests.reproductions.evidence_cases import Synthetic, by_seed, counted
 
 
@@ -93,8 +94,11 @@ def test_agreement_of_maps_is_in_the_order_of_the_runs() -> None:
     apart = Synthetic("apart", arrays={"final_map": np.array([[0, 1], [1, 2], [2, 0]])})
     pair = Synthetic("pair", arrays={"final_map": np.array([[0, 1]] * 2)})
     order = FORMS["map_agreement_order"]
-    assert near(order(alike, apart), [1, 1, 1], [0, 0, 0], "alike", "apart")
-    assert near(order(apart, alike), [0, 0, 0], [1, 1, 1], "apart", "alike")
+    for pair_of_runs, difference in (((alike, apart), 1), ((apart, alike), -1)):
+        found = order(*pair_of_runs)
+        assert isinstance(found, EstimateEvidence)
+        assert found.runs == tuple(run.name for run in pair_of_runs)
+        assert found.estimate.center == difference
     assert order(alike, pair) is None
     assert order(pair, alike) is None
 
@@ -103,10 +107,12 @@ def test_groups_are_alike_whatever_their_numbers_and_those_of_chance_are_not() -
     first = np.repeat(range(4), 8)
     renamed, across = 3 - first, np.tile(range(4), 8)
     run = Synthetic(arrays={"expert": np.stack([first, renamed, first, across])})
-    assert counted(FORMS["grouped_alike"](run, above=0.1)) == (2, 3)
-    # No more than equal is not more.
-    alone = Synthetic(arrays={"expert": np.stack([first, first])})
-    assert counted(FORMS["grouped_alike"](alone, above=1.0)) == (0, 1)
+    found = FORMS["grouped_alike"](run)
+    assert isinstance(found, EstimateEvidence)
+    # Three of the six pairs group alike; the other three have what chance gives, below zero here.
+    chance = adjusted_mutual_info_score(first, across)
+    assert found.estimate.center == pytest.approx((3 + 3 * chance) / 6)
+    assert FORMS["grouped_alike"](Synthetic(arrays={"expert": np.stack([first, first])})) is None
 
 
 def test_a_gate_is_over_clusterings_where_it_ends_above_the_best_of_its_own_groups() -> None:

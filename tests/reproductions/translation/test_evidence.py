@@ -1,7 +1,7 @@
 """The translation study's evidence: on runs in which a claim holds, and in which it fails."""
 
 from reproductions.translation.evidence import FORMS
-from reproductions.verdicts.evidence import OrderEvidence
+from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
 from tests.reproductions.evidence_cases import Synthetic, counted
 
 
@@ -13,19 +13,32 @@ def loads(name: str, *late: float) -> Synthetic:
     return Synthetic(name, {"curves": {"step": steps, "encoder_max_over_mean_load": values}})
 
 
+def test_the_published_sizes_are_those_of_the_published_settings() -> None:
+    for of, printed, half in (
+        ("parameters", 8.7, 0.05),
+        ("operations", 85, 0.5),
+        ("gnmt_operations", 214, 0.5),
+    ):
+        found = FORMS["published_count"](loads("experts_2048"), of=of)
+        assert isinstance(found, EstimateEvidence)
+        assert abs(found.estimate.point - printed) <= half
+        assert found.is_exact
+
+
 def experts(**columns: list[float]) -> Synthetic:
     """A run of four experts, of which the last has too few assignments to be judged."""
     return Synthetic(tables={"experts": {"num_assignments": [20, 30, 500, 19], **columns}})
 
 
-def test_loads_are_counted_in_the_second_half_up_to_the_limit() -> None:
-    run = loads("run", 1.5, 2.0, 2.5)
-    assert counted(FORMS["largest_load_within"](run, times_mean=2)) == (2, 3)
+def test_loads_are_means_of_the_second_half_counted_by_training_up_to_the_limit() -> None:
+    trainings = [loads("a", 1.5, 2.0, 2.5), loads("b", 2.0, 2.0, 2.5), loads("c", 1.0, 1.0, 3.5)]
+    assert counted(FORMS["largest_load_within"](*trainings, times_mean=2)) == (2, 3)
 
 
-def test_loads_without_losses_come_first() -> None:
-    found = FORMS["larger_largest_load"](loads("without", 4.0, 5.0), loads("with", 1.0, 2.0))
-    assert found == OrderEvidence((4.0, 5.0), (1.0, 2.0), ("without", "with"))
+def test_loads_without_losses_come_first_one_number_for_each_training() -> None:
+    runs = [loads("w1", 4.0, 5.0), loads("w2", 6.0), loads("l1", 1.0, 2.0), loads("l2", 1.0)]
+    found = FORMS["larger_largest_load"](*runs)
+    assert found == OrderEvidence((4.5, 6.0), (1.5, 1.0), ("w1", "w2", "l1", "l2"))
 
 
 def test_less_varied_is_below_the_entropy_of_chance_and_equal_is_not() -> None:

@@ -1,6 +1,7 @@
 """What a claims file may say, and what it is told when it says something else."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -8,19 +9,29 @@ import yaml
 
 from experiments.runner.errors import UserError
 from reproductions.verdicts.claims import Claim, Published, Recipe, load_claims
-from reproductions.verdicts.evidence import COMMON_FORMS, check_recipes, order, rate, value
+from reproductions.verdicts.evidence import (
+    COMMON_FORMS,
+    check_recipes,
+    order,
+    rate,
+    trained_over_untrained,
+    value,
+)
 
 VALUE = {
     "id": "epochs-four-experts",
     "sentence": "Four experts need 1,124 epochs.",
     "place": "Table 1",
+    "source": "printed",
     "kind": "value",
     "published": {"value": 1124, "spread": 23, "spread_is": "standard deviation", "n": 25},
     "margin": 60,
-    "margin_reason": "Five percent.",
+    "rule": "vowel-mean",
 }
-ORDER = {"id": "a", "sentence": "A beats B.", "place": "p. 1", "kind": "order", "better": "lower"}
-RATE = {"id": "b", "sentence": "All succeed.", "place": "p. 2", "kind": "rate", "at_least": 0.86}
+COMMON = {"place": "p. 1", "source": "sentence"}
+ORDER = {**COMMON, "id": "a", "sentence": "A beats B.", "kind": "order", "better": "lower"}
+RATE = {**COMMON, "id": "b", "sentence": "All succeed.", "kind": "rate"}
+RATE = {**RATE, "at_least": 0.86, "rule": "most"}
 
 
 def write(path: Path, data: object) -> Path:
@@ -46,9 +57,30 @@ def test_every_kind_is_read_in_the_order_of_the_file(tmp_path: Path) -> None:
         kind="value",
         published=Published(1124, 23, "standard deviation", 25),
         margin=60,
-        margin_reason="Five percent.",
+        rule="vowel-mean",
+        source="printed",
     )
     assert (claims[1].better, claims[2].at_least, claims[3].question) == ("lower", 0.86, 3)
+
+
+def test_a_rule_that_does_not_stand_in_the_list_of_rules_is_refused(tmp_path: Path) -> None:
+    assert "Did you mean 'vowel-mean'?" in problem(tmp_path, [{**VALUE, "rule": "vowel-maen"}]).fix
+
+
+def test_bounds_are_two_numbers_in_order(tmp_path: Path) -> None:
+    published = {"value": 1.3, "unit": "nats", "bounds": [0, 1.4]}
+    (claim,) = load_claims(write(tmp_path, [{**VALUE, "published": published}]))
+    assert claim.bounds == (0, 1.4)
+    for wrong in ([1, 0], [0], "0 to 1", [0, "1"]):
+        entry = {**VALUE, "published": {**published, "bounds": wrong}}
+        assert "two numbers" in problem(tmp_path, [entry]).fix
+
+
+def test_every_claim_says_what_it_goes_back_to(tmp_path: Path) -> None:
+    without = {key: ORDER[key] for key in ORDER if key != "source"}
+    assert "lacks the key 'source'" in problem(tmp_path, [without]).problem
+    unknown = problem(tmp_path, [{**ORDER, "source": "prnted"}])
+    assert "Did you mean 'printed'?" in unknown.fix
 
 
 def test_an_unknown_key_is_answered_with_the_nearest_known_one(tmp_path: Path) -> None:
@@ -196,10 +228,69 @@ def test_values_and_rates_are_of_the_rows_that_are_asked_for() -> None:
 def test_orders_are_paired_by_seed_where_both_have_a_number() -> None:
     first = Table(seed=[3, 1, 2], a=[30, 10, 20], b=[3, 1, 2])
     second = Table(seed=[1, 2, 3], a=[1.0, float("nan"), 3.0])
-    found = order(first, second, column="a")
-    assert (found.first, found.second) == ((10, 30), (1, 3))
-    alone = order(first, column=["a", "b"])
+    found = order(first, second, column="a", paired=True)
+    assert (found.first, found.second, found.paired) == ((10, 30), (1, 3), True)
+    alone = order(first, column=["a", "b"], paired=True)
     assert (alone.first, alone.second) == ((10, 20, 30), (1, 2, 3))
+
+
+def test_orders_without_pairs_take_all_rows_that_have_a_number() -> None:
+    first = Table(seed=[3, 1, 2], a=[30, 10, 20])
+    second = Table(seed=[1, 2, 3, 4], a=[1.0, float("nan"), 3.0, 4.0])
+    found = order(first, second, column="a", scale=2)
+    assert (found.first, found.second, found.paired) == ((60, 20, 40), (2, 6, 8), False)
+
+
+def test_a_margin_of_an_order_is_whole(tmp_path: Path) -> None:
+    margin = {"margin": 1.05, "margin_is": "ratio", "rule": "goal"}
+    claims = load_claims(write(tmp_path, [{**ORDER, "asks": "no worse", **margin}]))
+    assert (claims[0].asks, claims[0].margin, claims[0].margin_is) == ("no worse", 1.05, "ratio")
+    for key in margin:
+        partial = {name: margin[name] for name in margin if name != key}
+        assert f"lacks the key '{key}'" in problem(tmp_path, [{**ORDER, **partial}]).problem
+    assert "lacks the key" in problem(tmp_path, [{**ORDER, "asks": "equal"}]).problem
+    below = problem(tmp_path, [{**ORDER, **margin, "margin": 0.95}])
+    assert "a ratio above 1" in below.fix
+    at_all = load_claims(write(tmp_path, [{**ORDER, **margin, "margin": 1}]))
+    assert at_all[0].margin == 1
+    assert (
+        "a ratio above 1"
+        in problem(tmp_path, [{**ORDER, **margin, "margin": 1, "asks": "no worse"}]).fix
+    )
+    unknown = problem(tmp_path, [{**ORDER, **margin, "asks": "no wors"}])
+    assert "Did you mean 'no worse'?" in unknown.fix
+
+
+class Trained(Table):
+    """A run that knows how long it was trained."""
+
+    def __init__(self, max_steps: int, **columns: list[float]) -> None:
+        super().__init__(**columns)
+        self.study = SimpleNamespace(max_steps=max_steps)
+
+
+def test_trained_nets_are_held_against_nets_of_zero_steps() -> None:
+    trained, untrained = Trained(100, a=[5, 6, 7]), Trained(0, a=[1, 2])
+    found = trained_over_untrained(trained, untrained, column="a", scale=2)
+    assert (found.first, found.second, found.paired) == ((10, 12, 14), (2, 4), False)
+    for runs in ((trained, trained), (trained,)):
+        with pytest.raises(UserError, match="no untrained control"):
+            trained_over_untrained(*runs, column="a")
+
+
+def test_trained_nets_are_held_against_their_own_start_or_that_of_others() -> None:
+    run = Table(step=[0, 0, 9, 9], seed=[1, 2, 1, 2], a=[0.1, 0.2, 0.8, 0.9])
+    other = Table(step=[0, 0, 9, 9], seed=[1, 2, 1, 2], a=[0.3, 0.4, 0.5, 0.6])
+    found = trained_over_untrained(run, column="a")
+    assert (found.first, found.second) == ((0.8, 0.9), (0.1, 0.2))
+    crossed = trained_over_untrained(run, other, column="a")
+    assert (crossed.first, crossed.second) == ((0.8, 0.9), (0.3, 0.4))
+
+
+def test_an_untrained_measure_may_be_a_column_of_its_own() -> None:
+    run = Table(seed=[1, 2], a=[0.8, 0.9], a_untrained=[0.5, 0.6])
+    found = trained_over_untrained(run, column=["a", "a_untrained"])
+    assert (found.first, found.second) == ((0.8, 0.9), (0.5, 0.6))
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

@@ -37,13 +37,6 @@ def test_the_ratio_of_epochs_is_that_of_the_rival_over_the_experts() -> None:
     )
 
 
-def test_a_difference_is_the_first_less_the_second_of_the_same_seed() -> None:
-    first = Synthetic("a", {"metrics": {"seed": [0, 1, 2], "loss": [3.0, 5.0, np.nan]}})
-    second = Synthetic("b", {"metrics": {"seed": [2, 1, 0], "loss": [9.0, 1.0, 2.0]}})
-    found = FORMS["difference"](first, second, column="loss", scale=100)
-    assert found == ValueEvidence((100.0, 400.0), ("a", "b"))
-
-
 def test_experts_are_counted_on_both_pairs_in_one_seed() -> None:
     on_pairs = {"experts_on_aa_ah": [2, 2, 2, 1, 1], "experts_on_iy_ih": [1, 2, 2, 1, 2]}
     run = Synthetic(tables={"metrics": on_pairs})
