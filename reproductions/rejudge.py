@@ -67,7 +67,7 @@ def claim_changes(old: Sequence[ClaimRecord], new: Sequence[ClaimRecord]) -> Ite
     before, now = ({row.id: row for row in rows} for rows in (old, new))
     yield from (f"the claim {name} is new" for name in now if name not in before)
     yield from (f"the claim {name} is gone" for name in before if name not in now)
-    for name in before.keys() & now.keys():
+    for name in (name for name in before if name in now):
         was, is_now = before[name], now[name]
         if was.word != is_now.word:
             yield f"{name}: {was.word} becomes {is_now.word}"
