@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 
 from filelock import FileLock
 
@@ -111,7 +112,7 @@ def header_of(order: Sequence[str], root: Path) -> str:
             f"The runs of {', '.join(others)} are not stored: these sections stand as they were "
             "published."
         )
-    return "\n".join([_HEADER, *told, ""]) if told else _HEADER
+    return "\n".join([_HEADER, *(fill(line, 100) for line in told), ""]) if told else _HEADER
 
 
 def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:
