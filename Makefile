@@ -133,7 +133,8 @@ reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 65 |
 	@$(MAKE) --no-print-directory front
 
 ##@ Results
-.PHONY: report report-clusters report-translation report-scaling report-questions publish power
+.PHONY: report report-clusters report-translation report-scaling report-questions publish
+.PHONY: power judge
 .PHONY: benchmark benchmark-clusters benchmark-core benchmark-translation
 .PHONY: benchmark-gpu
 report: $(READY) ## Write the vowel report of finished runs, no training | 1 | finished runs
@@ -150,6 +151,8 @@ publish: $(READY) ## For maintainers: RESULTS.md and README from finished runs |
 	$(RUN) -m reproductions.publish $(ARGS)
 power: $(READY) ## Chances of each claim to be decided, and error rates | 3 | CPU
 	$(RUN) -m reproductions.power
+judge: $(READY) ## All that is published again, from stored runs | 1 | CPU
+	$(RUN) -m reproductions.rejudge $(ARGS)
 benchmark: $(READY) ## Time the vowel study's training | 5 | an otherwise idle machine
 	$(RUN) -m benchmarks.vowel $(ARGS)
 benchmark-clusters: $(READY) ## Time a step against the paper written plainly | 1 | an idle machine

@@ -111,9 +111,7 @@ def overlay_of(base: Figure) -> tuple[Figure, list[Axes]]:
     their own. Call it once ``base`` is complete: its layout is frozen here.
     """
     # One layout for all frames, or the picture would jump from one to the next.
-    if not isinstance(base.get_layout_engine(), PlaceHolderLayoutEngine):
-        base.draw_without_rendering()
-        base.set_layout_engine("none")
+    _settle_layout(base)
     width, height = base.get_size_inches()
     overlay = Figure(figsize=(width, height))
     overlay.set_layout_engine("none")
@@ -128,6 +126,18 @@ def overlay_of(base: Figure) -> tuple[Figure, list[Axes]]:
     return overlay, copies
 
 
+def _settle_layout(figure: Figure) -> None:
+    """Place the axes once and for all, unless that was done."""
+    engine = figure.get_layout_engine()
+    if engine is None or isinstance(engine, PlaceHolderLayoutEngine):
+        return
+    # Every drawing moves the axes a little, so that without an end to it the same figure would be
+    # another picture the second time. The second pass knows the sizes that the first one gave.
+    for _ in range(2):
+        figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def to_svg(figure: Figure, *, label: str) -> str:
     """The figure as one ``<svg>`` element for a page; the same figure gives the same bytes.
 
@@ -137,6 +147,7 @@ def to_svg(figure: Figure, *, label: str) -> str:
     """
     buffer = io.StringIO()
     with figure_style():
+        _settle_layout(figure)
         # No date, so that a page changes only where its picture does.
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return tidy_svg(buffer.getvalue(), label=label, ink=INK, paper=PAPER)
@@ -146,6 +157,7 @@ def to_png(figure: Figure, path: Path) -> None:
     """Writes the figure on white at 144 dots per inch; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with figure_style():
+        _settle_layout(figure)
         figure.savefig(
             buffer, format="png", dpi=144, facecolor="white", metadata={"Software": None}
         )

@@ -1,9 +1,10 @@
 """Publish finished runs: `python -m reproductions.publish`. A maintainer's command.
 
-Writes the sections of RESULTS.md, their pictures, reproductions/published/*.json and the README's
-table, for every study with finished runs, or for study=NAME,NAME alone. The runs are those of the
-suites as they are, in runs_dir=PATH. Nothing is published that would take away what is: the
-command then says what, and accept=... takes it away on purpose. Trains nothing.
+Writes the sections of RESULTS.md, their pictures, reproductions/published/ and the README's table,
+for every study with finished runs, or for study=NAME,NAME alone. The runs are those of the suites
+as they are, in runs_dir=PATH; what the reports read of them is stored, so that `make judge` makes
+all of it again without them. Nothing is published that would take away what is: the command then
+says what, and accept=... takes it away on purpose. Trains nothing.
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.runner.errors import UserError
+from experiments.runner.schema import Config
 from experiments.runner.storage import (
     sha256,
     storage_errors,
@@ -30,6 +32,7 @@ from reproductions.results_md import (
     text_of,
     write_sections,
 )
+from reproductions.stored import Watched, store, watching
 from reproductions.verdicts.verdict_text import NOT_RUN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,13 +60,7 @@ def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -
     """
     order, folder = list(STUDIES), root / "reproductions" / "published"
     sections = {each.report.study: study_section(each.report) for each in every}
-    new = [
-        replace(
-            record_of(each.report, each.found.runs),
-            section=sha256(sections[each.report.study].encode()),
-        )
-        for each in every
-    ]
+    new = list(map(record_with_section, every))
     # One lock from reading to the last picture: what was compared is what is replaced.
     with publishing(root):
         earlier = records.read(order, folder)
@@ -72,6 +69,9 @@ def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -
         records.with_table(readme, "")
         for each, record in zip(every, new, strict=True):
             _write_pictures(each, root)
+            # Reports that were made from stored runs have nothing to store.
+            if each.watched:
+                store(record.study, each.watched, folder)
             records.write(record, folder)
         write_sections(sections, order, root / "RESULTS.md")
         table = records.readme_table(records.read(order, folder))
@@ -79,6 +79,12 @@ def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -
         write_atomically(root / "README.md", whole.encode())
         for record in new:
             _remove_others(record, root)
+
+
+def record_with_section(each: BuiltReport) -> StudyRecord:
+    """What a report says, what it cost, and the checksum of its section of RESULTS.md."""
+    section = sha256(study_section(each.report).encode())
+    return replace(record_of(each.report, each.found.runs), section=section)
 
 
 def _write_pictures(each: BuiltReport, root: Path) -> None:
@@ -164,6 +170,34 @@ def _masked(text: str) -> str:
     return " ".join(_NUMBER.sub("#", _IN_BRACKETS.sub("", text)).casefold().split())
 
 
+def settings_of(
+    arguments: Sequence[str], known: Sequence[str], studies: Sequence[str]
+) -> dict[str, str]:
+    """The settings of a command about what is published, from `key=value` pairs.
+
+    Args:
+        arguments: of the command line.
+        known: settings that the command has.
+        studies: what `study=` may name.
+
+    Raises:
+        UserError: another setting, or a study that does not exist.
+    """
+    # Plain pairs: no Hydra, since no setting of a run may be changed here.
+    given = {name: value for name, _, value in (item.partition("=") for item in arguments)}
+    if unknown := sorted(set(given) - set(known)):
+        raise UserError(
+            f"There is no setting {unknown[0]} here: what is published has the suites' own.",
+            f"Allowed: {', '.join(f'{name}=...' for name in known)}.",
+        )
+    named = given["study"].split(",") if "study" in given else []
+    if unknown := [study for study in named if study not in studies]:
+        raise UserError(
+            f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(studies)}."
+        )
+    return given
+
+
 def finished(arguments: Sequence[str]) -> list[BuiltReport]:
     """The reports of the studies that have finished runs.
 
@@ -173,20 +207,10 @@ def finished(arguments: Sequence[str]) -> list[BuiltReport]:
     Raises:
         UserError: another setting, a study that does not exist, or one without finished runs.
     """
-    # Plain key=value pairs: no Hydra, since no setting of a run may be changed here.
-    given = {name: value for name, _, value in (item.partition("=") for item in arguments)}
-    if unknown := sorted(set(given) - set(_SETTINGS)):
-        raise UserError(
-            f"There is no setting {unknown[0]} here: what is published has the suites' own.",
-            f"Allowed: {', '.join(f'{name}=...' for name in _SETTINGS)}.",
-        )
+    given = settings_of(arguments, _SETTINGS, list(STUDIES))
     named = given["study"].split(",") if "study" in given else []
-    if unknown := [study for study in named if study not in STUDIES]:
-        raise UserError(
-            f"There is no study {unknown[0]} to publish.", f"Choose from {', '.join(STUDIES)}."
-        )
-    runs = [f"runs_dir={given['runs_dir']}"] if "runs_dir" in given else []
-    found = {study: build_report([f"suite={study}", *runs]) for study in named or STUDIES}
+    runs_dir = given.get("runs_dir", Config.runs_dir)
+    found = {study: _watched_report(study, runs_dir) for study in named or STUDIES}
     every = [whole for whole in found.values() if whole is not None]
     if len(every) < len(named) or not every:
         without = [study for study, whole in found.items() if whole is None]
@@ -195,6 +219,13 @@ def finished(arguments: Sequence[str]) -> list[BuiltReport]:
             "Train them first (make alone lists the commands), or name other studies: study=NAME.",
         )
     return every
+
+
+def _watched_report(study: str, runs_dir: str) -> BuiltReport | None:
+    watched: Watched = {}
+    # The folder is left out of the command that the report names: any will do.
+    whole = build_report([f"suite={study}"], watching(runs_dir, watched))
+    return whole and replace(whole, watched=watched)
 
 
 def main() -> None:

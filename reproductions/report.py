@@ -6,8 +6,8 @@ that such a report takes no other's place. Trains nothing, and leaves what is pu
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +21,7 @@ from experiments.suite import suite_runs
 from reproductions.clusters.report import STUDY as CLUSTERS
 from reproductions.page import write_page
 from reproductions.questions.report import STUDY as QUESTIONS
-from reproductions.runs import SuiteRuns, find_runs, none_finished
+from reproductions.runs import NamedRun, Source, SuiteRuns, in_folder, none_finished
 from reproductions.scaling.report import STUDY as SCALING
 from reproductions.study_report import Picture, Study, StudyReport
 from reproductions.translation.report import STUDY as TRANSLATION
@@ -45,18 +45,23 @@ _MANY_COLUMNS = 4
 
 @dataclass(frozen=True)
 class BuiltReport:
-    """A report, its pictures, and the runs that it was made from."""
+    """A report, its pictures, and the runs that it was made from.
+
+    ``watched`` has the runs whose reading was watched, by suite and name: what publishing stores.
+    """
 
     report: StudyReport
     pictures: list[Picture]
     found: SuiteRuns
+    watched: Mapping[str, Mapping[str, NamedRun]] = field(default_factory=dict)
 
 
-def build_report(overrides: Sequence[str]) -> BuiltReport | None:
+def build_report(overrides: Sequence[str], source: Source | None = None) -> BuiltReport | None:
     """Put a report together; None where no run of the suite is finished.
 
     Args:
         overrides: as on the command line, with `suite=NAME`.
+        source: of finished runs; by default the folder that the overrides name.
 
     Raises:
         UserError: the suite has no report, or a run is damaged.
@@ -71,11 +76,12 @@ def build_report(overrides: Sequence[str]) -> BuiltReport | None:
             f"There is no report for suite={suite}.",
             f"Choose a suite whose name begins with {' or '.join(STUDIES)}.",
         )
-    found = find_runs(studies, config.runs_dir, shown)
+    source = source or in_folder(config.runs_dir)
+    found = source(studies, shown)
     if not found.runs:
         return None
     command = " ".join(["python -m reproductions.report", *overrides])
-    report, pictures = study.build(found, config.runs_dir, command)
+    report, pictures = study.build(found, source, command)
     settings = tuple(item for item in changes(overrides) if not item.startswith("runs_dir="))
     return BuiltReport(replace(report, overrides=settings), pictures, found)
 

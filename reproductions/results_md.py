@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import fill
 
 from filelock import FileLock
 
 from experiments.runner.errors import UserError
 from experiments.runner.storage import TEMPORARY_PREFIX, sha256, storage_errors, write_atomically
 from reproductions import records
+from reproductions.stored import is_stored
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.judge import Judged
@@ -90,7 +92,29 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
         sections |= new
         # In the order of the studies, whatever order they were published in.
         known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
-        write_atomically(path, "\n".join([_HEADER, *known]).encode())
+        head = header_of(order, path.parent)
+        write_atomically(path, "\n".join([head, *known]).encode())
+
+
+def header_of(order: Sequence[str], root: Path) -> str:
+    """Return what RESULTS.md begins with; it says which studies can be judged again, and which not.
+
+    Args:
+        order: ids of all studies.
+        root: the checkout.
+    """
+    published = root / "reproductions" / "published"
+    kept = [study for study in order if is_stored(study, published)]
+    others = [record.study for record in records.read(order, published) if record.study not in kept]
+    told = []
+    if kept:
+        told.append(f"`make judge` makes the sections of {', '.join(kept)} again from stored runs.")
+    if others:
+        told.append(
+            f"The runs of {', '.join(others)} are not stored: these sections stand as they were "
+            "published."
+        )
+    return "\n".join([_HEADER, *(fill(line, 100) for line in told), ""]) if told else _HEADER
 
 
 def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:

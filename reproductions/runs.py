@@ -1,6 +1,6 @@
 """The finished runs of a suite by name, which is all that a report is made from."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -134,6 +134,11 @@ class SuiteRuns:
     missing: tuple[str, ...]
 
 
+# Where finished runs come from, by the study configs of a suite and its name: the folder of all
+# runs, or what is stored of the published ones.
+Source = Callable[[Mapping[str, Any], str], SuiteRuns]
+
+
 @cache
 def suite_settings(suite: str) -> dict[str, tuple[dict[str, Any], frozenset[str]]]:
     """Return all settings of every run of a suite as it is, and the keys of those of its own."""
@@ -152,13 +157,24 @@ def named_run(name: str, study: Any, finished: FinishedRun, suite: str) -> Named
     return NamedRun(name, study, finished, changed, own)
 
 
-def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> SuiteRuns:
+def in_folder(runs_dir: str, read: Callable[[Path], FinishedRun] = read_finished) -> Source:
+    """The source of all runs that lie in a folder; `read` reads one."""
+    return lambda studies, suite: find_runs(studies, runs_dir, suite, read)
+
+
+def find_runs(
+    studies: Mapping[str, Any],
+    runs_dir: str,
+    suite: str,
+    read: Callable[[Path], FinishedRun] = read_finished,
+) -> SuiteRuns:
     """Reads every finished run of a suite.
 
     Args:
         studies: study config of each run by name, with the user's overrides.
         runs_dir: folder of all runs.
         suite: its name.
+        read: reads a finished run's folder.
 
     Raises:
         UserError: a finished run is damaged.
@@ -168,7 +184,7 @@ def find_runs(studies: Mapping[str, Any], runs_dir: str, suite: str) -> SuiteRun
         # By the digest of settings, code and data: a run of older code is not taken for this one.
         path = _folder(study, runs_dir)
         if path is not None and RunFolder(path).is_finished():
-            runs[name] = named_run(name, study, read_finished(path), suite)
+            runs[name] = named_run(name, study, read(path), suite)
         else:
             missing.append(name)
     return SuiteRuns(runs, tuple(missing))

@@ -10,7 +10,7 @@ import yaml
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import to_svg
-from reproductions.runs import NamedRun, Runs, SuiteRuns, why_not_comparable
+from reproductions.runs import NamedRun, Runs, Source, SuiteRuns, why_not_comparable
 from reproductions.verdicts.claims import Claim, load_claims
 from reproductions.verdicts.evidence import (
     COMMON_FORMS,
@@ -158,7 +158,7 @@ class Study:
         forms: its own ways to read evidence, by the names that its claims use.
         why_not_comparable: gives the reason why runs cannot be held against a claim, if any.
         parts: puts pictures, tables and closing paragraphs together, from the finished runs, the
-            judged claims and the folder of all runs.
+            judged claims and the source of runs of other suites.
         target: the make target that trains it.
         reasons: measured reasons for differences, by the groups of claims that they explain.
         shown_suite: the suite that its name stands for in reports, where that is a larger one.
@@ -174,7 +174,7 @@ class Study:
     folder: Path
     forms: Mapping[str, Form]
     why_not_comparable: Callable[[Claim, Sequence[NamedRun]], str | None]
-    parts: Callable[[SuiteRuns, Sequence[Judged], str], Parts]
+    parts: Callable[[SuiteRuns, Sequence[Judged], Source], Parts]
     target: str
     reasons: Mapping[str, Callable[[Runs], str]] = field(default_factory=dict)
     shown_suite: str | None = None
@@ -212,17 +212,17 @@ class Study:
         return read_evidence(self.claims, runs, forms, self.why_not_comparable)
 
     def build(
-        self, found: SuiteRuns, runs_dir: str, command: str
+        self, found: SuiteRuns, source: Source, command: str
     ) -> tuple[StudyReport, list[Picture]]:
         """Put the report and its pictures together.
 
         Args:
             found: the finished runs of its suite, or of a part of it.
-            runs_dir: folder of all runs.
+            source: of finished runs, for those of other suites.
             command: the line that makes the report again.
         """
         judged = judge_all(self.claims, self.evidence(found.runs), found.runs)
-        parts = self.parts(found, judged, runs_dir)
+        parts = self.parts(found, judged, source)
         # A figure whose runs are not there is None, and a table without them has no rows.
         pictures = [picture for picture in parts.pictures if picture is not None]
         paragraphs = summary(judged, found.runs, self.groups)

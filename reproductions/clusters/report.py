@@ -32,14 +32,14 @@ from reproductions.clusters.tables import (
     table_1,
     written_table,
 )
-from reproductions.runs import Runs, SuiteRuns, metric
+from reproductions.runs import Runs, Source, SuiteRuns, metric
 from reproductions.study_report import Parts, Study, Table, departures_except
 from reproductions.verdicts.judge import Judged
 
 _EVERYTHING = "make reproduce-clusters-all"
 
 
-def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
     pictures = [
         figure1(runs),

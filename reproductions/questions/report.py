@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from reproductions.questions.curves import collapse, groups, identity
 from reproductions.questions.evidence import FORMS, FREE, SETTLED, STARTS, at_end, steps_to_leave
 from reproductions.questions.gains import agreement, gains
-from reproductions.runs import NamedRun, Runs, SuiteRuns
+from reproductions.runs import NamedRun, Runs, Source, SuiteRuns
 from reproductions.study_report import Parts, Study, departures_except
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
 
 
-def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs = found.runs
     pictures = [gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)]
     tables = [

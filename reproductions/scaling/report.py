@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from experiments.scaling.timing import ratios, spread
-from reproductions.runs import NamedRun, Runs, SuiteRuns, distinct
+from reproductions.runs import NamedRun, Runs, Source, SuiteRuns, distinct
 from reproductions.scaling.evidence import FORMS, FREE, limit, ours, seconds
 from reproductions.scaling.figures import cost_per_token, skew_and_gates
 from reproductions.study_report import Parts, Study, departures_except
@@ -14,7 +14,7 @@ from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.verdicts.judge import Judged
 
 
-def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     tables = [
         (
             f"{run.study.num_tokens:,} tokens{', Zipf' if run.study.skew else ''}: medians over "

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from reproductions.runs import Runs, SuiteRuns
+from reproductions.runs import Runs, Source, SuiteRuns
 from reproductions.study_report import Parts, Study, Table
 from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.translation.equal_cost import (
@@ -29,7 +29,7 @@ from reproductions.translation.tables import (
 from reproductions.verdicts.judge import Judged
 
 
-def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs = found.runs
     return Parts([perplexity_curves(runs), variety(runs), loads(runs)], _tables(runs))
 

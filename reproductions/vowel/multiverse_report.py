@@ -13,7 +13,7 @@ from matplotlib.figure import Figure as Drawing
 from experiments.suite import suite_runs
 from experiments.vowel.multiverse import AXES
 from reproductions.drawing import COLOURS, INK, figure_style, to_svg
-from reproductions.runs import Runs, find_runs
+from reproductions.runs import Runs, Source
 from reproductions.study_report import Figure, Parts, Picture
 from reproductions.verdicts.claims import Claim
 from reproductions.vowel.multiverse import CLAIM_IDS, judged_worlds
@@ -23,18 +23,18 @@ _SUITE = "vowel_multiverse"
 _HALF = "half-the-epochs-4-6"
 
 
-def multiverse_part(runs_dir: str, claims: Sequence[Claim]) -> Parts | None:
+def multiverse_part(source: Source, claims: Sequence[Claim]) -> Parts | None:
     """Figures, table and sentences from the finished multiverse runs; None where there are none.
 
     Args:
-        runs_dir: folder of all runs.
+        source: of finished runs.
         claims: the study's claims.
 
     Raises:
         UserError: a finished run is damaged.
     """
-    _, studies = suite_runs([f"suite={_SUITE}", f"runs_dir={runs_dir}"])
-    runs = find_runs(studies, runs_dir, _SUITE).runs
+    _, studies = suite_runs([f"suite={_SUITE}"])
+    runs = source(studies, _SUITE).runs
     by_id = {claim.id: claim for claim in claims}
     judged = {
         name: judged_worlds(run.table("exploration"), run.table("metrics"), by_id)

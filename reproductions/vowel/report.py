@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from reproductions.runs import Runs, SuiteRuns, distinct
+from reproductions.runs import Runs, Source, SuiteRuns, distinct
 from reproductions.study_report import Parts, Picture, Study, Table, as_picture
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
@@ -19,9 +19,9 @@ from reproductions.vowel.suite import LINES, cost_runs, costs_in_words, table_1_
 from reproductions.vowel.tables import cost_table, reference_table, table_1, tuned_table
 
 
-def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
-    multiverse = multiverse_part(runs_dir, claims)
+    multiverse = multiverse_part(source, claims)
     mixtures = distinct(runs.get(name) for name in _MIXTURES)
     pictures = [
         _overview(found, judged),

@@ -14,7 +14,7 @@ from experiments.scaling.timing import num_groups
 from experiments.suite import run_suite, suite_runs
 from reproductions.page import write_page
 from reproductions.report import print_report
-from reproductions.runs import find_runs
+from reproductions.runs import find_runs, in_folder
 from reproductions.scaling.report import STUDY
 
 TOY = ["study.num_tokens=64", "study.num_rounds=2", "study.num_experts=[4,16]"]
@@ -63,7 +63,7 @@ def test_the_whole_path_ends_in_a_page(tmp_path: Path) -> None:
     config, studies = suite_runs(["suite=scaling", *TOY, f"runs_dir={tmp_path / 'runs'}"])
     list(run_suite(config, studies))
     found = find_runs(studies, config.runs_dir, "scaling")
-    report, pictures = STUDY.build(found, config.runs_dir, "command")
+    report, pictures = STUDY.build(found, in_folder(config.runs_dir), "command")
     assert {figure.id for figure, _ in pictures} == {"cost-per-token", "skew-and-gates"}
     # Sixty-four tokens are not the runs that any claim speaks of.
     assert {verdict and verdict.word for _, _, verdict in report.judged} == {"not comparable"}

@@ -20,7 +20,7 @@ from experiments.runner.errors import UserError
 from experiments.suite import run_suite, suite_runs
 from reproductions.clusters.report import STUDY
 from reproductions.page import write_page
-from reproductions.runs import find_runs
+from reproductions.runs import find_runs, in_folder
 
 SHORT = ClustersConfig(
     num_train=400, num_test=200, num_experts=4, max_steps=12, num_seeds=3, snapshot_every=6
@@ -166,7 +166,7 @@ def test_the_whole_path_ends_in_a_page_that_calls_a_toy_not_comparable(tmp_path:
     config, studies = suite_runs(words)
     assert len(list(run_suite(config, studies))) == len(studies) == 12
     report, pictures = STUDY.build(
-        find_runs(studies, config.runs_dir, "clusters"), config.runs_dir, "command"
+        find_runs(studies, config.runs_dir, "clusters"), in_folder(config.runs_dir), "command"
     )
     by_id = {claim.id: verdict for claim, _, verdict in report.judged}
     accuracy = by_id["accuracy-1-cubic"]

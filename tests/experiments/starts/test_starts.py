@@ -34,7 +34,7 @@ from experiments.vowel.settings import System
 from experiments.vowel.study import batch_of
 from moe import Unit
 from reproductions.questions.report import STUDY
-from reproductions.runs import SuiteRuns, named_run
+from reproductions.runs import SuiteRuns, in_folder, named_run
 from reproductions.verdicts.evidence import OrderEvidence, RateEvidence
 
 VOWEL = VowelStartConfig(num_seeds=3, max_epochs=60, snapshot_every=20, step_size=16.0)
@@ -280,7 +280,7 @@ def test_a_toy_run_is_reported_and_marked_as_not_comparable(tmp_path: Path) -> N
         study = replace(SUITE[name], num_seeds=3, max_epochs=40, step_size=16.0)
         outcome = execute(study, str(tmp_path))
         runs[name] = named_run(name, study, read_finished(outcome.path), "questions")
-    report, pictures = STUDY.build(SuiteRuns(runs, ()), str(tmp_path), "command")
+    report, pictures = STUDY.build(SuiteRuns(runs, ()), in_folder(str(tmp_path)), "command")
     verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
     assert verdicts["leaves-vowel"] is not None
     assert verdicts["leaves-vowel"].word == "not comparable"

@@ -21,7 +21,7 @@ from experiments.translation.settings import TranslationConfig
 from experiments.translation.translate import answer, load, newest
 from reproductions.page import write_page
 from reproductions.report import print_report
-from reproductions.runs import SuiteRuns, find_runs
+from reproductions.runs import SuiteRuns, find_runs, in_folder
 from reproductions.translation.equal_cost import (
     gaps,
     in_every_training,
@@ -73,7 +73,7 @@ def named(found: SuiteRuns) -> SuiteRuns:
 def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
     found: SuiteRuns, runs_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, _ = STUDY.build(found, str(runs_dir), "command")
+    report, _ = STUDY.build(found, in_folder(str(runs_dir)), "command")
     print_report(report)
     said = [
         capsys.readouterr().out,
@@ -106,7 +106,7 @@ def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
     by_claim = STUDY.evidence(found.runs)
     assert set(by_claim) == {claim.id for claim in CLAIMS}
     assert all(any(claim.id.startswith(group.prefix) for group in STUDY.groups) for claim in CLAIMS)
-    report, pictures = STUDY.build(found, "runs", "command")
+    report, pictures = STUDY.build(found, in_folder("runs"), "command")
     assert len(pictures) == 3
     words = {verdict.word for _, _, verdict in report.judged if verdict is not None}
     assert words <= {"not comparable", "inconclusive"}

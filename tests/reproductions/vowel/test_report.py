@@ -13,7 +13,7 @@ from experiments.suite import suite_runs
 from reproductions.page import render_page
 from reproductions.report import main, page_of, print_report, write_report
 from reproductions.results_md import study_section
-from reproductions.runs import SuiteRuns, find_runs, named_run
+from reproductions.runs import SuiteRuns, find_runs, in_folder, named_run
 from reproductions.vowel.report import STUDY
 from reproductions.vowel.suite import LINES
 
@@ -42,7 +42,9 @@ def test_every_run_of_the_suite_is_found(found: tuple[SuiteRuns, str]) -> None:
 def test_the_report_of_toy_runs_is_complete_and_claims_nothing(
     found: tuple[SuiteRuns, str],
 ) -> None:
-    report, pictures = STUDY.build(*found, command="python -m reproductions.report")
+    report, pictures = STUDY.build(
+        found[0], in_folder(found[1]), command="python -m reproductions.report"
+    )
     words = {verdict.word for _, _, verdict in report.judged if verdict}
     # Sixty epochs are no test of the paper: every claim must say so.
     assert words == {"not comparable"}
@@ -56,7 +58,7 @@ def test_the_report_of_toy_runs_is_complete_and_claims_nothing(
 def test_the_printed_table_has_every_row(
     found: tuple[SuiteRuns, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report, _ = STUDY.build(*found, command="python -m reproductions.report")
+    report, _ = STUDY.build(found[0], in_folder(found[1]), command="python -m reproductions.report")
     print_report(report)
     printed = capsys.readouterr().out
     for published in ("1,124", "1,083", "2,209", "2,435"):
@@ -99,7 +101,7 @@ def test_eight_experts_in_the_place_of_four_are_called_eight(found: tuple[SuiteR
     for name, twin in {**twins, **dict.fromkeys(LINES, "experts_8")}.items():
         runs[name] = named_run(name, runs[twin].study, runs[twin].finished, "vowel_smoke")
         assert not runs[name].is_as_named
-    report, _ = STUDY.build(SuiteRuns(runs, ()), found[1], command="x")
+    report, _ = STUDY.build(SuiteRuns(runs, ()), in_folder(found[1]), command="x")
     said = [
         *(text for caption, frame in report.tables for text in (caption, frame.to_string())),
         *(text for each in report.figures for text in (each.title, each.caption, each.alt)),
@@ -122,7 +124,7 @@ def test_a_report_without_runs_names_the_command_that_trains(tmp_path: Path) -> 
 def test_a_missing_run_leaves_its_claims_unjudged(found: tuple[SuiteRuns, str]) -> None:
     runs: dict[str, Any] = {**found[0].runs}
     runs.pop("backprop_6")
-    report, _ = STUDY.build(SuiteRuns(runs, ("backprop_6",)), found[1], command="x")
+    report, _ = STUDY.build(SuiteRuns(runs, ("backprop_6",)), in_folder(found[1]), command="x")
     verdicts = {claim.id: verdict for claim, _, verdict in report.judged}
     assert verdicts["epochs-backprop-6"] is None
     assert verdicts["epochs-4-experts"] is not None

@@ -1,0 +1,167 @@
+"""Make all that is published again from stored runs: `python -m reproductions.rejudge`.
+
+Every verdict, table and figure of RESULTS.md, the README's table and the published records follow
+from the stored runs by today's rules and claims. Says claim by claim what changes by it, and writes
+a page with sliders for each study, reports/published/<study>/index.html. Settings: study=NAME,NAME
+for some studies alone; check=true writes nothing, and fails where anything would change. Claims
+that would vanish are refused as in publishing, and accept=... takes them away. Trains nothing.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from matplotlib.image import imread
+
+from experiments.command_line import console, errors_for_people, plain_arguments
+from experiments.runner.errors import UserError
+from reproductions import records
+from reproductions.drawing import to_png
+from reproductions.page import write_page
+from reproductions.publish import ROOT, publish, record_with_section, settings_of
+from reproductions.records import ClaimRecord, StudyRecord
+from reproductions.report import REPORTS, STUDIES, BuiltReport, build_report
+from reproductions.results_md import FIGURE_FOLDER, header_of, study_section, text_of
+from reproductions.stored import is_stored, stored_runs
+from reproductions.study_report import Picture
+
+_SETTINGS = ("study", "check", "accept")
+# Root mean square of the difference of two pictures, of 1 from black to white. Processors round
+# differently, which may shade the edge of a line anew; a marker that moved is five times as much.
+_SAME_PICTURE = 0.002
+
+
+def rebuilt(study: str, root: Path = ROOT) -> BuiltReport:
+    """A study's report and pictures from its stored runs.
+
+    Raises:
+        UserError: they are damaged, lack what today's claims read, or their suite has changed.
+    """
+    with stored_runs(study, _published(root)) as source:
+        whole = build_report([f"suite={study}"], source)
+    if whole is None:
+        raise UserError(f"No run of {study} is stored.", "Publish its runs: make publish.")
+    return whole
+
+
+def _published(root: Path) -> Path:
+    return root / "reproductions" / "published"
+
+
+def changes(study: str, whole: BuiltReport, root: Path = ROOT) -> list[str]:
+    """What of a published study is another by its stored runs and today's rules, in words."""
+    old = next(iter(records.read([study], _published(root))), None)
+    if old is None:
+        return [f"{study} is not published yet"]
+    new = record_with_section(whole)
+    found = [*claim_changes(old.rows, new.rows), *_other_changes(old, new)]
+    text = text_of(root / "RESULTS.md")
+    if not found and study_section(whole.report) not in text:
+        found.append("numbers or words of its section of RESULTS.md")
+    return found + list(_picture_changes(whole.pictures, root / FIGURE_FOLDER / study))
+
+
+def claim_changes(old: Sequence[ClaimRecord], new: Sequence[ClaimRecord]) -> Iterator[str]:
+    """What became of each claim, in words."""
+    before, now = ({row.id: row for row in rows} for rows in (old, new))
+    yield from (f"the claim {name} is new" for name in now if name not in before)
+    yield from (f"the claim {name} is gone" for name in before if name not in now)
+    for name in (name for name in before if name in now):
+        was, is_now = before[name], now[name]
+        if was.word != is_now.word:
+            yield f"{name}: {was.word} becomes {is_now.word}"
+        elif was != is_now:
+            yield f"{name}: its words or numbers"
+
+
+def _other_changes(old: StudyRecord, new: StudyRecord) -> Iterator[str]:
+    for name in ("title", "summary", "tables", "figures", "notes", "rule"):
+        if getattr(old, name) != getattr(new, name):
+            yield f"the {name}"
+
+
+def _picture_changes(pictures: Sequence[Picture], folder: Path) -> Iterator[str]:
+    with TemporaryDirectory() as scratch:
+        for figure, drawing in pictures:
+            made, known = Path(scratch, "made.png"), folder / f"{figure.id}.png"
+            to_png(drawing, made)
+            if not known.exists() or not _look_the_same(made, known):
+                yield f"the picture {figure.id}"
+
+
+def _look_the_same(first: Path, second: Path) -> bool:
+    one, other = (imread(path).astype(float) for path in (first, second))
+    return one.shape == other.shape and float(np.sqrt(np.mean((one - other) ** 2))) < _SAME_PICTURE
+
+
+def page_changes(root: Path = ROOT) -> list[str]:
+    """What of RESULTS.md and the README does not follow from the records, in words."""
+    known = records.read(list(STUDIES), _published(root))
+    readme = text_of(root / "README.md")
+    found = []
+    if records.with_table(readme, records.readme_table(known)) != readme:
+        found.append("the table of README.md")
+    if not text_of(root / "RESULTS.md").startswith(header_of(list(STUDIES), root)):
+        found.append("the head of RESULTS.md")
+    return found
+
+
+def check(studies: Sequence[str], root: Path = ROOT) -> None:
+    """Check that what is published is what stored runs give by today's rules and claims.
+
+    Raises:
+        UserError: it is not; names what changes.
+    """
+    found = [
+        f"{study}: {', '.join(changed)}"
+        for study in studies
+        if is_stored(study, _published(root)) and (changed := changes(study, rebuilt(study, root)))
+    ] + page_changes(root)
+    if found:
+        raise UserError(
+            f"What is published is stale. It would change in: {'; '.join(found)}.",
+            "Run make judge, look at what it changes, and commit that.",
+        )
+
+
+def rejudge(studies: Sequence[str], root: Path = ROOT, accept: str = "") -> dict[str, list[str]]:
+    """Make what is published of these studies again, and return what changed by study.
+
+    Args:
+        studies: whose runs are stored.
+        root: the checkout.
+        accept: the code that a refusal named, to take away what it listed.
+
+    Raises:
+        UserError: stored runs are damaged or too old, or claims would vanish.
+    """
+    every = {study: rebuilt(study, root) for study in studies}
+    found = {study: changes(study, whole, root) for study, whole in every.items()}
+    publish(list(every.values()), root, accept)
+    return found
+
+
+def main() -> None:
+    """Judge again what the command line names."""
+    with errors_for_people():
+        given = settings_of(plain_arguments(str(__doc__)), _SETTINGS, list(STUDIES))
+        named = given["study"].split(",") if "study" in given else list(STUDIES)
+        stored = [study for study in named if is_stored(study)]
+        for study in named:
+            if study not in stored:
+                console.print(f"{study}: its runs are not stored, so it stays as it is published")
+        if given.get("check", "false") != "false":
+            check(stored)
+            console.print(f"up to date: {', '.join(stored) or 'nothing is stored'}")
+            return
+        for study, found in rejudge(stored, accept=given.get("accept", "")).items():
+            console.print(f"{study}: {'; '.join(found) or 'nothing changes'}")
+        for study in stored:
+            page = REPORTS / "published" / study / "index.html"
+            write_page(rebuilt(study).report, page)
+            console.print(f"report: {page}")
+
+
+if __name__ == "__main__":
+    main()

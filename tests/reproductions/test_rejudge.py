@@ -1,0 +1,249 @@
+"""What is published is judged again from stored runs: the same without the runs' folders."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from experiments.execute import execute
+from experiments.runner.errors import UserError
+from experiments.suite import suite_runs
+from reproductions import rejudge, stored
+from reproductions.drawing import to_png
+from reproductions.publish import publish, record_with_section
+from reproductions.rejudge import changes, claim_changes, page_changes, rebuilt
+from reproductions.report import STUDIES, BuiltReport, build_report
+from reproductions.results_md import header_of, study_section
+from reproductions.stored import Watched, is_stored, store, stored_runs, watching
+from reproductions.verdicts.judge import Verdict
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = [
+    "suite=vowel_smoke",
+    "study.num_seeds=2",
+    "study.max_epochs=40",
+    "study.exploration_epochs=20",
+    "study.step_grid=[8,22.6]",
+]
+STORED = [study for study in STUDIES if is_stored(study)]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[BuiltReport, Path]:
+    """A report of toy runs whose folders are gone, and the folder where they are stored."""
+    runs_dir = str(tmp_path_factory.mktemp("runs"))
+    for study in suite_runs(WORDS)[1].values():
+        execute(study, runs_dir)
+    watched: Watched = {}
+    whole = build_report(WORDS, watching(runs_dir, watched))
+    assert whole is not None
+    folder = tmp_path_factory.mktemp("published")
+    store("vowel", watched, folder)
+    shutil.rmtree(runs_dir)
+    return whole, folder
+
+
+@pytest.fixture(scope="module")
+def built(kept: tuple[BuiltReport, Path]) -> BuiltReport:
+    """The report as it was made from the runs themselves."""
+    return kept[0]
+
+
+@pytest.fixture
+def folder(kept: tuple[BuiltReport, Path], tmp_path: Path) -> Path:
+    """A folder of all that is published, with the toy runs in it."""
+    return Path(shutil.copytree(kept[1], tmp_path / "reproductions" / "published"))
+
+
+@pytest.fixture
+def root(built: BuiltReport, folder: Path, tmp_path: Path) -> Path:
+    """A checkout in which the toy runs' report is published."""
+    for name in ("RESULTS.md", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "RESULTS.md").write_text("")
+    publish([built], tmp_path)
+    return tmp_path
+
+
+def again(folder: Path) -> BuiltReport:
+    with stored_runs("vowel", folder) as source:
+        whole = build_report(WORDS, source)
+    assert whole is not None
+    return whole
+
+
+def test_without_the_runs_all_is_the_same_bit_for_bit(
+    built: BuiltReport, folder: Path, tmp_path: Path
+) -> None:
+    whole = again(folder)
+    assert study_section(whole.report) == study_section(built.report)
+    assert whole.report.figures == built.report.figures
+    assert record_with_section(whole) == record_with_section(built)
+    assert len(whole.pictures) == len(built.pictures) > 3
+    for pair in zip(whole.pictures, built.pictures, strict=True):
+        for side, (_, drawing) in enumerate(pair):
+            to_png(drawing, tmp_path / f"{side}.png")
+        assert (tmp_path / "0.png").read_bytes() == (tmp_path / "1.png").read_bytes()
+
+
+def test_every_run_is_stored_with_its_metrics_and_what_was_read(folder: Path) -> None:
+    index = json.loads((folder / "vowel" / "runs.json").read_text())
+    assert set(index["vowel_smoke"]) == set(suite_runs(WORDS)[1])
+    with stored_runs("vowel", folder) as source:
+        found = source(suite_runs(WORDS)[1], "vowel_smoke").runs
+        for run in found.values():
+            assert len(run.table("metrics")) > 0
+        assert "experts" in found["experts_4"].finished.arrays("snapshots")
+        assert set(found["experts_4"].table("exploration")["step_size"]) == {8, 22.6}
+        with pytest.raises(UserError, match=r"snapshots\.npz of the published run .* not stored"):
+            found["tuned_experts_4"].finished.arrays("snapshots")
+        with pytest.raises(UserError, match=r"curves\.csv of the published run"):
+            found["tuned_experts_4"].table("curves")
+
+
+def test_equal_runs_are_equal_files_and_old_ones_go(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in (folder / "vowel").iterdir()}
+    with stored_runs("vowel", folder) as source:
+        runs = source(suite_runs(WORDS)[1], "vowel_smoke").runs
+        (folder / "vowel" / "0123456789abcdef.zip").write_bytes(b"old")
+        size = store("vowel", {"vowel_smoke": {"experts_4": runs["experts_4"]}}, folder)
+    kept = list((folder / "vowel").glob("*.zip"))
+    assert [path.stat().st_size for path in kept] == [size]
+    assert kept[0].name in before
+
+
+@pytest.mark.parametrize("name", ["a run", "another run", "the index", "no index"])
+def test_damage_is_named_with_what_restores_it(folder: Path, name: str) -> None:
+    place = folder / "vowel"
+    first, second, *_ = sorted(place.glob("*.zip"))
+    index = json.loads((place / "runs.json").read_text())
+    if name == "a run":
+        data = bytearray(first.read_bytes())
+        data[len(data) // 2] ^= 1
+        first.write_bytes(data)
+    elif name == "another run":
+        first.write_bytes(second.read_bytes())
+    elif name == "the index":
+        (place / "runs.json").write_text(json.dumps({"vowel_smoke": {"experts_4": "x"}}))
+    else:
+        (place / "runs.json").write_text(json.dumps(index)[:-9])
+    with pytest.raises(UserError) as refused, stored_runs("vowel", folder):
+        pass
+    assert "git checkout" in refused.value.fix
+    assert ("runs.json" if "index" in name else first.name) in refused.value.problem
+
+
+def test_a_run_under_anothers_name_is_found_even_where_the_index_agrees(folder: Path) -> None:
+    place = folder / "vowel"
+    index = json.loads((place / "runs.json").read_text())
+    entries = index["vowel_smoke"]
+    one, other = entries["experts_4"], entries["experts_8"]
+    data = (place / f"{other['run']}.zip").read_bytes()
+    (place / f"{one['run']}.zip").write_bytes(data)
+    one["sha256"] = other["sha256"]
+    (place / "runs.json").write_text(json.dumps(index))
+    with (
+        pytest.raises(UserError, match="holds another run's identity"),
+        stored_runs("vowel", folder),
+    ):
+        pass
+
+
+def test_a_suite_with_other_settings_is_refused_by_name(folder: Path) -> None:
+    with stored_runs("vowel", folder) as source, pytest.raises(UserError) as refused:
+        build_report([*WORDS, "study.num_seeds=3"], source)
+    assert "experts_4: num_seeds is 2 there and 3 now" in refused.value.problem
+    assert "make publish" in refused.value.fix
+
+
+def test_settings_differ_only_in_what_the_run_had() -> None:
+    known = {"steps": 3, "num_threads": 4}
+    assert not list(stored._differences({"steps": 3, "num_threads": 0, "later": 1}, known))
+    assert list(stored._differences({"steps": 3, "num_threads": 2}, known))
+    assert list(stored._differences({"num_threads": 4}, known)) == ["there is no steps any more"]
+
+
+def test_nothing_changes_where_nothing_changed(
+    built: BuiltReport, folder: Path, root: Path
+) -> None:
+    assert changes("vowel", again(folder), root) == []
+    assert page_changes(root) == []
+
+
+def test_what_changes_is_named(built: BuiltReport, root: Path) -> None:
+    (claim, evidence, _), *rest = built.report.judged
+    other = Verdict("differs", 1.0, (0.0, 2.0), 0.95, 9, "Because.")
+    report = replace(built.report, judged=((claim, evidence, other), *rest))
+    whole = replace(built, report=report)
+    assert changes("vowel", whole, root) == [f"{claim.id}: not comparable becomes differs"]
+    again = replace(built, report=replace(built.report, title="Vowels anew"))
+    assert changes("vowel", again, root) == ["the title"]
+    with_command = replace(built, report=replace(built.report, command="another"))
+    assert changes("vowel", with_command, root) == ["numbers or words of its section of RESULTS.md"]
+
+
+def test_a_picture_is_held_against_the_published_one(built: BuiltReport, root: Path) -> None:
+    place = root / "reproductions" / "figures" / "vowel"
+    (first, _), (second, _), *_ = built.pictures
+    shutil.copy(place / f"{second.id}.png", place / f"{first.id}.png")
+    (place / f"{second.id}.png").unlink()
+    found = changes("vowel", built, root)
+    assert found == [f"the picture {first.id}", f"the picture {second.id}"]
+
+
+def test_claims_that_come_and_go_are_named(built: BuiltReport) -> None:
+    rows = record_with_section(built).rows
+    assert list(claim_changes(rows[1:], rows)) == [f"the claim {rows[0].id} is new"]
+    assert list(claim_changes(rows, rows[1:])) == [f"the claim {rows[0].id} is gone"]
+    other = replace(rows[0], ours="7")
+    assert list(claim_changes(rows, (other, *rows[1:]))) == [f"{rows[0].id}: its words or numbers"]
+
+
+@pytest.fixture
+def of_toys(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Judge the toy runs again where the study's own are asked for."""
+    monkeypatch.setattr(rejudge, "build_report", lambda _, source: build_report(WORDS, source))
+    return None
+
+
+@pytest.mark.usefixtures("of_toys")
+def test_what_is_stale_is_refused_until_it_is_judged_again(root: Path) -> None:
+    rejudge.check(["vowel", "clusters"], root)
+    readme, table = root / "README.md", "| all |"
+    text = readme.read_text()
+    readme.write_text(text.replace(table, "| ALL |"))
+    with pytest.raises(UserError, match=r"stale.*the table of README\.md") as refused:
+        rejudge.check(["vowel"], root)
+    assert "make judge" in refused.value.fix
+    place = root / "reproductions" / "figures" / "vowel"
+    picture = next(iter(place.glob("*.png")))
+    whole = picture.read_bytes()
+    picture.unlink()
+    assert rejudge.rejudge(["vowel"], root) == {"vowel": [f"the picture {picture.stem}"]}
+    rejudge.check(["vowel"], root)
+    assert (picture.read_bytes(), readme.read_text()) == (whole, text)
+
+
+def test_the_head_of_results_says_what_can_be_judged_again(root: Path) -> None:
+    head = header_of(list(STUDIES), root)
+    assert "`make judge` makes the sections of vowel again" in head
+    shutil.rmtree(root / "reproductions" / "published" / "vowel")
+    assert "The runs of vowel are not stored" in header_of(list(STUDIES), root)
+    assert page_changes(root) == ["the head of RESULTS.md"]
+
+
+# What is published here
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_what_is_published_here_is_not_stale(study: str) -> None:
+    if study not in STORED:
+        pytest.skip("its runs are not stored")
+    assert changes(study, rebuilt(study)) == [], "run make judge, and look at what it changes"
+
+
+def test_the_published_pages_follow_from_the_records() -> None:
+    assert page_changes() == []
