@@ -22,6 +22,8 @@ from reproductions.html import render, write
 from reproductions.records import FOLDER, ClaimRecord, StudyRecord, filled_in, read, record_of
 from reproductions.report import STUDIES, BuiltReport, build_report, page_of
 from reproductions.study_report import Figure
+from reproductions.verdicts.judge import RULE
+from reproductions.verdicts.sources import headline, source_of
 from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 
 _ANSWERS = Path(__file__).with_name("answers.yaml")
@@ -118,10 +120,25 @@ def render_front(
         records=records,
         elsewhere=elsewhere,
         links=links or {},
+        source_of=source_of,
+        outdated=_outdated(records, elsewhere, earlier),
+        total=headline(
+            (source_of(record.study, row.id), row.word) for record in records for row in record.rows
+        ),
         missing=[study for study in STUDIES if study not in here],
         symbols=SYMBOLS,
         costs=[(*_cost(record), record.study not in here) for record in records],
     )
+
+
+def _outdated(
+    records: Sequence[StudyRecord],
+    elsewhere: Mapping[str, Collection[str]],
+    earlier: Sequence[StudyRecord],
+) -> list[str]:
+    """Studies with verdicts on this page that an earlier rule gave."""
+    old = {record.study for record in earlier if record.rule != RULE}
+    return [record.study for record in records if elsewhere[record.study] and record.study in old]
 
 
 def _screen(
@@ -136,12 +153,11 @@ def _screen(
         for row in record.rows
         if row.question == answer.question
     )
-    counted = Counter(row.word for _, row in rows)
     return _Screen(
         answer,
         is_answered=any(row.word != NOT_RUN for _, row in rows),
         word=standing(row.word for _, row in rows),
-        counts=", ".join(f"{counted[word]} {word}" for word in SYMBOLS if counted[word]),
+        counts=headline((source_of(study, row.id), row.word) for study, row in rows),
         num_published=sum(row.id in elsewhere[study] for study, row in rows),
         figure=figure,
         rows=rows,

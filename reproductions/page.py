@@ -17,10 +17,13 @@ from reproductions.study_report import Figure, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.judge import Judged, Verdict
+from reproductions.verdicts.number_text import is_share
+from reproductions.verdicts.orders import allowed_span
+from reproductions.verdicts.sources import MEANINGS as SOURCE_MEANINGS
+from reproductions.verdicts.sources import by_source
 from reproductions.verdicts.verdict_text import (
     MEANINGS,
     SYMBOLS,
-    count_verdicts,
     interval_text,
     margin_text,
     ours_text,
@@ -64,13 +67,20 @@ def render_page(report: StudyReport) -> str:
         "study.html",
         "slider.js",
         report=report,
-        counts=count_verdicts(verdict for _, _, verdict in report.judged),
+        counts=_counts(report.judged),
+        sources=SOURCE_MEANINGS,
         symbols=SYMBOLS,
         meanings=MEANINGS,
         tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
         rows=[_claim_row(judged) for judged in report.judged],
         figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
     )
+
+
+def _counts(judged: Sequence[Judged]) -> list[tuple[str, dict[str, int]]]:
+    """Counts of verdicts by what claims go back to, printed ones first."""
+    found = by_source((claim.source, verdict_word(verdict)) for claim, _, verdict in judged)
+    return [(source, {word: counts[word] for word in SYMBOLS}) for source, counts in found.items()]
 
 
 def write_page(report: StudyReport, path: Path) -> None:
@@ -257,14 +267,14 @@ class IntervalBar:
 def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
     """The interval bar of a judged claim; None where there is no interval to draw.
 
-    Shares run from 0 to 1. For values the bar spans the allowed band and our interval.
+    Shares run from 0 to 1. Otherwise the bar spans the allowed band and our interval.
     """
     if verdict is None or verdict.interval is None or verdict.estimate is None:
         return None
     allowed = _allowed(claim)
-    # Rates and orders are shares of seeds, and comparable from row to row on one scale.
+    # Rates and orders are shares of seeds or pairs, and comparable from row to row on one scale.
     low, high = (0.0, 1.0)
-    if claim.kind == "value":
+    if not is_share(claim):
         ends = [*allowed, verdict.estimate, *verdict.interval]
         # A bound's infinite end cannot stretch the bar.
         finite = [end for end in ends if abs(end) != float("inf")]
@@ -285,6 +295,8 @@ def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
 
 
 def _allowed(claim: Claim) -> tuple[float, float]:
+    if claim.kind == "order" and claim.margin is not None:
+        return allowed_span(claim)
     if claim.published is not None and claim.margin is not None:
         return claim.published.value - claim.margin, claim.published.value + claim.margin
     # An order claims that the first is better in more than half of the pairs.

@@ -19,6 +19,8 @@ from experiments.runner.storage import sha256, storage_errors, write_atomically
 from reproductions.runs import Runs
 from reproductions.study_report import StudyReport
 from reproductions.tables import table_view
+from reproductions.verdicts.judge import RULE
+from reproductions.verdicts.sources import SOURCES, source_of
 from reproductions.verdicts.verdict_text import (
     NOT_RUN,
     SYMBOLS,
@@ -82,6 +84,7 @@ class StudyRecord:
         hardware: machines that they ran on, in words.
         versions: of the libraries that decide results.
         section: SHA-256 of the study's section of RESULTS.md.
+        rule: version of the rule that gave its verdicts; records without one are of the first.
     """
 
     study: str
@@ -96,6 +99,7 @@ class StudyRecord:
     hardware: tuple[str, ...]
     versions: tuple[str, ...]
     section: str = ""
+    rule: int = 1
 
 
 def record_of(report: StudyReport, runs: Runs) -> StudyRecord:
@@ -135,6 +139,7 @@ def record_of(report: StudyReport, runs: Runs) -> StudyRecord:
         versions=tuple(
             sorted({f"torch {manifest['versions']['torch']}" for manifest in manifests})
         ),
+        rule=RULE,
     )
 
 
@@ -191,7 +196,9 @@ def _record(path: Path) -> StudyRecord:
             parse_constant=_no_number,
         )
         seal = data.pop("seal", None) if isinstance(data, dict) else None
-        record: StudyRecord = _typed(StudyRecord, data, "")
+        # The first rule wrote no version.
+        whole = {"rule": 1, **data} if isinstance(data, dict) else data
+        record: StudyRecord = _typed(StudyRecord, whole, "")
         _check(record, path.stem)
     except OSError as error:
         raise _damaged(path, f"cannot be read: {error.strerror}") from error
@@ -202,7 +209,7 @@ def _record(path: Path) -> StudyRecord:
     except ValueError as error:
         raise _damaged(path, f"does not hold what a record holds: {error}") from error
     # The seal guards against slips, such as an edit by hand or a bad merge, not against intent.
-    if seal != _seal(asdict(record)):
+    if seal != _seal(data):
         raise _damaged(path, "does not match its seal: something in it was changed by hand")
     return record
 
@@ -305,23 +312,29 @@ def filled_in(
 
 
 def readme_table(records: Sequence[StudyRecord]) -> str:
-    """Return the README's table of verdicts."""
+    """Return the README's table of verdicts, by what the claims go back to."""
     lines = [
-        f"| study | claims | {' | '.join(SYMBOLS)} |",
-        f"| --- | --: | {' | '.join('--:' for _ in SYMBOLS)} |",
+        f"| claims | study | number | {' | '.join(SYMBOLS)} |",
+        f"| --- | --- | --: | {' | '.join('--:' for _ in SYMBOLS)} |",
     ]
-    total: Counter[str] = Counter()
-    for record in records:
-        counts = Counter(row.word for row in record.rows)
-        total += counts
-        lines.append(_line(f"[{record.study}](RESULTS.md)", counts))
-    lines.append(_line("all", total))
+    # What a paper prints comes first and is never added to the rest.
+    for source in SOURCES:
+        total: Counter[str] = Counter()
+        for record in records:
+            counts = Counter(
+                row.word for row in record.rows if source_of(record.study, row.id) == source
+            )
+            if counts:
+                lines.append(_line(source, f"[{record.study}](RESULTS.md)", counts))
+            total += counts
+        if total:
+            lines.append(_line(f"**{source}**", "**all**", total))
     return "\n".join(lines)
 
 
-def _line(name: str, counts: Mapping[str, int]) -> str:
+def _line(source: str, name: str, counts: Mapping[str, int]) -> str:
     numbers = " | ".join(str(counts.get(word, 0)) for word in SYMBOLS)
-    return f"| {name} | {sum(counts.values())} | {numbers} |"
+    return f"| {source} | {name} | {sum(counts.values())} | {numbers} |"
 
 
 def with_table(readme: str, table: str) -> str:

@@ -6,7 +6,7 @@ that such a report takes no other's place. Trains nothing, and leaves what is pu
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from reproductions.runs import SuiteRuns, find_runs, none_finished
 from reproductions.scaling.report import STUDY as SCALING
 from reproductions.study_report import Picture, Study, StudyReport
 from reproductions.translation.report import STUDY as TRANSLATION
-from reproductions.verdicts.verdict_text import NOT_RUN, count_verdicts
+from reproductions.verdicts.verdict_text import NOT_RUN, headline_of
 from reproductions.vowel.report import STUDY as VOWEL
 
 # By the first word of their suites' names, in the order of RESULTS.md and the front page.
@@ -162,8 +162,7 @@ def print_report(report: StudyReport) -> None:
             _print_systems(frame)
         else:
             _print_table(*_narrow(frame))
-    counts = count_verdicts(verdict for _, _, verdict in report.judged)
-    console.print(f"\n{len(report.judged)} claims: {_listed(counts)}")
+    console.print(f"\n{headline_of(report.judged)}")
 
 
 def _narrow(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
@@ -195,10 +194,6 @@ def _details(row: "pd.Series[str]") -> str:
     """What else the table says of a system, such as its step size."""
     others = [f"{name} {row[name]}" for name in row.index if name not in (*_ON_PAGE, *_PRINTED)]
     return f": {', '.join(others)}" if others else ""
-
-
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {word}" for word, count in counts.items() if count)
 
 
 def main() -> None:

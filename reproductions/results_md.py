@@ -15,7 +15,7 @@ from reproductions.tables import TableView, table_view
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import (
     SYMBOLS,
-    count_verdicts,
+    headline_of,
     interval_text,
     margin_text,
     ours_text,
@@ -35,9 +35,9 @@ _HEADER = """\
 
 # Results
 
-Margins follow one rule, stated with the claims and independent of our results; one function gives
-the verdict.
-Intervals are 95 % intervals over seeds.
+One function gives the verdicts, by the rules of docs/verdicts.md; margins and rules are committed
+before the runs that they judge. Claims that a paper prints are counted first, all others apart.
+Intervals are 95 % intervals over seeds where nothing else is said.
 """
 
 
@@ -46,15 +46,12 @@ def study_section(report: StudyReport) -> str:
 
     Pictures are links to ``reproductions/figures/<study>/<id>.png``, relative to the root.
     """
-    # Zeros are left out of a headline.
-    counts = count_verdicts(verdict for _, _, verdict in report.judged)
-    headline = ", ".join(f"{count} {word}" for word, count in counts.items() if count)
     citation = escape(report.citation)
     blocks = [
         f"## {escape(report.title)}",
         f"[{citation}]({report.citation_url})" if report.citation_url else citation,
         *map(escape, report.summary.split("\n\n")),
-        f"**Verdicts:** {headline or 'no claims'}.",
+        f"**Verdicts:** {headline_of(report.judged)}",
         *(
             block
             for caption, frame in report.tables
@@ -174,7 +171,7 @@ def _table(caption: str, view: TableView) -> list[str]:
 
 
 def _claims(judged: Sequence[Judged]) -> str:
-    columns = ("Claim", "Place", "Published", "Ours", "Allowed", "Verdict", "Why")
+    columns = ("Claim", "Place", "Source", "Published", "Ours", "Allowed", "Verdict", "Why")
     return _rows(columns, map(_claim_row, judged), ["---"] * len(columns))
 
 
@@ -185,6 +182,7 @@ def _claim_row(judged: Judged) -> list[str]:
     return [
         escape(claim.sentence),
         escape(claim.place),
+        claim.source,
         escape(published_text(claim)),
         escape(ours_text(claim, verdict)) + (f"<br>{interval}" if interval else ""),
         escape(margin_text(claim)),

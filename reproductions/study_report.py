@@ -163,7 +163,6 @@ class Study:
         reasons: measured reasons for differences, by the groups of claims that they explain.
         shown_suite: the suite that its name stands for in reports, where that is a larger one.
         next_steps: what to try next, one line each.
-        claims_are: what its claims are called.
         num_printed: how many of its tables the terminal shows.
         pages_beside: pages beside the report: the run that they show, the file, its writer.
     """
@@ -180,7 +179,6 @@ class Study:
     reasons: Mapping[str, Callable[[Runs], str]] = field(default_factory=dict)
     shown_suite: str | None = None
     next_steps: tuple[str, ...] = ()
-    claims_are: str = "published claims"
     num_printed: int = 1
     pages_beside: tuple[tuple[str, str, Callable[[NamedRun, Path], None]], ...] = ()
 
@@ -227,7 +225,7 @@ class Study:
         parts = self.parts(found, judged, runs_dir)
         # A figure whose runs are not there is None, and a table without them has no rows.
         pictures = [picture for picture in parts.pictures if picture is not None]
-        paragraphs = summary(judged, found.runs, self.groups, self.claims_are)
+        paragraphs = summary(judged, found.runs, self.groups)
         report = StudyReport(
             study=self.name,
             title=self.title,

@@ -82,7 +82,7 @@ def larger(run: NamedRun, *, first: str, second: str) -> OrderEvidence:
     arrays = run.finished.arrays("snapshots")
     # At the last snapshot, one number for every seed.
     pair = [np.abs(arrays[name][-1]).max(axis=(1, 2)).tolist() for name in (first, second)]
-    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,))
+    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,), paired=True)
 
 
 FORMS: dict[str, Form] = {

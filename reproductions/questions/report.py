@@ -106,5 +106,4 @@ STUDY = Study(
         "make front   the front page of all studies: reports/index.html",
         "make fetch-texts questions-domains   four kinds of text (Debian or Ubuntu)",
     ),
-    claims_are="claims of our own",
 )

@@ -94,7 +94,7 @@ def faster(run: NamedRun, *, second: str, first: str = "") -> OrderEvidence | No
     if times is None or not {first or ours(times), second} <= set(times):
         return None
     pair = [(1e3 * times[name].to_numpy(float)).tolist() for name in (first or ours(times), second)]
-    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,))
+    return OrderEvidence(tuple(pair[0]), tuple(pair[1]), (run.name,), paired=True)
 
 
 FORMS: dict[str, Form] = {

@@ -31,7 +31,7 @@ def largest_load_within(run: NamedRun, *, times_mean: float) -> RateEvidence:
 def larger_largest_load(without: NamedRun, with_losses: NamedRun) -> OrderEvidence:
     """Compare the largest load without balance losses with that with them, point by point."""
     pair = [tuple(_largest_loads(run).tolist()) for run in (without, with_losses)]
-    return OrderEvidence(pair[0], pair[1], (without.name, with_losses.name))
+    return OrderEvidence(pair[0], pair[1], (without.name, with_losses.name), paired=True)
 
 
 def _largest_loads(run: NamedRun) -> "pd.Series[float]":

@@ -6,6 +6,7 @@ claims, where, and what would count as seeing it again:
     - id: epochs-four-experts
       sentence: Four experts reach the criterion after 1,124 epochs on average.
       place: Table 1
+      source: printed
       kind: value
       published: {value: 1124, spread: 23, spread_is: standard deviation, n: 25, unit: epochs}
       margin: 60
@@ -27,11 +28,15 @@ from experiments.runner.errors import UserError
 
 Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]
+# What a claim goes back to; see `verdicts.sources` for what each means.
+Source = Literal["printed", "sentence", "notebook", "implied", "ours"]
+Asked = Literal["better", "no worse", "equal"]
+MarginIs = Literal["difference", "ratio"]
 _Entry = Mapping[str, Any]
 
 # What has to be there by kind of claim: a value needs a margin with its reason before the runs,
 # so that no margin can be chosen from results.
-_COMMON = ("id", "sentence", "place", "kind")
+_COMMON = ("id", "sentence", "place", "source", "kind")
 _NEEDED: dict[str, tuple[str, ...]] = {
     "value": ("published", "margin", "margin_reason"),
     "order": ("better",),
@@ -40,7 +45,10 @@ _NEEDED: dict[str, tuple[str, ...]] = {
 }
 _OPTIONAL: dict[str, tuple[str, ...]] = {
     "value": ("question", "evidence"),
-    "order": ("question", "evidence", "published", "sample"),
+    "order": (
+        *("question", "evidence", "published", "sample"),
+        *("asks", "margin", "margin_is", "margin_reason"),
+    ),
     "rate": ("question", "evidence", "published", "margin_reason", "sample"),
     "shape": ("question", "evidence", "margin_reason", "sample"),
 }
@@ -73,8 +81,12 @@ class Claim:
     """One statement of the paper and what would count as seeing it again.
 
     value: ours must lie within ``margin`` of ``published.value``.
-    order: the first variant is ``better`` ("lower" or "higher") than the second.
+    order: the first variant is ``better`` ("lower" or "higher") than the second. With a margin
+    it ``asks`` that the first is "better" by more than it, "no worse" by more than it, or "equal"
+    within it; ``margin_is`` a "difference" in the column's unit or a "ratio" above 1.
     rate, shape: at least the share ``at_least`` of the seeds must show it.
+    ``source`` says what it goes back to: a number that the paper prints, a sentence or figure,
+    the authors' notebooks, other claims on the same runs, or us.
     ``question`` numbers the research question that the claim belongs to. ``sample`` says what is
     counted, where it is not seeds. ``evidence`` says how runs are read for it.
     """
@@ -91,6 +103,9 @@ class Claim:
     question: int | None = None
     sample: str = "seeds"
     evidence: Recipe | None = None
+    asks: Asked = "better"
+    margin_is: MarginIs | None = None
+    source: Source = "ours"
 
 
 def load_claims(path: Path) -> tuple[Claim, ...]:
@@ -142,7 +157,23 @@ def _claim(entry: object, file: str, position: int) -> Claim:
         where = f"{file}, claim '{entry['id']}'"
     kind = _kind(entry, "kind", where)
     _check_keys(entry, _COMMON + _NEEDED[kind], _OPTIONAL[kind], where)
+    if kind == "order":
+        _check_margin(entry, where)
     return Claim(**{key: _READERS[key](entry, key, where) for key in entry})
+
+
+def _check_margin(entry: _Entry, where: str) -> None:
+    """Check that an order's margin is whole: its size, what it is of, and its reason."""
+    keys = ("margin", "margin_is", "margin_reason")
+    needs_margin = entry.get("asks", "better") != "better" or any(key in entry for key in keys)
+    for key in keys:
+        if needs_margin and key not in entry:
+            raise UserError(
+                f"{where} lacks the key '{key}'.",
+                "An order with a margin needs 'margin', 'margin_is' and 'margin_reason'.",
+            )
+    if entry.get("margin_is") == "ratio" and _number(entry, "margin", where) <= 1:
+        raise _wrong(entry, "margin", where, "a ratio above 1, such as 1.05 for five percent")
 
 
 def _recipe(claim: _Entry, key: str, where: str) -> Recipe:
@@ -265,16 +296,31 @@ def _direction(entry: _Entry, key: str, where: str) -> str:
     return _one_of(entry, key, get_args(Direction), where)
 
 
+def _source(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(Source), where)
+
+
+def _asked(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(Asked), where)
+
+
+def _margin_is(entry: _Entry, key: str, where: str) -> str:
+    return _one_of(entry, key, get_args(MarginIs), where)
+
+
 # How each key of a claim, and of its published number, is read and checked.
 _READERS: Mapping[str, Callable[[_Entry, str, str], Any]] = {
     "id": _identifier,
     "sentence": _text,
     "place": _text,
+    "source": _source,
     "kind": _kind,
     "published": _published,
     "margin": _positive,
     "margin_reason": _text,
     "better": _direction,
+    "asks": _asked,
+    "margin_is": _margin_is,
     "at_least": _share,
     "question": _count,
     "sample": _text,

@@ -51,21 +51,24 @@ class ValueEvidence:
 
 @dataclass(frozen=True)
 class OrderEvidence:
-    """One number per seed of two variants, paired by position: entry i of both is one seed.
+    """One number per seed of two variants.
 
     The claim says whether lower or higher is better; it claims that the first is better.
-    Raises ValueError for unequal lengths, NaN and infinity.
+    ``paired``: entry i of both belongs together, since it has the same start and the same noise.
+    Nets of different kinds are no pairs, even if they share a seed. Raises ValueError for pairs
+    of unequal lengths, NaN and infinity.
     """
 
     first: tuple[float, ...]
     second: tuple[float, ...]
     runs: tuple[str, ...]
     not_comparable: str | None = None
+    paired: bool = False
 
     def __post_init__(self) -> None:
         """Rejects numbers that no verdict could rest on."""
         _check_finite((*self.first, *self.second))
-        if len(self.first) != len(self.second):
+        if self.paired and len(self.first) != len(self.second):
             raise ValueError("paired samples must have the same length")
 
 
@@ -136,15 +139,29 @@ def order(
     table: str = "metrics",
     where: Mapping[str, object] | None = None,
     scale: float = 1.0,
+    paired: bool = False,
 ) -> OrderEvidence:
-    """One column of two runs, or two columns of one run, row by row of the same seed."""
+    """One column of two runs, or two columns of one run.
+
+    ``paired`` says that equal seeds have the same start and the same noise in both: rows of the
+    same seed are then held against each other. Otherwise every row is held against every other.
+    """
     columns = [column, column] if isinstance(column, str) else column
     frames = [
         read_rows(run, table, where, name)
         for run, name in zip((runs[0], runs[-1]), columns, strict=True)
     ]
-    first, second = (scale * paired(frames, columns)).tolist()
-    return OrderEvidence(tuple(first), tuple(second), names_of(*runs))
+    samples = [scale * values for values in _samples(frames, columns, paired)]
+    first, second = (tuple(values.tolist()) for values in samples)
+    return OrderEvidence(first, second, names_of(*runs), paired=paired)
+
+
+def _samples(frames: Sequence[pd.DataFrame], columns: Sequence[str], paired: bool) -> list[Array]:
+    if paired:
+        return list(pairs_of(frames, columns))
+    both = [frame[name].to_numpy(float) for frame, name in zip(frames, columns, strict=True)]
+    # A diverged seed has no number.
+    return [values[np.isfinite(values)] for values in both]
 
 
 def rate(
@@ -208,7 +225,7 @@ def read_rows(
     return frame
 
 
-def paired(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> Array:
+def pairs_of(frames: Sequence[pd.DataFrame], columns: Sequence[str]) -> Array:
     """Two tables' columns ``[2, n]`` for the seeds, or pairs of sentences, that both have."""
     first, second = (_row_keys(frame) for frame in frames)
     # Only seeds that both runs have: a pair shares its data and its draws, so that a difference

@@ -44,10 +44,33 @@ class Estimate:
         return (math.exp(low), math.exp(high)) if self.is_log else (low, high)
 
 
-def mean_estimate(samples: Sequence[float]) -> Estimate:
-    """The mean of at least two samples."""
+def mean_estimate(samples: Sequence[float], *, is_log: bool = False) -> Estimate:
+    """The mean of at least two samples; with ``is_log`` they are logs, and the mean a ratio's."""
     n = len(samples)
-    return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n)
+    return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n, is_log)
+
+
+def difference_estimate(
+    first: Sequence[float], second: Sequence[float], *, is_log: bool = False
+) -> Estimate:
+    """The mean of the first minus that of the second, of at least two samples each (Welch).
+
+    With ``is_log`` the samples are logs, and the estimate is the ratio of their geometric means.
+    """
+    parts = [_standard_error(values) ** 2 for values in (first, second)]
+    center = float(np.mean(first) - np.mean(second))
+    n = min(len(first), len(second))
+    freedom = _welch_freedom(parts, (len(first), len(second)))
+    return Estimate(center, math.sqrt(sum(parts)), freedom, n, is_log)
+
+
+def _welch_freedom(variances: Sequence[float], sizes: Sequence[int]) -> float:
+    """Degrees of freedom of a difference of two means with these variances."""
+    if sum(variances) == 0:
+        return float(min(sizes) - 1)
+    # Welch (1947): df = (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)).
+    pairs = zip(variances, sizes, strict=True)
+    return sum(variances) ** 2 / sum(part**2 / (size - 1) for part, size in pairs)
 
 
 def ratio_estimate(baseline: Sequence[float], samples: Sequence[float]) -> Estimate:
@@ -65,15 +88,10 @@ def ratio_estimate(baseline: Sequence[float], samples: Sequence[float]) -> Estim
         (_standard_error(values) / mean) ** 2
         for values, mean in zip((baseline, samples), means, strict=True)
     ]
-    variance = sum(parts)
     n = min(len(baseline), len(samples))
-    freedom = float(n - 1)
-    if variance > 0:
-        # Welch (1947): df = (v1 + v2)^2 / (v1^2 / (n1 - 1) + v2^2 / (n2 - 1)).
-        spread = parts[0] ** 2 / (len(baseline) - 1) + parts[1] ** 2 / (len(samples) - 1)
-        freedom = variance**2 / spread
+    freedom = _welch_freedom(parts, (len(baseline), len(samples)))
     center = math.log(means[0]) - math.log(means[1])
-    return Estimate(center, math.sqrt(variance), freedom, n, is_log=True)
+    return Estimate(center, math.sqrt(sum(parts)), freedom, n, is_log=True)
 
 
 @cache

@@ -1,8 +1,7 @@
 """The one rule that turns a claim and its evidence into a verdict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
@@ -25,35 +24,24 @@ from reproductions.verdicts.intervals import (
     share_interval,
 )
 from reproductions.verdicts.number_text import difference_unit, number, percentage, span
+from reproductions.verdicts.orders import judge_order
+from reproductions.verdicts.verdict import (
+    CONFIDENCE,
+    EQUIVALENCE_CONFIDENCE,
+    FEWEST_SEEDS,
+    Bound,
+    Verdict,
+    Word,
+    between,
+    seeds_text,
+    side,
+)
 
-Word = Literal["matches", "differs", "inconclusive", "not comparable"]
-Bound = Literal["exact", "lower", "upper", "unknown"]
+__all__ = ["CONFIDENCE", "RULE", "Judged", "Verdict", "judge", "judge_all"]
 
-CONFIDENCE = 0.95
-# A 90 % interval inside the margin is two one-sided tests at 5 % each.
-EQUIVALENCE_CONFIDENCE = 0.90
-# Two seeds give one degree of freedom, whose 95 % interval is 12.7 standard errors wide either way.
-_FEWEST_SEEDS = 3
+# Version of the rule, kept with what is published: see docs/verdicts.md for what changed.
+RULE = 2
 _A_BOUND = {"lower": "a lower bound", "upper": "an upper bound", "unknown": "a rough guide"}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What our runs say about one claim.
-
-    value: ``estimate`` is our mean or ratio, in the claim's unit. order: the share of paired
-    seeds in which the first is better, a tie counting half. rate, shape: the share of seeds that
-    show it. ``interval`` belongs to the estimate, at ``confidence``; None where there are too few
-    seeds for one. ``bound`` tells whether censored runs make the estimate a mere bound.
-    """
-
-    word: Word
-    estimate: float | None
-    interval: Interval | None
-    confidence: float
-    n: int
-    explanation: str
-    bound: Bound = "exact"
 
 
 # A claim with its evidence and verdict; None for both where no finished run speaks about it.
@@ -64,15 +52,15 @@ def judge(claim: Claim, evidence: Evidence) -> Verdict:
     """Judge one claim by its evidence.
 
     value: matches if the 90 % Student-t interval of ours minus published lies inside the margin
-    (equivalence at 5 %), differs if the 95 % interval lies wholly outside it. order: exact 95 %
-    interval of the share of paired seeds against one half. rate, shape: the same against
+    (equivalence at 5 %), differs if the 95 % interval lies wholly outside it. order: see
+    `verdicts.orders`. rate, shape: exact 95 % interval of the share of seeds against
     ``at_least``. Anything else is inconclusive. Raises ValueError for evidence of another kind.
     """
     match evidence:
         case ValueEvidence() if claim.kind == "value":
             verdict = _judge_value(claim, evidence)
         case OrderEvidence() if claim.kind == "order":
-            verdict = _judge_order(claim, evidence)
+            verdict = judge_order(claim, evidence)
         case RateEvidence() if claim.kind in ("rate", "shape"):
             verdict = _judge_rate(claim, evidence)
         case _:
@@ -89,12 +77,12 @@ def _judge_value(claim: Claim, evidence: ValueEvidence) -> Verdict:
     # A ratio is only as well known as the smaller of its two samples.
     n, bound = min(sizes), _bound(evidence)
     if n < 2:
-        reason = f"{_seeds(n)}: at least {_FEWEST_SEEDS} seeds are needed for a verdict."
+        reason = f"{seeds_text(n)}: at least {FEWEST_SEEDS} seeds are needed for a verdict."
         return Verdict("inconclusive", _single(evidence), None, CONFIDENCE, n, reason, bound)
     estimate = _estimate(evidence)
-    if n < _FEWEST_SEEDS:
+    if n < FEWEST_SEEDS:
         word: Word = "inconclusive"
-        reason = f"{_seeds(n)}: at least {_FEWEST_SEEDS} seeds are needed for a verdict."
+        reason = f"{seeds_text(n)}: at least {FEWEST_SEEDS} seeds are needed for a verdict."
     elif bound != "exact":
         word, reason = _decide_censored(claim, evidence, estimate, bound)
     else:
@@ -124,18 +112,18 @@ def _decide_value(claim: Claim, estimate: Estimate) -> tuple[Word, str]:
         )
     if inside:
         return "matches", (
-            f"{start}; the 90 % interval of the difference, {_between(inner)}, "
+            f"{start}; the 90 % interval of the difference, {between(inner)}, "
             f"lies inside {allowed}."
         )
     if outside:
         return "differs", (
-            f"{start}; the 95 % interval of the difference, {_between(outer)}, "
+            f"{start}; the 95 % interval of the difference, {between(outer)}, "
             f"lies wholly outside {allowed}."
         )
     needed = seeds_to_decide(estimate, published - margin, published + margin)
     advice = f"About {needed:,} seeds" if needed else "Not even 10,000 seeds"
     return "inconclusive", (
-        f"{start}; the 95 % interval of the difference, {_between(outer)}, reaches across the "
+        f"{start}; the 95 % interval of the difference, {between(outer)}, reaches across the "
         f"edge of {allowed}. {advice} would decide it if mean and spread stayed as they are."
     )
 
@@ -168,36 +156,6 @@ def _decide_censored(
     )
 
 
-def _judge_order(claim: Claim, evidence: OrderEvidence) -> Verdict:
-    n = len(evidence.first)
-    if n == 0:
-        return Verdict("inconclusive", None, None, CONFIDENCE, 0, "No paired seeds yet.")
-    differences = np.subtract(evidence.first, evidence.second)
-    # The sign test on paired seeds: it asks nothing of the distribution of the differences, which
-    # for epochs and accuracies of single seeds is far from normal.
-    wins = int(np.sum(differences < 0 if claim.better == "lower" else differences > 0))
-    ties = int(np.sum(differences == 0))
-    # A tie is held against whichever side is being shown, so ties never help a verdict along.
-    low = share_interval(wins, n, CONFIDENCE)[0]
-    high = share_interval(wins + ties, n, CONFIDENCE)[1]
-    word: Word = "inconclusive"
-    # An exact 95 % interval that leaves out one half is the two-sided sign test at 5 %.
-    if low > 0.5:
-        word = "matches"
-    elif high < 0.5:
-        word = "differs"
-    noun = "tie" if ties == 1 else "ties"
-    tied = f", with {ties} {noun} (held against either side)" if ties else ""
-    advice = _too_few(n, 0.5) if word == "inconclusive" else ""
-    reason = (
-        f"The first is {claim.better} in {wins} of {n} paired seeds{tied}; the 95 % interval of "
-        f"that share, {percentage(low)} to {percentage(high)}, "
-        f"{_side(word, 'one half')}. {_effect(claim, differences.tolist())}{advice}"
-    )
-    # Half a tie for either side, so that the share of the second is one minus that of the first.
-    return Verdict(word, (wins + ties / 2) / n, (low, high), CONFIDENCE, n, reason)
-
-
 def _judge_rate(claim: Claim, evidence: RateEvidence) -> Verdict:
     if claim.at_least is None:
         raise ValueError(f"claim '{claim.id}' has no share to hold the rate against")
@@ -216,7 +174,7 @@ def _judge_rate(claim: Claim, evidence: RateEvidence) -> Verdict:
     advice = _too_few(n, claim.at_least) if word == "inconclusive" else ""
     reason = (
         f"{successes} of {n} seeds show it; the exact 95 % interval of that share, "
-        f"{percentage(interval[0])} to {percentage(interval[1])}, {_side(word, asked)}.{advice}"
+        f"{percentage(interval[0])} to {percentage(interval[1])}, {side(word, asked)}.{advice}"
     )
     return Verdict(word, successes / n, interval, CONFIDENCE, n, reason)
 
@@ -264,10 +222,6 @@ def _shifted(interval: Interval, published: float) -> Interval:
     return interval[0] - published, interval[1] - published
 
 
-def _between(interval: Interval) -> str:
-    return f"{number(interval[0], 3)} to {number(interval[1], 3)}"
-
-
 def _gap(claim: Claim, difference: float) -> str:
     published = f"the published {number(_target(claim)[0])}"
     if difference == 0:
@@ -276,30 +230,11 @@ def _gap(claim: Claim, difference: float) -> str:
     return f"Ours is {number(abs(difference), 3)}{difference_unit(claim)} {side} {published}"
 
 
-def _side(word: Word, threshold: str) -> str:
-    if word == "inconclusive":
-        return f"contains {threshold}"
-    return f"lies {'above' if word == 'matches' else 'below'} {threshold}"
-
-
-def _effect(claim: Claim, differences: list[float]) -> str:
-    # The sign test says nothing of the size of a difference, so its mean is told beside it.
-    mean = number(float(np.mean(differences)), 3)
-    effect = f"Mean difference, first minus second: {mean}{difference_unit(claim)}"
-    if len(differences) < 2:
-        return f"{effect}."
-    return f"{effect} (95 % interval {_between(mean_estimate(differences).interval(CONFIDENCE))})."
-
-
 def _too_few(n: int, share: float) -> str:
     fewest = fewest_seeds_to_show(share, CONFIDENCE)
     if n >= fewest:
         return ""
-    return f" With {_seeds(n).lower()} no outcome could show it: that takes at least {fewest}."
-
-
-def _seeds(n: int) -> str:
-    return {0: "No seeds", 1: "Only 1 seed"}.get(n, f"Only {n} seeds")
+    return f" With {seeds_text(n).lower()} no outcome could show it: that takes at least {fewest}."
 
 
 def judge_all(

@@ -26,9 +26,14 @@ def percentage(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
+def is_share(claim: Claim) -> bool:
+    """Whether verdicts on the claim are about a share: of seeds, or of pairs."""
+    return claim.kind != "value" and not (claim.kind == "order" and claim.margin is not None)
+
+
 def quantity(claim: Claim, amount: float) -> str:
-    """A value as a number, a share of seeds as a percentage."""
-    return number(amount) if claim.kind == "value" else percentage(amount)
+    """A value, a difference or a ratio as a number, a share of seeds as a percentage."""
+    return percentage(amount) if is_share(claim) else number(amount)
 
 
 def span(claim: Claim, low: float, high: float) -> str:

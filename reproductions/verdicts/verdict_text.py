@@ -18,6 +18,7 @@ from reproductions.verdicts.number_text import (
     span,
     unit_of,
 )
+from reproductions.verdicts.sources import headline
 
 NOT_RUN = "not run"
 
@@ -78,8 +79,14 @@ def ours_text(claim: Claim, verdict: Verdict | None) -> str:
         return "–"
     # Signs of a bound stand before the number, where they cannot be overlooked.
     mark = {"exact": "", "lower": "≥ ", "upper": "≤ ", "unknown": "≈ "}[verdict.bound]
-    unit = unit_of(claim) if claim.kind == "value" else f" of {claim.sample}"
-    return f"{mark}{quantity(claim, verdict.estimate)}{unit}"
+    return f"{mark}{quantity(claim, verdict.estimate)}{_unit_of_estimate(claim)}"
+
+
+def _unit_of_estimate(claim: Claim) -> str:
+    if claim.kind == "order":
+        # A margin's estimate is a difference or a ratio of the two.
+        return {None: " of pairs", "ratio": " times"}.get(claim.margin_is, difference_unit(claim))
+    return unit_of(claim) if claim.kind == "value" else f" of {claim.sample}"
 
 
 def interval_text(claim: Claim, verdict: Verdict | None) -> str:
@@ -94,20 +101,32 @@ def interval_text(claim: Claim, verdict: Verdict | None) -> str:
 
 def margin_text(claim: Claim) -> str:
     """What the claim allows, without the reason."""
+    if claim.kind == "order" and claim.margin is not None:
+        return _order_margin_text(claim)
     if claim.margin is not None:
         return f"±{number(claim.margin)}{difference_unit(claim)}"
     if claim.at_least is not None:
         return f"at least {percentage(claim.at_least)} of {claim.sample}"
-    return f"first {claim.better} in over half of paired {claim.sample}"
+    return f"first {claim.better} in over half of pairs of {claim.sample}"
 
 
-_VERBS = {
-    "matches": ("matches", "match"),
-    "differs": ("differs", "differ"),
-    "inconclusive": ("stays open", "stay open"),
-    "not comparable": ("is not comparable", "are not comparable"),
-    "not run": ("is not run", "are not run"),
-}
+def _order_margin_text(claim: Claim) -> str:
+    is_ratio, better = claim.margin_is == "ratio", claim.better
+    unit = "" if is_ratio else difference_unit(claim)
+    size = f"{'a factor of ' if is_ratio else ''}{number(claim.margin or 0)}{unit}"
+    if claim.asks == "equal":
+        return f"first and second within {size} of each other"
+    if claim.asks == "no worse":
+        worse = "higher" if better == "lower" else "lower"
+        return f"first not {worse} by more than {size}"
+    return f"first {better} by more than {size}"
+
+
+def headline_of(judged: Sequence[Judged]) -> str:
+    """The count of verdicts in words, by where the claims come from."""
+    return headline((claim.source, verdict_word(verdict)) for claim, _, verdict in judged)
+
+
 _OPENINGS = {
     "matches": "What matches",
     "inconclusive": "What stays open",
@@ -150,23 +169,20 @@ def summary(
     judged: Sequence[Judged],
     runs: Runs,
     groups: Sequence[Group],
-    what: str = "published claims",
 ) -> list[str]:
     """Paragraphs: the count of verdicts and what matches; a sentence for each difference; the rest.
 
-    A paragraph without content is left out. Every claim belongs to one of the groups; ``what``
-    the claims are is said once.
+    Claims that the paper prints are counted first, the others apart. A paragraph without content
+    is left out. Every claim belongs to one of the groups.
     """
-    counts = count_verdicts(verdict for _, _, verdict in judged)
-    parts = [f"{count} {_VERBS[word][count != 1]}" for word, count in counts.items() if count]
-    chosen = {word: _chosen(word, judged, groups) for word in _VERBS}
+    chosen = {word: _chosen(word, judged, groups) for word in SYMBOLS}
     lists = {
         word: f"{opening}: {'; '.join(_phrase(*item, judged) for item in chosen[word])}."
         for word, opening in _OPENINGS.items()
         if chosen[word]
     }
     paragraphs = [
-        [f"Of {len(judged)} {what}, {_joined(parts)}.", lists.pop("matches", "")],
+        [headline_of(judged), lists.pop("matches", "")],
         [_difference(*item, judged, runs) for item in chosen["differs"]],
         list(lists.values()),
     ]

@@ -21,7 +21,7 @@ from reproductions.verdicts.evidence import (
     ValueEvidence,
     measure,
     names_of,
-    paired,
+    pairs_of,
     rate_of,
 )
 from reproductions.vowel import decision_lines
@@ -106,7 +106,7 @@ def difference(
     first: HasTables, second: HasTables, *, column: str, scale: float = 1.0
 ) -> ValueEvidence:
     """Return a column of one run minus that of another, by seed."""
-    both = paired([run.table("metrics") for run in (first, second)], [column, column])
+    both = pairs_of([run.table("metrics") for run in (first, second)], [column, column])
     return ValueEvidence(tuple((scale * (both[0] - both[1])).tolist()), names_of(first, second))
 
 

@@ -69,4 +69,4 @@ def test_the_larger_of_two_products_is_by_size_at_the_last_snapshot() -> None:
     feature = np.array([[[[0.0, 0.0]]] * 2, [[[2.0, -1.0]], [[0.0, -4.0]]]])
     run = Synthetic(arrays={"gate_centre": centre, "gate_feature": feature})
     found = FORMS["larger"](run, first="gate_centre", second="gate_feature")
-    assert found == OrderEvidence((3.0, 0.5), (2.0, 4.0), ("run",))
+    assert found == OrderEvidence((3.0, 0.5), (2.0, 4.0), ("run",), paired=True)

@@ -64,9 +64,9 @@ def test_the_gate_has_its_share_of_our_time() -> None:
 def test_who_is_faster_is_read_in_milliseconds_ours_first_unless_another_is_named() -> None:
     run = timed(many={OURS: [1.0, 2.0], "a": [3.0, 4.0], "b": [5.0, 6.0]})
     found = FORMS["faster"](run, second="a")
-    assert found == OrderEvidence((1000.0, 2000.0), (3000.0, 4000.0), ("run",))
+    assert found == OrderEvidence((1000.0, 2000.0), (3000.0, 4000.0), ("run",), paired=True)
     named = FORMS["faster"](run, first="b", second="a")
-    assert named == OrderEvidence((5000.0, 6000.0), (3000.0, 4000.0), ("run",))
+    assert named == OrderEvidence((5000.0, 6000.0), (3000.0, 4000.0), ("run",), paired=True)
     assert FORMS["faster"](run, second="c") is None
     assert FORMS["faster"](run, first="c", second="a") is None
     assert FORMS["faster"](timed(few={OURS: [1.0], "a": [1.0]}), second="a") is None

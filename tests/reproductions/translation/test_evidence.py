@@ -25,7 +25,7 @@ def test_loads_are_counted_in_the_second_half_up_to_the_limit() -> None:
 
 def test_loads_without_losses_come_first() -> None:
     found = FORMS["larger_largest_load"](loads("without", 4.0, 5.0), loads("with", 1.0, 2.0))
-    assert found == OrderEvidence((4.0, 5.0), (1.0, 2.0), ("without", "with"))
+    assert found == OrderEvidence((4.0, 5.0), (1.0, 2.0), ("without", "with"), paired=True)
 
 
 def test_less_varied_is_below_the_entropy_of_chance_and_equal_is_not() -> None:

@@ -14,13 +14,15 @@ VALUE = {
     "id": "epochs-four-experts",
     "sentence": "Four experts need 1,124 epochs.",
     "place": "Table 1",
+    "source": "printed",
     "kind": "value",
     "published": {"value": 1124, "spread": 23, "spread_is": "standard deviation", "n": 25},
     "margin": 60,
     "margin_reason": "Five percent.",
 }
-ORDER = {"id": "a", "sentence": "A beats B.", "place": "p. 1", "kind": "order", "better": "lower"}
-RATE = {"id": "b", "sentence": "All succeed.", "place": "p. 2", "kind": "rate", "at_least": 0.86}
+COMMON = {"place": "p. 1", "source": "sentence"}
+ORDER = {**COMMON, "id": "a", "sentence": "A beats B.", "kind": "order", "better": "lower"}
+RATE = {**COMMON, "id": "b", "sentence": "All succeed.", "kind": "rate", "at_least": 0.86}
 
 
 def write(path: Path, data: object) -> Path:
@@ -47,8 +49,16 @@ def test_every_kind_is_read_in_the_order_of_the_file(tmp_path: Path) -> None:
         published=Published(1124, 23, "standard deviation", 25),
         margin=60,
         margin_reason="Five percent.",
+        source="printed",
     )
     assert (claims[1].better, claims[2].at_least, claims[3].question) == ("lower", 0.86, 3)
+
+
+def test_every_claim_says_what_it_goes_back_to(tmp_path: Path) -> None:
+    without = {key: ORDER[key] for key in ORDER if key != "source"}
+    assert "lacks the key 'source'" in problem(tmp_path, [without]).problem
+    unknown = problem(tmp_path, [{**ORDER, "source": "prnted"}])
+    assert "Did you mean 'printed'?" in unknown.fix
 
 
 def test_an_unknown_key_is_answered_with_the_nearest_known_one(tmp_path: Path) -> None:
@@ -196,10 +206,31 @@ def test_values_and_rates_are_of_the_rows_that_are_asked_for() -> None:
 def test_orders_are_paired_by_seed_where_both_have_a_number() -> None:
     first = Table(seed=[3, 1, 2], a=[30, 10, 20], b=[3, 1, 2])
     second = Table(seed=[1, 2, 3], a=[1.0, float("nan"), 3.0])
-    found = order(first, second, column="a")
-    assert (found.first, found.second) == ((10, 30), (1, 3))
-    alone = order(first, column=["a", "b"])
+    found = order(first, second, column="a", paired=True)
+    assert (found.first, found.second, found.paired) == ((10, 30), (1, 3), True)
+    alone = order(first, column=["a", "b"], paired=True)
     assert (alone.first, alone.second) == ((10, 20, 30), (1, 2, 3))
+
+
+def test_orders_without_pairs_take_all_rows_that_have_a_number() -> None:
+    first = Table(seed=[3, 1, 2], a=[30, 10, 20])
+    second = Table(seed=[1, 2, 3, 4], a=[1.0, float("nan"), 3.0, 4.0])
+    found = order(first, second, column="a", scale=2)
+    assert (found.first, found.second, found.paired) == ((60, 20, 40), (2, 6, 8), False)
+
+
+def test_a_margin_of_an_order_is_whole(tmp_path: Path) -> None:
+    margin = {"margin": 1.05, "margin_is": "ratio", "margin_reason": "Five percent."}
+    claims = load_claims(write(tmp_path, [{**ORDER, "asks": "no worse", **margin}]))
+    assert (claims[0].asks, claims[0].margin, claims[0].margin_is) == ("no worse", 1.05, "ratio")
+    for key in margin:
+        partial = {name: margin[name] for name in margin if name != key}
+        assert f"lacks the key '{key}'" in problem(tmp_path, [{**ORDER, **partial}]).problem
+    assert "lacks the key" in problem(tmp_path, [{**ORDER, "asks": "equal"}]).problem
+    below = problem(tmp_path, [{**ORDER, **margin, "margin": 0.95}])
+    assert "a ratio above 1" in below.fix
+    unknown = problem(tmp_path, [{**ORDER, **margin, "asks": "no wors"}])
+    assert "Did you mean 'no worse'?" in unknown.fix
 
 
 def test_a_column_that_is_not_there_is_named() -> None:

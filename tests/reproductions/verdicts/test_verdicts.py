@@ -45,7 +45,7 @@ def judge_value(numbers: tuple[float, ...], claim: Claim | None = None, **more: 
 def judge_order(
     first: tuple[float, ...], second: tuple[float, ...], better: Direction = "lower"
 ) -> Verdict:
-    return judge(order_claim(better), OrderEvidence(first, second, ()))
+    return judge(order_claim(better), OrderEvidence(first, second, (), paired=True))
 
 
 # Values.
@@ -286,7 +286,7 @@ def test_equal_variants_are_rarely_ordered() -> None:
 
 def test_pairs_must_be_complete() -> None:
     with pytest.raises(ValueError, match="same length"):
-        OrderEvidence((1.0,), (1.0, 2.0), ())
+        OrderEvidence((1.0,), (1.0, 2.0), (), paired=True)
 
 
 # Rates and shapes.
