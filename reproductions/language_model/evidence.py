@@ -19,7 +19,7 @@ _departures = departures_except(FREE)
 
 
 def why_not_comparable(claim: Claim, runs: Sequence[NamedRun]) -> str | None:
-    """Why runs cannot be held against a claim: published values never, orders from other settings."""
+    """Why runs cannot be held against a claim: published values never, others by their settings."""
     if claim.kind == "value":
         return "Another corpus, other subwords and a smaller model than the published ones."
     return _departures(claim, runs)
@@ -34,15 +34,15 @@ def test_perplexity(run: HasTables) -> "pd.Series[float]":
 
 
 def after_equal_seconds(first: HasTables, second: HasTables) -> OrderEvidence:
-    """Held-out perplexity of each training after the seconds that the fastest of all took.
+    """Held-out perplexity of each training after the seconds of a core that the fastest took.
 
     Between two evaluations the logarithm of the perplexity is taken to be a straight line.
     """
     tables = [run.table("evaluations") for run in (first, second)]
-    seconds = min(float(table.groupby("seed")["seconds"].max().min()) for table in tables)
+    seconds = min(float(table.groupby("seed")["core_seconds"].max().min()) for table in tables)
     one, other = (
         tuple(
-            float(np.exp(np.interp(seconds, own["seconds"], np.log(own["perplexity"]))))
+            float(np.exp(np.interp(seconds, own["core_seconds"], np.log(own["perplexity"]))))
             for _, own in table.groupby("seed")
         )
         for table in tables
@@ -92,6 +92,5 @@ def gains(wide: HasTables, many: HasTables) -> list[float]:
 
 
 FORMS: dict[str, Form] = {
-    form.__name__: form
-    for form in (after_equal_seconds, stranger_over_sibling, late_load, gain)
+    form.__name__: form for form in (after_equal_seconds, stranger_over_sibling, late_load, gain)
 }
