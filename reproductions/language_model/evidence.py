@@ -25,7 +25,7 @@ def why_not_comparable(claim: Claim, runs: Sequence[NamedRun]) -> str | None:
     return _departures(claim, runs)
 
 
-def test_perplexity(run: HasTables) -> "pd.Series[float]":
+def perplexity_of(run: HasTables) -> "pd.Series[float]":
     """Perplexity of the whole test text, by seed."""
     table = run.table("metrics")
     own = table[(table["split"] == "test") & (table["kind"] == "all")]
@@ -85,7 +85,7 @@ def gains(wide: HasTables, many: HasTables) -> list[float]:
 
     Trainings of two models are no pairs; each enters one difference, so that these are independent.
     """
-    logs = [np.log(test_perplexity(run).to_numpy(float)) for run in (wide, many)]
+    logs = [np.log(perplexity_of(run).to_numpy(float)) for run in (wide, many)]
     num = min(map(len, logs))
     differences: list[float] = (logs[0][:num] - logs[1][:num]).tolist()
     return differences

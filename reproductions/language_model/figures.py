@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.language_model.evidence import test_perplexity
+from reproductions.language_model.evidence import perplexity_of
 from reproductions.language_model.tables import CONTROLS, MODELS, label
 from reproductions.runs import NamedRun, Runs, distinct
 from reproductions.study_report import Picture, as_picture
@@ -34,17 +34,17 @@ def by_size(runs: Runs) -> Picture | None:
     found = distinct(runs.get(name) for name in _OF_SIZE)
     if not found or "wide" not in runs:
         return None
-    wide = np.log(test_perplexity(runs["wide"]).to_numpy(float)).mean()
+    wide = np.log(perplexity_of(runs["wide"]).to_numpy(float)).mean()
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.8))
         axes = figure.subplots()
         axes.axhline(1, color=INK, linestyle=":", linewidth=1)
         for run in found:
-            ratio = np.exp(np.log(test_perplexity(run).to_numpy(float)) - wide)
+            ratio = np.exp(np.log(perplexity_of(run).to_numpy(float)) - wide)
             axes.plot([run.study.num_experts] * len(ratio), ratio, "o", color=COLOURS["blue"],
                       markersize=4, label="ours, one point a training")  # fmt: skip
         sizes = [run.study.num_experts for run in found]
-        means = [np.exp(np.log(test_perplexity(run)).mean() - wide) for run in found]
+        means = [np.exp(np.log(perplexity_of(run)).mean() - wide) for run in found]
         axes.plot(sizes, means, "-", color=COLOURS["blue"], linewidth=1)
         published = [run for run in found if MODELS[run.name][1] and run.is_as_named]
         axes.plot(

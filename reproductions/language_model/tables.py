@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from reproductions.language_model.evidence import gains, late_median, test_perplexity
+from reproductions.language_model.evidence import gains, late_median, perplexity_of
 from reproductions.runs import NamedRun, Runs, distinct
 from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.judge import CONFIDENCE
@@ -92,7 +92,7 @@ def _model_row(run: NamedRun) -> dict[str, str]:
     return {
         "model": label(run),
         "published (Table 7)": f"{published}" if published and run.is_as_named else "–",
-        "test perplexity, ours": spread(test_perplexity(run)),
+        "test perplexity, ours": spread(perplexity_of(run)),
         "seconds of one core": spread(seconds),
     }
 
@@ -129,7 +129,7 @@ def controls_table(runs: Runs) -> pd.DataFrame:
 
 
 def _control_row(run: NamedRun) -> dict[str, str]:
-    row = {"gate": run.called(CONTROLS[run.name]), "test perplexity": spread(test_perplexity(run))}
+    row = {"gate": run.called(CONTROLS[run.name]), "test perplexity": spread(perplexity_of(run))}
     is_mixture = run.study.block.name == "experts"
     gate = run.table("gate") if is_mixture else pd.DataFrame()
     for column, words in (("ami_kind", "language"), ("ami_word", "subword")):
@@ -170,7 +170,7 @@ def _balance_row(run: NamedRun) -> dict[str, str]:
         "w_importance": f"{study.importance_weight:g}",
         "w_load": f"{study.load_weight:g}",
         "perplexity, published": _or_dash(published[0]),
-        "perplexity, ours": spread(test_perplexity(run)),
+        "perplexity, ours": spread(perplexity_of(run)),
     }
     for (column, words), value in zip(_BALANCE.items(), published[1:], strict=True):
         row[f"{words}, published"] = _or_dash(value)
@@ -195,8 +195,8 @@ def regime_table(runs: Runs) -> pd.DataFrame:
                 "setting": many.called(words),
                 "words per expert and step": _regime(facts, "words_per_expert_and_step"),
                 "words per expert weight": _regime(facts, "words_per_expert_weight"),
-                "wide": spread(test_perplexity(wide)),
-                "2,048 experts": spread(test_perplexity(many)),
+                "wide": spread(perplexity_of(wide)),
+                "2,048 experts": spread(perplexity_of(many)),
                 "wide over experts": spread(np.exp(gains(wide, many)).tolist()),
             }
         )
