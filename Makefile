@@ -24,7 +24,7 @@ help:
 	    BEGIN { printf "Usage: make TARGET [ARGS=\"key=value ...\"] [PYTHON=path]\n" } \
 	    /^##@ / { printf "\n%s\n", substr($$0, 5) } \
 	    /^[a-z-]+:.*## / { split($$2, part, / *\| */); \
-	        printf "  %-21s %-53s %7s  %s\n", $$1, part[1], part[2] " min", part[3] }' Makefile
+	        printf "  %-28s %-53s %7s  %s\n", $$1, part[1], part[2] " min", part[3] }' Makefile
 	@printf '%s\n' '' \
 	    'Minutes are for two CPU cores. The environment ($(VENV)) is made when first needed: add' \
 	    'about 2 minutes, and more where torch brings its CUDA libraries.' \
@@ -45,6 +45,10 @@ SMOKE := study.num_seeds=3 study.max_epochs=300 study.exploration_epochs=200 'st
 SMOKE_CLUSTERS := study.num_seeds=3 study.num_train=300 study.num_test=300 study.max_steps=12 \
     study.batch_size=0 study.num_filters=8 study.snapshot_every=4
 
+SMOKE_LANGUAGE_MODEL := 'study.bibles=[k,l]' study.num_subwords=300 study.width=8 \
+    study.expert_units=16 study.num_streams=16 study.num_unrolled=8 study.max_steps=12 \
+    study.warm_up_steps=4 study.evaluate_every=4 study.report_every=2 study.num_seeds=2 \
+    study.num_evaluated=3000
 SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.width=16 \
     study.num_units=24 study.expert_units=8 study.max_steps=4 study.num_translated=4 \
     study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2 \
@@ -62,6 +66,8 @@ unit: $(READY) ## Tests alone (pytest; PYTEST_ARGS="-k gate") | 12 | CPU
 smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 	$(SUITE) suite=vowel_smoke $(SMOKE) $(ARGS)
 	$(REPORT) suite=vowel_smoke $(SMOKE) $(ARGS)
+	$(SUITE) suite=language_model_smoke $(SMOKE_LANGUAGE_MODEL) $(ARGS)
+	$(REPORT) suite=language_model_smoke $(SMOKE_LANGUAGE_MODEL) $(ARGS)
 	$(SUITE) suite=translation_smoke $(SMOKE_TRANSLATION) $(ARGS)
 	$(REPORT) suite=translation_smoke $(SMOKE_TRANSLATION) $(ARGS)
 	$(SUITE) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
@@ -85,6 +91,7 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 ##@ Studies
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
+.PHONY: reproduce-language-model reproduce-language-model-all search-language-model
 .PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front reproduce
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
@@ -101,6 +108,14 @@ reproduce-clusters: $(READY) ## Clusters: settings 1 and 2, the picture, and the
 reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, sensitivity | 90 | CPU
 	$(SUITE) suite=clusters_all $(ARGS)
 	$(REPORT) suite=clusters $(ARGS)
+reproduce-language-model: $(READY) ## Capacity at equal cost: 4 to 2,048 experts | 20 | CPU
+	$(SUITE) suite=language_model $(ARGS)
+	$(REPORT) suite=language_model $(ARGS)
+reproduce-language-model-all: $(READY) ## All of Table 7, Table 6, controls | 170 | CPU
+	$(SUITE) suite=language_model_all $(ARGS)
+	$(REPORT) suite=language_model $(ARGS)
+search-language-model: $(READY) ## Its search for learning rates | 60 | CPU
+	$(SUITE) suite=language_model_search $(ARGS)
 reproduce-translation: $(READY) ## English to French with 2,048 experts | 30 | CPU
 	$(SUITE) suite=translation $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
@@ -135,6 +150,7 @@ reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 65 |
 ##@ Results
 .PHONY: report report-clusters report-translation report-scaling report-questions publish
 .PHONY: power judge
+.PHONY: report-language-model
 .PHONY: benchmark benchmark-clusters benchmark-core benchmark-translation
 .PHONY: benchmark-gpu
 report: $(READY) ## Write the vowel report of finished runs, no training | 1 | finished runs
@@ -143,6 +159,8 @@ report-clusters: $(READY) ## Write the clusters report of finished runs | 1 | fi
 	$(REPORT) suite=clusters $(ARGS)
 report-translation: $(READY) ## Write the translation report of finished runs | 1 | finished runs
 	$(REPORT) suite=translation $(ARGS)
+report-language-model: $(READY) ## Write the language model's report | 1 | finished runs
+	$(REPORT) suite=language_model $(ARGS)
 report-scaling: $(READY) ## Write the scaling report of finished runs | 1 | finished runs
 	$(REPORT) suite=scaling $(ARGS)
 report-questions: $(READY) ## Write the report of the five questions | 1 | finished runs

@@ -19,6 +19,7 @@ from experiments.runner.schema import Config
 from experiments.runner.storage import sha256
 from experiments.suite import suite_runs
 from reproductions.clusters.report import STUDY as CLUSTERS
+from reproductions.language_model.report import STUDY as LANGUAGE_MODEL
 from reproductions.page import write_page
 from reproductions.questions.report import STUDY as QUESTIONS
 from reproductions.runs import NamedRun, Source, SuiteRuns, in_folder, none_finished
@@ -28,9 +29,10 @@ from reproductions.translation.report import STUDY as TRANSLATION
 from reproductions.verdicts.verdict_text import NOT_RUN, headline_of
 from reproductions.vowel.report import STUDY as VOWEL
 
-# By the first word of their suites' names, in the order of RESULTS.md and the front page.
+# By the beginning of their suites' names, in the order of RESULTS.md and the front page.
 STUDIES: dict[str, Study] = {
-    study.name: study for study in (VOWEL, CLUSTERS, SCALING, TRANSLATION, QUESTIONS)
+    study.name: study
+    for study in (VOWEL, CLUSTERS, SCALING, LANGUAGE_MODEL, TRANSLATION, QUESTIONS)
 }
 REPORTS = Path("reports")
 # Settings that no result and no report depends on.
@@ -154,8 +156,10 @@ def suite_of(overrides: Sequence[str]) -> str:
 
 
 def study_of(suite: str) -> str:
-    """The study that a suite belongs to."""
-    return suite.partition("_")[0]
+    """The study that a suite belongs to: the one whose name it begins with."""
+    words = suite.split("_")
+    beginnings = ("_".join(words[:number]) for number in range(1, len(words) + 1))
+    return next((name for name in beginnings if name in STUDIES), words[0])
 
 
 def print_report(report: StudyReport) -> None:

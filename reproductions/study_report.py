@@ -150,7 +150,7 @@ class Study:
     """One study as far as its report goes; a new study is one of these.
 
     Attributes:
-        name: the first word of its suites' names.
+        name: what the names of its suites begin with.
         title: of the report.
         citation: the paper.
         citation_url: its address, if any.

@@ -9,6 +9,7 @@ from experiments.language_model import text
 from experiments.language_model.counts import num_weights, operations_per_word, regime
 from experiments.language_model.evaluation import by_kind, information, routing
 from experiments.language_model.settings import LanguageModelConfig
+from experiments.language_model.specialisation import shown_text, worth
 from experiments.language_model.training import Training
 from experiments.run_folder import RunFolder
 from moe.memory import keep_memory
@@ -22,7 +23,9 @@ def run(
     """Train and measure one model from every seed, continuing from a checkpoint if there is one.
 
     Writes metrics.csv (perplexity by seed, split and kind of text), curves.csv, evaluations.csv,
-    and with experts gate.csv (what the gate's choice says of kind and word, by seed).
+    and with experts gate.csv (what the gate's choice says of kind and word, by seed), worth.csv
+    (what a word loses without its first expert), and shown.csv (running text with every subword's
+    experts, of the first seed).
 
     Args:
         config: the settings.
@@ -48,6 +51,8 @@ def run(
         progress = training.run(splits["train"], splits["valid"], report, save)
         rows = {"curves": progress.curves, "evaluations": progress.evaluations}
         rows |= _measured(training, splits)
+        if seed == config.first_seed and training.model.mixture is not None:
+            rows["shown"] = _rows(shown_text(training.model, splits["test"], subwords))
         for name, own in rows.items():
             tables.setdefault(name, []).extend(own)
         # A killed run goes on with the next seed.
@@ -70,11 +75,15 @@ def _measured(training: Training, splits: dict[str, Any]) -> dict[str, list[dict
         table = by_kind(training.model, splits[name])
         table.insert(0, "split", name)
         table.insert(0, "seed", training.seed)
-        rows += [
-            {str(key): value for key, value in row.items()} for row in table.to_dict("records")
-        ]
+        rows += _rows(table)
     found: dict[str, list[dict[str, Any]]] = {"metrics": rows}
     if training.model.mixture is not None:
         chosen = routing(training.model, splits["test"], 4 * config.num_evaluated)
         found["gate"] = [{"seed": training.seed, **information(chosen)}]
+        lost = worth(training.model, splits["test"], config.num_evaluated, training.seed)
+        found["worth"] = _rows(lost.assign(seed=training.seed))
     return found
+
+
+def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]

@@ -40,6 +40,8 @@ class Progress:
     epoch: int = 0
     window: int = 0
     seconds: float = 0.0
+    # Of all cores together: what other programs do beside a training lengthens only the others.
+    core_seconds: float = 0.0
     curves: list[Row] = field(default_factory=list)
     evaluations: list[Row] = field(default_factory=list)
 
@@ -153,9 +155,10 @@ class Training:
         self.model.train()
         saved = time.perf_counter()
         for window in self._windows(train) if progress.step < num_steps else ():
-            started = time.perf_counter()
+            started, own = time.perf_counter(), time.process_time()
             output, loss = self._step(window)
             progress.seconds += time.perf_counter() - started
+            progress.core_seconds += time.process_time() - own
             self._note(output, loss, window)
             if progress.step % config.evaluate_every == 0 or progress.step == num_steps:
                 self._evaluate(valid)
@@ -238,7 +241,7 @@ class Training:
         config, progress = self.config, self.progress
         found = perplexity(self.model, valid, config.num_evaluated)
         row: Row = {"seed": self.seed, "step": progress.step, "perplexity": found}
-        row["seconds"] = progress.seconds
+        row["seconds"], row["core_seconds"] = progress.seconds, progress.core_seconds
         if self.model.mixture is not None:
             row |= information(routing(self.model, valid, config.num_evaluated // 4))
         progress.evaluations.append(row)

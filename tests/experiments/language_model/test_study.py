@@ -340,6 +340,8 @@ def test_the_whole_path_from_files_to_tables(cache: Path, tmp_path: Path) -> Non
     assert (metrics["perplexity"] > 1).all()
     assert metrics["perplexity"].nunique() >= 4
     assert set(run.table("gate")["seed"]) == {0, 1}
+    assert run.table("worth").groupby("seed")["change"].nunique().to_dict() == {0: 4, 1: 4}
+    assert run.table("shown")["piece"].str.len().min() > 0
     assert {"ami_kind", "perplexity"} <= set(run.table("evaluations"))
     assert {"clean_share_kept", "cv_load"} <= set(run.table("curves"))
     kept = list(cache.rglob("ids.npy"))

@@ -1,0 +1,67 @@
+"""The language model's report, put together from finished runs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from reproductions.language_model.evidence import FORMS, why_not_comparable
+from reproductions.language_model.figures import by_size, curves, information, languages
+from reproductions.language_model.tables import (
+    balance_table,
+    controls_table,
+    regime_table,
+    sizes_table,
+    table_7,
+    worth_table,
+)
+from reproductions.runs import SuiteRuns
+from reproductions.study_report import Parts, Study
+from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
+from reproductions.verdicts.judge import Judged
+
+
+def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
+    runs = found.runs
+    tables = [
+        (
+            "Models of equal operations per word, test text. Intervals are 95 %, over trainings. "
+            "Published numbers are of another text and far larger models.",
+            table_7(runs),
+        ),
+        (
+            "Sizes, and what an expert sees. In the paper an expert sees 37,500 words in a step "
+            "and 988 words per weight with 32 experts, 293 and 7.7 with 4,096.",
+            sizes_table(runs),
+        ),
+        (
+            "What of the gain is the gate's: 2,048 experts behind other gates. Information is "
+            "adjusted mutual information with the expert of the largest weight, 0 by chance.",
+            controls_table(runs),
+        ),
+        (
+            "What the loss rises by, in nats per subword, if the answer of a word's first expert "
+            "is exchanged.",
+            worth_table(runs),
+        ),
+        ("Table 6 beside ours: medians over the second half of training.", balance_table(runs)),
+        ("The regime: where 2,048 experts gain.", regime_table(runs)),
+    ]
+    return Parts([by_size(runs), curves(runs), information(runs), languages(runs)], tables)
+
+
+STUDY = Study(
+    name="language_model",
+    title="Outrageously large neural networks: the language model",
+    citation=SHAZEER_2017,
+    citation_url=SHAZEER_2017_URL,
+    folder=Path(__file__).parent,
+    forms=FORMS,
+    why_not_comparable=why_not_comparable,
+    parts=_parts,
+    target="reproduce-language-model",
+    shown_suite="language_model_all",
+    next_steps=(
+        "python -m experiments.run study=language_model study.num_experts=512   another size",
+        "python -m experiments.suite suite=language_model_search   the search for learning rates",
+        "python -m experiments.suite suite=language_model_all   all of Table 7, Table 6, controls",
+    ),
+)
