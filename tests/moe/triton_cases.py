@@ -240,6 +240,16 @@ class TopGate(nn.Module):
         return Routing(expert_A, weight_A, starts, self.num_experts, importance_E, importance_E)
 
 
+def test_a_layer_is_fused_wherever_it_can_be_unless_that_was_declined() -> None:
+    experts = FeedForwardExperts(4, 16, 32, backend=Backend.triton, device=DEVICE)
+    for choice, is_fused in (({}, True), ({"fused": True}, True), ({"fused": False}, False)):
+        output = MoE(TopGate(16, 4, 2), experts, **choice)(random_(5, 16))
+        assert ("_FeedForward" in str(output.outputs.grad_fn.next_functions)) is is_fused
+        assert (output.expert_outputs is None) is is_fused
+    with pytest.raises(ValueError, match="fused=False"):
+        MoE(TopGate(16, 4, 2), experts)(random_(5, 16)).answers()
+
+
 @pytest.mark.parametrize("in_backward", [False, True])
 def test_a_fused_layer_computes_what_the_layer_does(in_backward: bool) -> None:
     tokens_TD = random_(30, 16)
@@ -270,6 +280,8 @@ def test_what_cannot_be_fused_goes_by_parts() -> None:
         output = layer(random_(5, 16))
         assert "_FeedForward" not in str(output.outputs.grad_fn.next_functions)
         assert output.expert_outputs is None
+        layer.fused = None
+        assert layer(random_(5, 16)).answers().shape == (10, 16)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, about what it cannot trace
