@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from moe.grouped import triton as products
+from moe.optimisers import WEIGHT_DTYPES, Rule, zero_averages
 from moe.plan import plan
 from moe.routing import Routing, even_starts
 
@@ -133,6 +134,7 @@ def compiled(architecture: int, cells: Sequence[tuple[Any, ...]]) -> list[Compil
 def _work(dtype: torch.dtype, features: tuple[int, int], rows_per_expert: int) -> None:
     """A step of two experts: the layer in one node and by parts, there and back, and the update."""
     from moe.grouped.triton_feed_forward import mixture_of_feed_forward
+    from moe.triton_factored import factored_update
 
     num_features, num_hidden = features
     num_tokens = 2 * rows_per_expert
@@ -154,6 +156,12 @@ def _work(dtype: torch.dtype, features: tuple[int, int], rows_per_expert: int) -
     hidden = products.forward(rows, first.detach(), start_E1)
     products.backward_rows(hidden, first.detach(), start_E1)
     products.backward_weight(rows, hidden, start_E1, slice(None))
+    if dtype in WEIGHT_DTYPES:
+        averages = zero_averages(first)
+        for seed in (None, 0) if dtype is torch.bfloat16 else (None,):
+            rule = Rule(0.1, 0.98, 1e-10, 1.0)
+            rows, columns = averages["row"], averages["column"]
+            factored_update(first.detach(), first.detach(), rows, columns, rule, seed)
 
 
 def _measured(kernel: Any, binary: Any, architecture: int) -> Compiled:
@@ -178,7 +186,7 @@ def _settings(kernel: Any, binary: Any) -> str:
     words += [
         f"{name}={value}"
         for name, value in constants.items()
-        if not name.startswith(("BLOCK_", "stride"))
+        if not name.startswith(("BLOCK_M", "BLOCK_N", "BLOCK_K", "stride"))
     ]
     words += [name for name in ("index_R", "scale_R", "hidden_RN") if name in pointers]
     return " ".join(words)
