@@ -34,10 +34,10 @@ class MoEOutput:
         Where every token has k experts, `answers().view(T, k, O)` is token by token.
 
         Raises:
-            ValueError: the layer was made with `fused=True`, which keeps no answers.
+            ValueError: the layer was fused, as it is by default on a GPU, and keeps no answers.
         """
         if self.expert_outputs is None:
-            raise ValueError("a fused layer keeps no answers: make it with fused=False")
+            raise ValueError("a fused layer keeps no answers: make it with MoE(..., fused=False)")
         return by_assignment(self.expert_outputs, self.plan)
 
 
@@ -58,7 +58,7 @@ class MoE(nn.Module):
         gate: nn.Module,
         experts: nn.Module,
         check_finite: bool = False,
-        fused: bool = False,
+        fused: bool | None = None,
     ) -> None:
         """Join a gate and experts into a layer.
 
@@ -69,7 +69,8 @@ class MoE(nn.Module):
             fused: keep neither the tokens' copies nor the experts' answers for the backward pass,
                 where the experts can: `FeedForwardExperts.mixture` says when. What is computed is
                 the same, but `MoEOutput.expert_outputs` is None, and there may be no second
-                derivative.
+                derivative. By default it is done where it can be, which is on a GPU; with True
+                `expert_outputs` is None elsewhere too, so that code cannot come to need it.
             check_finite: look for NaN and infinity in inputs, gate values and outputs, and raise
                 an error that names the tensor. Waits for the device; off, it costs nothing.
 
@@ -124,13 +125,13 @@ class MoE(nn.Module):
         outputs_TO, rows_RO = self._mixture(tokens_TD, routing.weight_A, where)
         self._check("outputs", outputs_TO)
         outputs = outputs_TO.view(*inputs.shape[:-1], outputs_TO.shape[-1])
-        return MoEOutput(outputs, routing, where, None if self.fused else rows_RO)
+        return MoEOutput(outputs, routing, where, None if self.fused is True else rows_RO)
 
     def _mixture(
         self, tokens_TD: Tensor, weight_A: Tensor, where: Plan
     ) -> tuple[Tensor, Tensor | None]:
         # Shazeer et al. (2017), eq. 1: y = sum_i G(x)_i E_i(x), over the experts that were chosen.
-        fused = getattr(self.experts, "mixture", None) if self.fused else None
+        fused = None if self.fused is False else getattr(self.experts, "mixture", None)
         outputs_TO = fused and fused(tokens_TD, weight_A, where)
         if outputs_TO is not None:
             return outputs_TO, None

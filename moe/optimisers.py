@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from moe.grouped.backends import Backend, refusal
 from moe.grouped.linear import expert_blocks
 from moe.stacked import StackedLinear
 
@@ -161,15 +162,17 @@ class FactoredAdam(torch.optim.Optimizer):
         averages = {name: value[experts] for name, value in state.items() if name != "step"}
         # `.data`: autograd's own complaint about changed weights would come before a clearer one.
         stored = in_matrices(weight.data)[experts]
-        exact = stored.to(arithmetic_dtype(weight))
-        update(exact, gradient.to(exact.dtype), averages, rule)
+        seed = None
         if weight.dtype is torch.bfloat16 and group["stochastic_rounding"]:
             # By block and time, not by order: blocks may come in any order, and after a restart.
-            key = (self._seed, number, place, time, experts.start or 0)
-            exact = round_stochastically(exact, reproducible_generator(weight.device, *key))
-        # float32 weights were updated where they lie.
-        if exact is not stored:
-            stored.copy_(exact)
+            seed = seed_of(self._seed, number, place, time, experts.start or 0)
+        if "row" in averages and _has_kernel(weight):
+            from moe.triton_factored import factored_update
+
+            rows_and_columns = averages["row"], averages["column"]
+            factored_update(stored, gradient, *rows_and_columns, rule, seed)
+        else:
+            update_and_round(stored, gradient, averages, rule, seed)
 
 
 class _Sink:
@@ -244,6 +247,34 @@ def arithmetic_dtype(weight: Tensor) -> torch.dtype:
     return torch.promote_types(weight.dtype, torch.float32)
 
 
+def _has_kernel(weight: Tensor) -> bool:
+    """Whether Triton updates these weights, in one pass instead of twelve."""
+    can_be_taken = weight.dtype in (torch.float32, torch.bfloat16)
+    return can_be_taken and not refusal(Backend.triton, weight.device.type, torch.float32)
+
+
+def update_and_round(
+    stored: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: Rule, seed: int | None
+) -> None:
+    """Update weights of any dtype in place, by torch's operators: what a kernel must equal.
+
+    Args:
+        stored: matrices or a vector.
+        gradient: of the same shape.
+        averages: see `zero_averages`.
+        rule: the numbers.
+        seed: of stochastic rounding, for bfloat16; None rounds to the nearest.
+    """
+    exact = stored.to(arithmetic_dtype(stored))
+    update(exact, gradient.to(exact.dtype), averages, rule)
+    if seed is not None:
+        generator = torch.Generator(stored.device).manual_seed(seed)
+        exact = round_stochastically(exact, generator)
+    # float32 weights were updated where they lie.
+    if exact is not stored:
+        stored.copy_(exact)
+
+
 def update(weight: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: Rule) -> None:
     """Update matrices or a vector, and their averages, in place; all tensors of one dtype."""
     if "square" in averages:
@@ -312,5 +343,10 @@ def reproducible_generator(device: torch.device, *key: int) -> torch.Generator:
 
     Weights that are updated in another order, or after a restart, are rounded alike.
     """
+    return torch.Generator(device).manual_seed(seed_of(*key))
+
+
+def seed_of(*key: int) -> int:
+    """A seed of 56 bits that depends on the key alone."""
     digest = blake2b(",".join(map(str, key)).encode(), digest_size=7).digest()
-    return torch.Generator(device).manual_seed(int.from_bytes(digest, "little"))
+    return int.from_bytes(digest, "little")

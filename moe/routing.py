@@ -60,8 +60,12 @@ def assignments_per_expert(expert_A: Tensor, num_experts: int) -> Tensor:
 def sum_per_expert(value_A: Tensor, expert_A: Tensor, num_experts: int) -> Tensor:
     """Sum a value over the assignments of each expert, `[E]`; differentiable in the value.
 
-    `NO_EXPERT` is not counted. Never waits for the device, as `torch.bincount` does.
+    `NO_EXPERT` is not counted. Never waits for the device, as `torch.bincount` does; the same sum,
+    to the bit, in every run.
     """
     # NO_EXPERT is -1: everything moves up by one, and the first sum is dropped.
-    total = value_A.new_zeros(num_experts + 1).index_add(0, expert_A + 1, value_A)
-    return total[1:]
+    zeros_E1, place_A = value_A.new_zeros(num_experts + 1), expert_A + 1
+    if value_A.device.type == "cpu":
+        return zeros_E1.index_add(0, place_A, value_A)[1:]
+    # On a GPU index_add adds whichever thread comes first; index_put sorts the places before.
+    return zeros_E1.index_put((place_A,), value_A, accumulate=True)[1:]

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from experiments.translation.settings import Attention, GateName, ModelConfig, Precision
+from experiments import mixed_precision
+from experiments.translation.settings import Attention, GateName, ModelConfig
 from experiments.translation.stepping import run_both_ways
 from moe.gates import Gate, HierarchicalGate, NoisyTopKGate, StrictlyBalancedGate
 from moe.layer import MoE, MoEOutput
@@ -85,7 +86,7 @@ def experts_of(config: ModelConfig, num_experts: int) -> FeedForwardExperts:
 
 def dtype_of(config: ModelConfig) -> torch.dtype:
     """Of the experts' weights, and of the other layers' products."""
-    return torch.bfloat16 if config.precision is Precision.bfloat16 else torch.float32
+    return mixed_precision.dtype_of(config.precision)
 
 
 def gate_of(config: ModelConfig) -> Gate:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isqrt
 
+from experiments.mixed_precision import Precision as Precision
 from experiments.runner.errors import UserError
 from experiments.runner.schema import SECONDS, SEED, Device, Range, setting, without_effect
 from experiments.text.settings import CorpusConfig, CorpusName
@@ -57,13 +58,6 @@ class Attention(Enum):
 
     multiplicative = "multiplicative"
     additive = "additive"
-
-
-class Precision(Enum):
-    """Numbers of the experts and of the other layers' products; gates always have float32."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
 
 
 @dataclass

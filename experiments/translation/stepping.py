@@ -8,7 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from experiments.mixed_precision import lstm_answer, packed_lstm_outputs
 from experiments.translation.recurrence import LSTMSteps
+from moe.grouped import as_autocast
 
 Cells = tuple[Tensor, Tensor]
 
@@ -33,8 +35,10 @@ class SteppedLSTM:
         input_weight, hidden_weight, input_bias, hidden_bias, projection = (
             getattr(lstm, name + direction) for name in names
         )
-        self.input_weight, self.bias = input_weight, input_bias + hidden_bias
-        self.hidden_DG, self.projection_HD = hidden_weight.T, projection.T
+        # Cast once: autocast keeps casts of parameters alone, and would cast views at every step.
+        self.input_weight = as_autocast(input_weight)
+        self.bias = as_autocast(input_bias + hidden_bias)
+        self.hidden_DG, self.projection_HD = map(as_autocast, (hidden_weight.T, projection.T))
 
     def of_inputs(self, inputs_BTK: Tensor) -> Tensor:
         """The gates' share of inputs that are known before the first step, `[B, T, G]`.
@@ -74,7 +78,7 @@ def run(lstm: nn.LSTM, inputs_BTD: Tensor, cells: Cells | None = None) -> tuple[
         Outputs `[B, T, D]`, and output and cell after the last step.
     """
     if not is_taken_step_by_step(inputs_BTD):
-        return lstm(inputs_BTD, cells)  # type: ignore[no-any-return]
+        return lstm_answer(lstm, inputs_BTD, cells)
     start = _start(lstm, inputs_BTD) if cells is None else (cells[0][0], cells[1][0])
     outputs_BTD, cell_BH = _steps(lstm, inputs_BTD, start)
     return outputs_BTD, (outputs_BTD[None, :, -1], cell_BH[None])
@@ -94,9 +98,8 @@ def run_both_ways(lstm: nn.LSTM, inputs_BTD: Tensor, mask_BT: Tensor) -> Tensor:
     if not is_taken_step_by_step(inputs_BTD):
         lengths = mask_BT.sum(dim=1).clamp(min=1).cpu()
         packed = pack_padded_sequence(inputs_BTD, lengths, batch_first=True, enforce_sorted=False)
-        padded, _ = pad_packed_sequence(
-            lstm(packed)[0], batch_first=True, total_length=mask_BT.shape[1]
-        )
+        answered = packed_lstm_outputs(lstm, packed)
+        padded, _ = pad_packed_sequence(answered, batch_first=True, total_length=mask_BT.shape[1])
         return padded
     start = _start(lstm, inputs_BTD)
     ways = [_steps(lstm, inputs_BTD, start, mask_BT, way)[0] for way in ("", "_reverse")]

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from experiments.mixed_precision import autocast
 from experiments.text.subwords import PAD
-from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, dtype_of, lstm
+from experiments.translation.blocks import AttentionLayer, Bidirectional, MoEBlock, lstm
 from experiments.translation.recurrence import AttentiveSteps
 from experiments.translation.settings import ModelConfig
 from experiments.translation.stepping import SteppedLSTM, is_taken_step_by_step, run
+from moe.grouped import as_autocast
 from moe.layer import MoEOutput
 
 Cells = tuple[Tensor, Tensor]
@@ -125,8 +127,7 @@ class Translator(nn.Module):
         return self.embedding.weight.device
 
     def _precision(self) -> torch.autocast:
-        dtype = dtype_of(self.config)
-        return torch.autocast(self.device.type, dtype, enabled=dtype is not torch.float32)
+        return autocast(self.device, self.config.precision)
 
     def forward(self, source_BS: Tensor, target_in_BT: Tensor) -> Output:
         """The next subword at every target position, given the true ones before it."""
@@ -196,9 +197,11 @@ class Translator(nn.Module):
             query_ND = outputs_NTD[:, -1]
             return outputs_NTD, attention_NTS, query_ND, (query_ND[None], cell_NH[None])
         outputs, looked = [], []
+        # Cast once: autocast would do it at every step.
+        keys_BSU, outputs_BSD = as_autocast(memory.keys_BSU), as_autocast(memory.outputs_BSD)
         for gates_NG in gates_NTG.unbind(dim=1):
-            weight_NS = self.attention.look(query_ND, memory.keys_BSU, memory.mask_BS)
-            context_ND = (weight_NS[:, None] @ memory.outputs_BSD).squeeze(1)
+            weight_NS = self.attention.look(query_ND, keys_BSU, memory.mask_BS)
+            context_ND = (weight_NS[:, None] @ outputs_BSD).squeeze(1)
             gates_NG = gates_NG + context_ND @ context_DG
             query_ND, cell_NH = lstm.step(gates_NG, (query_ND, cell_NH))
             outputs.append(query_ND)

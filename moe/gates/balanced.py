@@ -48,7 +48,7 @@ class Assignments:
     def shares(self, value_TE: Tensor) -> Tensor:
         """Each assignment's entry over the sum of its token's, `[A]`."""
         value_A = self.values(value_TE)
-        total_T = value_A.new_zeros(value_TE.shape[0]).index_add(0, self.token_A, value_A)
+        total_T = sum_per_expert(value_A, self.token_A, value_TE.shape[0])
         # Values of a token can all underflow to zero: then its weights are zeros, not NaN.
         total_A = total_T.gather(0, self.token_A)
         return value_A / total_A.clamp(min=torch.finfo(value_A.dtype).tiny)

@@ -9,6 +9,8 @@ reads. `start_E1` as in `moe.plan.Plan`.
 import importlib.util
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any, cast
 
 import torch
@@ -112,6 +114,11 @@ def _blocks(size: int, block: int) -> int:
     return -(-size // block)
 
 
+def on_device_of(tensor: Tensor) -> AbstractContextManager[object]:
+    """Launch on the device where a tensor lies: Triton takes the current one, whatever it is."""
+    return torch.cuda.device(tensor.device) if tensor.is_cuda else nullcontext()
+
+
 def _options(tile: Tile, dtype: torch.dtype) -> dict[str, Any]:
     return {
         "PRECISION": _precision(dtype),
@@ -149,23 +156,24 @@ def _launch_rows(
         # Counted from above, so that no count is read from the device: each expert can have one
         # tile that is not full. A tile too many leaves at once.
         num_tiles = _blocks(num_rows, tile.m) + num_experts
-        rows_kernel[(num_tiles * _blocks(n, tile.n),)](
-            source_XK,
-            index_R,
-            weight_EKN,
-            start_E1,
-            scale_R,
-            hidden_RN,
-            out_RN,
-            scale_gradient_BR,
-            num_rows,
-            num_experts,
-            *weight_EKN.stride(),
-            K=k,
-            N=n,
-            RECTIFY=rectify,
-            **_options(tile, source_XK.dtype),
-        )
+        with on_device_of(source_XK):
+            rows_kernel[(num_tiles * _blocks(n, tile.n),)](
+                source_XK,
+                index_R,
+                weight_EKN,
+                start_E1,
+                scale_R,
+                hidden_RN,
+                out_RN,
+                scale_gradient_BR,
+                num_rows,
+                num_experts,
+                *weight_EKN.stride(),
+                K=k,
+                N=n,
+                RECTIFY=rectify,
+                **_options(tile, source_XK.dtype),
+            )
     return out_RN, scale_gradient_BR
 
 
@@ -203,17 +211,18 @@ def _weight_gradient(
     rows_per_expert = d_RN.shape[0] / max(1, start_E1.shape[0] - 1)
     tile = tile_for(Product.weight, source_XM.dtype, rows_per_expert, (m, n))
     if out_EMN.numel():
-        weight_kernel[((stop - first) * _blocks(m, tile.m) * _blocks(n, tile.n),)](
-            source_XM,
-            index_R,
-            d_RN,
-            start_E1,
-            out_EMN,
-            first,
-            M=m,
-            N=n,
-            **_options(tile, source_XM.dtype),
-        )
+        with on_device_of(source_XM):
+            weight_kernel[((stop - first) * _blocks(m, tile.m) * _blocks(n, tile.n),)](
+                source_XM,
+                index_R,
+                d_RN,
+                start_E1,
+                out_EMN,
+                first,
+                M=m,
+                N=n,
+                **_options(tile, source_XM.dtype),
+            )
     return out_EMN
 
 
@@ -271,6 +280,24 @@ def refusal(device: str, dtype: torch.dtype) -> str | None:
         return "its kernels run on NVIDIA GPUs"
     if torch.cuda.get_device_capability() < OLDEST_CAPABILITY:
         return "its kernels need an NVIDIA GPU of compute capability 8.0 or newer"
+    return _failure_on_gpu()
+
+
+@cache
+def _failure_on_gpu() -> str | None:
+    """What goes wrong when a smallest product is built and launched, or None if nothing does."""
+    # Triton builds its launcher with a C compiler when it is first used, and fails in as many ways
+    # as there are environments: only trying tells.
+    try:
+        rows_RD = torch.zeros(1, 1, device="cuda")
+        start_E1 = torch.arange(2, device="cuda")
+        rows_product(rows_RD, rows_RD[None], start_E1)
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0][:200]
+        return (
+            f"its kernels cannot be built or started ({type(error).__name__}: {reason}); Triton "
+            "needs a C compiler: install gcc, or set CC to the path of one"
+        )
     return None
 
 

@@ -1,7 +1,11 @@
 """How gates are made, called and run: bad arguments, precision, compilation, devices."""
 
+from collections import Counter
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import moe
 from moe import (
@@ -142,3 +146,34 @@ def test_nothing_waits_for_the_device(kind: str) -> None:
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+class Operators(TorchDispatchMode):
+    """Counts operators by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, arguments: Any = (), options: Any = None
+    ) -> Any:
+        self.count[str(function.overloadpacket).removeprefix("aten.").rstrip("_")] += 1
+        return function(*arguments, **(options or {}))
+
+
+@pytest.mark.parametrize(("kind", "num_choices"), [("noisy top k", 1), ("hierarchical", 2)])
+def test_away_from_the_cpu_nothing_is_added_up_in_an_order_of_chance(
+    kind: str, num_choices: int
+) -> None:
+    # A GPU is another device than the CPU, as the meta device is, which needs none to be there.
+    gate = OF_ALL_KINDS[kind](device="meta")
+    tokens_TD = torch.empty(30, FEATURES, device="meta", requires_grad=True)
+    with Operators() as noted:
+        routing = gate(tokens_TD, torch.ones(30, dtype=torch.bool, device="meta"))
+        loss = routing.weight_A.sum() + sum(routing.losses.values())
+        loss.backward()
+    added = {"index_add", "bincount", "cumsum", "index_reduce", "scatter_reduce", "put"}
+    assert not added & set(noted.count)
+    # The gradient of a choice adds one number to each of a token's k + 1 experts, all different.
+    assert noted.count["scatter_add"] <= 2 * num_choices

@@ -5,13 +5,15 @@ import importlib.util
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from packaging.version import Version
 
-from moe.grouped import triton
+from moe.grouped import Backend, backends, triton
 from moe.grouped.triton_tiles import FREE_BYTES, LARGEST, SMALLEST, Product, Tile, forced, tile_for
 
 CASES = Path(__file__).with_name("triton_cases.py")
@@ -62,7 +64,45 @@ def test_refuses_old_gpus(
     with_triton: pytest.MonkeyPatch, capability: tuple[int, int], runs: bool
 ) -> None:
     with_triton.setattr(torch.cuda, "get_device_capability", lambda: capability)
+    with_triton.setattr(triton, "_failure_on_gpu", lambda: None)
     assert (triton.refusal("cuda", torch.bfloat16) is None) == runs
+
+
+def test_refuses_in_words_where_its_kernels_cannot_be_built(
+    with_triton: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def build(*_: object) -> None:
+        raise RuntimeError("Failed to find C compiler. Please specify via CC.\nmore")
+
+    empty = torch.zeros
+    with_triton.setattr(torch, "zeros", lambda *shape, device: empty(*shape))
+    with_triton.setattr(torch, "arange", lambda end, device: empty(end))
+    with_triton.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    with_triton.setattr(triton, "rows_product", build)
+    for cached in (triton._failure_on_gpu, backends.refusal, backends._fastest):
+        cached.cache_clear()
+    try:
+        reason = str(triton.refusal("cuda", torch.float32))
+        assert "Failed to find C compiler" in reason
+        assert "install gcc" in reason
+        with caplog.at_level("WARNING", logger="moe.grouped"):
+            assert backends._fastest("cuda", torch.bfloat16) is Backend.torch_grouped
+        assert "install gcc" in caplog.text
+        assert "torch_grouped multiplies instead" in caplog.text
+    finally:
+        for cached in (triton._failure_on_gpu, backends.refusal, backends._fastest):
+            cached.cache_clear()
+
+
+def test_kernels_run_on_the_device_of_their_tensors(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As a tensor of the second GPU says of itself.
+    other = SimpleNamespace(is_cuda=True, device=torch.device("cuda", 1))
+    taken: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: taken.append(device) or nullcontext())
+    with triton.on_device_of(other):  # type: ignore[arg-type]
+        assert taken == [torch.device("cuda", 1)]
+    with triton.on_device_of(torch.zeros(1)):
+        assert len(taken) == 1
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.int64])

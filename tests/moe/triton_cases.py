@@ -4,22 +4,26 @@ On the GPU where there is one, elsewhere by Triton's interpreter, which must be 
 Triton is imported.
 """
 
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from moe import optimisers
 from moe.dispatch import combine, dispatch
 from moe.grouped import Backend, grouped_linear, triton
 from moe.grouped.torch_backends import Reference
 from moe.grouped.triton_feed_forward import mixture_of_feed_forward
 from moe.grouped.triton_tiles import Product, Tile, forced
 from moe.layer import MoE
-from moe.optimisers import FactoredAdam
+from moe.optimisers import FactoredAdam, Rule, update, zero_averages
 from moe.plan import Plan, plan
 from moe.routing import NO_EXPERT, Routing, even_starts, sum_per_expert
-from moe.stacked import FeedForwardExperts
+from moe.stacked import FeedForwardExperts, StackedLinear
+from moe.triton_factored import factored_update
 
 # Older interpreters use NumPy in a way that it has since given up.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:triton")
@@ -240,6 +244,16 @@ class TopGate(nn.Module):
         return Routing(expert_A, weight_A, starts, self.num_experts, importance_E, importance_E)
 
 
+def test_a_layer_is_fused_wherever_it_can_be_unless_that_was_declined() -> None:
+    experts = FeedForwardExperts(4, 16, 32, backend=Backend.triton, device=DEVICE)
+    for choice, is_fused in (({}, True), ({"fused": True}, True), ({"fused": False}, False)):
+        output = MoE(TopGate(16, 4, 2), experts, **choice)(random_(5, 16))
+        assert ("_FeedForward" in str(output.outputs.grad_fn.next_functions)) is is_fused
+        assert (output.expert_outputs is None) is is_fused
+    with pytest.raises(ValueError, match="fused=False"):
+        MoE(TopGate(16, 4, 2), experts)(random_(5, 16)).answers()
+
+
 @pytest.mark.parametrize("in_backward", [False, True])
 def test_a_fused_layer_computes_what_the_layer_does(in_backward: bool) -> None:
     tokens_TD = random_(30, 16)
@@ -270,6 +284,8 @@ def test_what_cannot_be_fused_goes_by_parts() -> None:
         output = layer(random_(5, 16))
         assert "_FeedForward" not in str(output.outputs.grad_fn.next_functions)
         assert output.expert_outputs is None
+        layer.fused = None
+        assert layer(random_(5, 16)).answers().shape == (10, 16)
 
 
 @pytest.mark.filterwarnings("ignore")  # torch's own, about what it cannot trace
@@ -314,3 +330,100 @@ def test_torch_knows_the_operators(op: str) -> None:
     }
     checks = ("test_schema", "test_faketensor", "test_aot_dispatch_dynamic")
     torch.library.opcheck(getattr(torch.ops.moe, op).default, arguments[op], test_utils=checks)
+
+
+SHAPES = [(3, 5, 7), (2, 32, 128), (1, 33, 130), (2, 70, 1100), (4, 1, 1)]
+
+
+def weights_and_gradient(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    torch.manual_seed(0)
+    weight = random_(*shape).to(dtype)
+    averages = {name: value.abs_() for name, value in zero_averages(weight).items()}
+    return weight, random_(*shape).to(dtype), averages
+
+
+def plainly(weight: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: Rule) -> Tensor:
+    exact = weight.float()
+    update(exact, gradient.float(), averages, rule)
+    if weight.dtype is torch.bfloat16 and DEVICE == "cpu":
+        # Where a GPU rounds to the nearest, Triton's interpreter drops the lower bits.
+        exact = (exact.view(torch.int32) & -(2**16)).view(torch.float32)
+    return exact.to(weight.dtype)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_factored_update_equals_the_reference(
+    shape: tuple[int, int, int], dtype: torch.dtype
+) -> None:
+    weight, gradient, averages = weights_and_gradient(shape, dtype)
+    gradient[0] = 0  # an expert without a token so far stays as it is
+    untouched = weight[0].clone()
+    for time in range(1, 4):
+        rule = Rule(0.1, 0.98, 1e-10, 1 - 0.98**time)
+        plain_averages = {name: it.clone() for name, it in averages.items()}
+        plain = plainly(weight, gradient, plain_averages, rule)
+        factored_update(weight, gradient, averages["row"], averages["column"], rule, None)
+        for name, own in averages.items():
+            torch.testing.assert_close(own, plain_averages[name], rtol=1e-6, atol=0)
+        if dtype is torch.float32:
+            torch.testing.assert_close(weight, plain, rtol=1e-6, atol=1e-6)
+        else:
+            # The same but where a last bit of float32 decides how it is rounded.
+            torch.testing.assert_close(weight, plain, rtol=2**-7, atol=1e-6)
+            assert float((weight != plain).float().mean()) < 0.01
+        gradient = gradient.roll(1, dims=2)
+    assert torch.equal(weight[0], untouched)
+
+
+def test_the_factored_update_hides_no_nan() -> None:
+    weight, gradient, averages = weights_and_gradient((2, 4, 8), torch.bfloat16)
+    gradient[1, 2, 3] = torch.nan
+    rule = Rule(0.1, 0.98, 1e-10, 1.0)
+    for seed in (None, 0):
+        factored_update(weight, gradient, averages["row"], averages["column"], rule, seed)
+    assert weight[1].isnan().all()
+    assert not weight[0].isnan().any()
+
+
+def test_the_optimiser_takes_the_kernel_with_and_without_sinks() -> None:
+    gradient = random_(3, 8, 12)
+    results = []
+    for is_attached in (False, True):
+        torch.manual_seed(0)
+        layer = StackedLinear(3, 8, 12, device=DEVICE)
+        optimiser = FactoredAdam(layer.parameters(), lr=0.1)
+        if is_attached:
+            optimiser.attach(layer)
+            layer.sink(0, gradient)
+        else:
+            layer.weight.grad = gradient.clone()
+        with mock.patch.object(optimisers, "update", side_effect=AssertionError):
+            optimiser.step()
+        results.append(layer.weight.detach())
+    assert torch.equal(*results)
+
+
+def test_stochastic_rounding_is_right_in_the_mean_and_the_same_in_every_run() -> None:
+    # Between 1 and its neighbour above, 1 + 2^-7, a quarter of the way.
+    num_draws, step = 100, 2.0**-9
+    weight = torch.ones(1, 32, 128, device=DEVICE, dtype=torch.bfloat16)
+    ones, averages = torch.ones_like(weight), zero_averages(weight)
+    rule, mean = Rule(step, 0.0, 1e-10, 1.0), torch.zeros(32, 128, device=DEVICE)
+    for seed in range(num_draws):
+        drawn = weight.clone()
+        # The second moment of ones is one: the update is the step itself.
+        factored_update(drawn, -ones, averages["row"], averages["column"], rule, seed)
+        assert set(drawn.unique().tolist()) == {1.0, 1.0 + 2.0**-7}
+        mean += (drawn[0].float() - 1) * 2**7 / num_draws
+    again = weight.clone()
+    factored_update(again, -ones, averages["row"], averages["column"], rule, num_draws - 1)
+    assert torch.equal(again, drawn)
+    # Standard deviations: 0.043 of an element's mean, 0.0007 of the mean of all.
+    assert abs(float(mean.mean()) - 0.25) < 0.003
+    assert float((mean - 0.25).abs().max()) < 0.22
+    # Neighbours do not share their draws.
+    together = torch.corrcoef(torch.stack([mean[:, :-1].flatten(), mean[:, 1:].flatten()]))
+    assert abs(float(together[0, 1])) < 0.06
