@@ -29,7 +29,6 @@ from experiments.command_line import (
     progress_bar,
 )
 from experiments.compose import CONFIG_DIR, first_line, register, tell_without_effect, typed
-from experiments.execute import execute, folder_of
 from experiments.runner.errors import UserError
 from experiments.runner.stopping import Stopped, listen, listening
 
@@ -54,6 +53,9 @@ def _job(config: DictConfig) -> None:
 
 
 def _run(config: DictConfig) -> None:
+    # Imported late, with torch: what is wrong with the command line is said before.
+    from experiments.execute import execute, folder_of
+
     settings = typed(config)
     if settings.suite is not None:
         raise UserError(

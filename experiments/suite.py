@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import fields, replace
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -26,14 +26,17 @@ from experiments.command_line import (
     progress_bar,
 )
 from experiments.compose import composed, explain, options, tell_without_effect, typed
-from experiments.execute import Outcome, execute, folder_of
-from experiments.run_folder import RunFolder
 from experiments.runner.errors import UserError
 from experiments.runner.processes import each_in_a_process
 from experiments.runner.resources import num_at_once
 from experiments.runner.schema import Config, Suite
 from experiments.runner.stopping import listening
 from experiments.studies import STUDIES
+
+# What carries out runs is imported late, with torch: what is wrong with the command line is said
+# before.
+if TYPE_CHECKING:
+    from experiments.execute import Outcome
 
 # Of a run that goes on beside others.
 _SECONDS_BETWEEN_NEWS = 60.0
@@ -125,35 +128,49 @@ def _setting(override: str) -> str:
     return override.partition("=")[0].removeprefix("study.")
 
 
-def _one(name: str, study: Any, config: Config, command: list[str]) -> Outcome:
+def _one(name: str, study: Any, config: Config, command: list[str]) -> "Outcome":
     # In a process of its own.
+    from experiments.execute import execute
+
     log_to_console(f"{name}: ", pause=_SECONDS_BETWEEN_NEWS, again=True)
     return execute(study, config.runs_dir, config.force, command=command, any_size=config.any_size)
 
 
 def run_suite(
     config: Config, runs: dict[str, Any]
-) -> Generator[tuple[str, Outcome | UserError], None, None]:
+) -> Generator[tuple[str, "Outcome | UserError"], None, None]:
     """Carry out a suite's runs on `config.num_workers` processes, each as it is finished.
 
-    A run that fails, or whose process is killed, yields the error; the others go on.
+    Runs that are finished already come first. A run that fails, or whose process is killed, yields
+    the error; the others go on.
     """
+    from experiments.execute import folder_of
+    from experiments.run_folder import RunFolder
+
     unique = {folder_of(study, config.runs_dir): name for name, study in reversed(runs.items())}
     wanted = config.num_workers or config.suite.num_workers or os.cpu_count() or 1
-    names = list(reversed(unique.values()))
-    waiting = [runs[name] for path, name in unique.items() if not RunFolder(path).is_finished()]
-    estimates = [STUDIES[study.name].estimate(study) for study in waiting]
-    num_processes = num_at_once(min(wanted, len(names)), estimates)
+    paths = {name: path for path, name in reversed(unique.items())}
+    done = [n for n, path in paths.items() if RunFolder(path).is_finished() and not config.force]
+    waiting = [name for name in paths if name not in done]
+    # Looking at what is done takes less than starting a process for it.
+    for name in done:
+        yield name, _here(runs[name], config)
+    estimates = [STUDIES[runs[name].name].estimate(runs[name]) for name in waiting]
+    num_processes = num_at_once(min(wanted, len(waiting)), estimates)
     if num_processes == 1:
-        for name in names:
+        for name in waiting:
             yield name, _here(runs[name], config)
         return
-    calls = {name: (name, runs[name], config, sys.orig_argv) for name in names}
+    calls = {name: (name, runs[name], config, sys.orig_argv) for name in waiting}
+    studies = {STUDIES[runs[name].name].run.__module__ for name in waiting}
     with listening():
-        yield from each_in_a_process(_one, calls, num_processes)
+        preload = ["experiments.execute", *sorted(studies)]
+        yield from each_in_a_process(_one, calls, num_processes, preload)
 
 
-def _here(study: Any, config: Config) -> Outcome | UserError:
+def _here(study: Any, config: Config) -> "Outcome | UserError":
+    from experiments.execute import execute
+
     try:
         with progress_bar() as report:
             return execute(

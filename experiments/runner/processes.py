@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -25,7 +25,10 @@ _STOPPED = object()
 
 
 def each_in_a_process(
-    work: Callable[..., Any], calls: Mapping[str, tuple[Any, ...]], num_processes: int
+    work: Callable[..., Any],
+    calls: Mapping[str, tuple[Any, ...]],
+    num_processes: int,
+    preload: Sequence[str] = (),
 ) -> Generator[tuple[str, Any], None, None]:
     """Call ``work`` once per entry, so many at a time, each in a process of its own.
 
@@ -36,13 +39,15 @@ def each_in_a_process(
         work: a function of an importable module; it and its arguments are sent to the process.
         calls: the arguments by name.
         num_processes: how many at once, at least 1.
+        preload: modules that the work imports late; they are imported once for all processes, as
+            that of the work is.
 
     Yields:
         A name and what its call returned, in the order of their ends; a UserError in its place
         where the call raised one, or where its process was killed. Other errors are raised.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([work.__module__])  # Imported once for all.
+    context.set_forkserver_preload([work.__module__, *preload])
     _start_server()
     waiting = list(calls.items())[::-1]
     running: dict[Connection, tuple[str, Any]] = {}

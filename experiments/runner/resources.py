@@ -13,8 +13,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from experiments.runner.errors import UserError
 
 _LOGGER = logging.getLogger(__name__)
@@ -98,7 +96,7 @@ def refuse_what_cannot_run(
     """
     _refuse_threads(getattr(study, "num_threads", 0))
     is_on_gpu = _is_on_gpu(study)
-    if is_on_gpu and not torch.cuda.is_available():
+    if is_on_gpu and not _has_gpu():
         raise UserError(
             "study.device=cuda, but torch finds no GPU.",
             "Leave it out to train on the CPU, or install a torch build with CUDA.",
@@ -153,7 +151,18 @@ def _is_on_gpu(study: Any) -> bool:
     return device is not None and device.value == "cuda"
 
 
+# Imported late: estimates are made, and refused, before anything is computed.
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _present_on_gpu() -> float:
+    import torch
+
     return float(torch.cuda.mem_get_info()[0])
 
 

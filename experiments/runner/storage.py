@@ -8,11 +8,13 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from experiments.runner.errors import UserError
+
+# Imported late: every command needs files, and only those that compute need torch.
+if TYPE_CHECKING:
+    import torch
 
 TEMPORARY_PREFIX = ".tmp-"
 
@@ -143,6 +145,8 @@ def write_checkpoint(path: Path, run: str, state: Mapping[str, object]) -> None:
     value that the restricted reader would refuse, a NumPy array for one, and UserError
     where the disk refuses the file.
     """
+    import torch
+
     buffer = io.BytesIO()
     torch.save({"run": run, "state": dict(state)}, buffer)
     buffer.seek(0)
@@ -169,14 +173,18 @@ def read_checkpoint(path: Path, run: str) -> dict[str, Any] | None:
         return None
 
 
-def random_state() -> list[torch.Tensor]:
+def random_state() -> "list[torch.Tensor]":
     """The state of torch's generators: of the CPU, and of the GPU where there is one."""
+    import torch
+
     of_gpu = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
     return [torch.get_rng_state(), *of_gpu]
 
 
-def set_random_state(state: list[torch.Tensor]) -> None:
+def set_random_state(state: "list[torch.Tensor]") -> None:
     """Let torch's generators go on from where `random_state` was taken."""
+    import torch
+
     torch.set_rng_state(state[0])
     for of_gpu in state[1:]:
         torch.cuda.set_rng_state(of_gpu)
@@ -187,6 +195,8 @@ class _Damaged(Exception):
 
 
 def _decode(content: bytes, run: str) -> dict[str, Any]:
+    import torch
+
     payload, digest = content[:-_NUM_DIGEST_BYTES], content[-_NUM_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != digest:
         raise _Damaged("its checksum does not match")

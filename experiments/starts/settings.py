@@ -6,18 +6,15 @@ Also what such a run takes; see `experiments.vowel.estimate`.
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from experiments.clusters import estimate as clusters
 from experiments.clusters.settings import ClustersConfig, Model
 from experiments.clusters.settings import check as check_clusters
 from experiments.clusters.settings import idle as idle_clusters
 from experiments.runner.errors import UserError
 from experiments.runner.resources import Estimate, Part
 from experiments.runner.schema import Range, setting, without_effect
-from experiments.translation import estimate as translation
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.settings import check as check_translation
 from experiments.translation.settings import idle as idle_translation
-from experiments.vowel import estimate as vowel
 from experiments.vowel.settings import System, VowelConfig
 from experiments.vowel.settings import check as check_vowel
 from experiments.vowel.settings import idle as idle_vowel
@@ -192,24 +189,31 @@ def _idle(config: StartConfig, *rules: tuple[bool, str, tuple[str, ...]]) -> dic
     return without_effect(*rules, (not is_collapsed, "nothing collapses", ("collapse",)))
 
 
+# The studies' own estimates are imported late: they stand beside code that needs torch.
+
+
 def estimate_vowel_start(config: VowelStartConfig) -> Estimate:
     """What a run takes: that of the study, and the rows of start.csv."""
+    from experiments.vowel.estimate import estimate
+
     num_rows = config.max_epochs // config.snapshot_every + 2
-    return _with_rows(
-        vowel.estimate(config), {"num_seeds": config.num_seeds, "snapshots": num_rows}
-    )
+    return _with_rows(estimate(config), {"num_seeds": config.num_seeds, "snapshots": num_rows})
 
 
 def estimate_clusters_start(config: ClustersStartConfig) -> Estimate:
     """See `estimate_vowel_start`."""
+    from experiments.clusters.estimate import estimate
+
     whole = replace(config, batch_size=0, keep_picture=False, snapshot_every=config.max_steps)
     num_rows = config.max_steps // config.curve_every + 2
-    return _with_rows(clusters.estimate(whole), {"num_seeds": config.num_seeds, "points": num_rows})
+    return _with_rows(estimate(whole), {"num_seeds": config.num_seeds, "points": num_rows})
 
 
 def estimate_translation_start(config: TranslationStartConfig) -> Estimate:
     """See `estimate_vowel_start`; nothing is translated."""
-    one = translation.estimate(replace(config, num_translated=1, sentences_per_batch=1))
+    from experiments.translation.estimate import estimate
+
+    one = estimate(replace(config, num_translated=1, sentences_per_batch=1))
     seeds = {"num_seeds": config.num_seeds}
     time = [Part(part.what, part.each, {**seeds, **part.factors}) for part in one.time]
     num_rows = config.max_steps // config.measure_every + 2

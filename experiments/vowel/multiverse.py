@@ -27,15 +27,16 @@ from experiments.vowel import data, evaluation
 from experiments.vowel.settings import (
     ONE_BIT,
     Coding,
+    Cost,
     MultiverseConfig,
     StopMeasure,
     StopRule,
     System,
+    Unit,
     VowelConfig,
 )
 from experiments.vowel.study import batch_of, choose_step, explore, prepare, seeds_of
 from experiments.vowel.training import Criterion, Schedule, train
-from moe import Cost, Unit
 
 Report = Callable[[str, float], None]
 AXES = ["coding", "unit", "cost", "init_range", "variance", "gate_step"]

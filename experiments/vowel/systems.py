@@ -17,6 +17,7 @@ from torch.func import functional_call
 
 from experiments.vowel.settings import Execution, StopMeasure, System, VowelConfig
 from moe import (
+    Cost,
     LinearExperts,
     Mixture,
     MoE,
@@ -101,7 +102,7 @@ def _init_mixture(seed: int, config: VowelConfig, num_outputs: int, num_features
 
 def _batched_net(config: VowelConfig, num_outputs: int, num_features: int) -> Net:
     """The mixture by closed forms, all runs at once."""
-    unit, temperature = config.unit, config.gate_temperature
+    unit, temperature = Unit[config.unit.name], config.gate_temperature
 
     def predict(params: Params, inputs_DN: Tensor) -> Prediction:
         mixture = mixture_of_linear_experts(
@@ -116,7 +117,7 @@ def _batched_net(config: VowelConfig, num_outputs: int, num_features: int) -> Ne
         # Equations 1.4 and 1.5 and their like, per case; then the chain rule, as means over cases:
         # a sum would rescale every step by 400 and nothing else.
         d_logits, d_outputs = gradients(
-            config.cost, prediction.mixture, targets_ON, config.variance
+            Cost[config.cost.name], prediction.mixture, targets_ON, config.variance
         )
         d_gate, d_experts = weight_gradients(
             d_logits, d_outputs, prediction.mixture, inputs_DN, unit, temperature
@@ -134,7 +135,9 @@ def _layer_net(config: VowelConfig, num_outputs: int, num_features: int) -> Net:
         SoftmaxGate(
             num_features, config.num_experts, temperature=config.gate_temperature, device="meta"
         ),
-        LinearExperts(config.num_experts, num_features, num_outputs, config.unit, device="meta"),
+        LinearExperts(
+            config.num_experts, num_features, num_outputs, Unit[config.unit.name], device="meta"
+        ),
     )
 
     def predict(params: Params, inputs_DN: Tensor) -> Prediction:
@@ -168,7 +171,9 @@ def _layer_net(config: VowelConfig, num_outputs: int, num_features: int) -> Net:
         mixture = predict(leaves, inputs_DN).mixture
         assert mixture is not None
         # A sum over the runs, which share no weights: each has the gradient of its own mean.
-        total = cost(config.cost, mixture, targets_ON, config.variance).mean(dim=-1).sum()
+        total = (
+            cost(Cost[config.cost.name], mixture, targets_ON, config.variance).mean(dim=-1).sum()
+        )
         slopes = torch.autograd.grad(
             total, list(leaves.values()), allow_unused=True, materialize_grads=True
         )
@@ -228,6 +233,6 @@ def _backprop_net(config: VowelConfig, num_outputs: int, num_features: int) -> N
     )
     return Net(
         init,
-        partial(_predict_backprop, unit=config.unit),
-        partial(_backprop_gradients, unit=config.unit),
+        partial(_predict_backprop, unit=Unit[config.unit.name]),
+        partial(_backprop_gradients, unit=Unit[config.unit.name]),
     )

@@ -30,9 +30,8 @@ from experiments.suite import suite_runs
 from experiments.translation.settings import GateName
 from experiments.translation.training import Training
 from experiments.vowel import systems
-from experiments.vowel.settings import System
+from experiments.vowel.settings import System, Unit
 from experiments.vowel.study import batch_of
-from moe import Unit
 from reproductions.questions.report import STUDY
 from reproductions.runs import SuiteRuns, in_folder, named_run
 from reproductions.verdicts.evidence import OrderEvidence, RateEvidence

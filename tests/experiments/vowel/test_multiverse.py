@@ -14,12 +14,13 @@ from experiments.runner.schema import faults
 from experiments.vowel import multiverse
 from experiments.vowel.settings import (
     Coding,
+    Cost,
     MultiverseConfig,
     StopMeasure,
     StopRule,
     System,
+    Unit,
 )
-from moe import Cost, Unit
 
 TINY = MultiverseConfig(
     codings=[Coding.bit_1010],

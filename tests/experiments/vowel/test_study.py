@@ -14,8 +14,7 @@ from experiments.runner.errors import UserError
 from experiments.runner.resources import refuse_what_cannot_run
 from experiments.runner.schema import Device
 from experiments.studies import STUDIES
-from experiments.vowel.settings import Coding, Execution, System, VowelConfig
-from moe import Unit
+from experiments.vowel.settings import Coding, Execution, System, Unit, VowelConfig
 
 SHORT = VowelConfig(step_size=16.0, num_seeds=3, max_epochs=55, coding=Coding.bit_1010)
 USAGE = ["live_experts", "effective_experts", "experts_on_iy_ih", "experts_on_aa_ah"]

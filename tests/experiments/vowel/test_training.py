@@ -16,16 +16,17 @@ from experiments.runner.storage import read_checkpoint, write_checkpoint
 from experiments.vowel import data, evaluation, systems
 from experiments.vowel.settings import (
     Coding,
+    Cost,
     Execution,
     Precision,
     StopMeasure,
     System,
+    Unit,
     VowelConfig,
 )
 from experiments.vowel.study import batch_of, explore, prepare
 from experiments.vowel.systems import Params
 from experiments.vowel.training import NEVER, Criterion, Progress, Schedule, train
-from moe import Cost, Unit
 
 # A coding and a threshold that a net reaches in some hundred epochs, with steps so small that
 # rounding errors do not grow: at the study's own steps, nets at the edge of stability magnify one

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from experiments.run_folder import FinishedRun
 from experiments.runner.schema import plain
-from experiments.vowel.settings import Coding, InputScale, Split, System, VowelConfig
-from moe import Cost
+from experiments.vowel.settings import Coding, Cost, InputScale, Split, System, VowelConfig
 from reproductions.runs import NamedRun
 from reproductions.verdicts.evidence import OrderEvidence, RateEvidence, ValueEvidence
 from reproductions.verdicts.judge import Judged, Verdict, judge
