@@ -25,8 +25,9 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import composed, explain, options, tell_without_effect, typed
+from experiments.compose import composed, explain, tell_without_effect, typed
 from experiments.execute import Outcome, execute, folder_of
+from experiments.overrides import options
 from experiments.run_folder import RunFolder
 from experiments.runner.errors import UserError
 from experiments.runner.processes import each_in_a_process

@@ -1,7 +1,7 @@
 """What runs of the vowel studies take, by their settings.
 
-The constants were measured on one core of an AMD EPYC: see tests/experiments/runner/test_resources.py, which holds the
-estimates against runs.
+The constants were measured on one core of an AMD EPYC. The law in
+tests/experiments/runner/test_resources.py holds the estimates against runs.
 """
 
 import os
