@@ -27,17 +27,15 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 
 from experiments.compose import (
-    CONFIG_DIR,
     composed,
     does_not_compose,
     explain,
     nearest_setting,
-    options,
-    quoted,
     settings_of,
     sweep_settings,
     typed,
 )
+from experiments.overrides import CONFIG_DIR, options, quoted
 from experiments.runner.errors import UserError, memory_error, shown
 from experiments.runner.stopping import Stopped
 from experiments.runner.storage import storage_error, storage_errors, write_atomically

@@ -1,36 +1,43 @@
 """From command-line overrides to a checked, typed config, with errors that name the way out."""
 
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from difflib import get_close_matches
-from enum import Enum
-from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from experiments.overrides import (
+    CONFIG_DIR,
+    GROUPS,
+    Schemas,
+    check_key,
+    check_option,
+    check_ranges,
+    check_value,
+    expected,
+    is_hydras,
+    keys_of,
+    nearest,
+    no_option,
+    options,
+    quoted,
+    read,
+    refuse_deletion,
+    values_of,
+)
 from experiments.runner.errors import UserError, shown
-from experiments.runner.schema import Config, Suite, faults
+from experiments.runner.schema import Config, Suite
 from experiments.studies import STUDIES
 
 _LOGGER = logging.getLogger(__name__)
-_HERE = Path(__file__).resolve().parent
-# Beside the packages in a checkout, inside this one when installed; see pyproject.toml.
-CONFIG_DIR = next(
-    (folder for folder in (_HERE / "configs", _HERE.parent / "configs") if folder.is_dir()),
-    _HERE / "configs",
-)
-GROUPS = ("study", "suite")
 
 
 def register() -> None:
@@ -43,11 +50,6 @@ def register() -> None:
         store.store(group="study", name=f"base_{name}", node=study.schema)
 
 
-def options(group: str) -> list[str]:
-    """Config files of a group, by name."""
-    return sorted(file.stem for file in (CONFIG_DIR / group).glob("*.yaml"))
-
-
 def composed(overrides: Sequence[str]) -> DictConfig:
     """The config that Hydra composes from the files and these overrides.
 
@@ -56,7 +58,7 @@ def composed(overrides: Sequence[str]) -> DictConfig:
     """
     explain(overrides)
     overrides = _with_the_suites_study(overrides)
-    for override in _parse(overrides):
+    for override in read(overrides):
         if override.is_sweep_override():
             raise UserError(
                 f"{override.input_line} names several values at once.",
@@ -71,18 +73,14 @@ def sweep_settings(overrides: Sequence[str]) -> DictConfig:
     Raises:
         UserError: there is no such launcher, or runs_dir is none.
     """
-    single = [item for item in _parse(overrides) if not item.is_sweep_override()]
-    own = [str(item.input_line) for item in single if _is_hydras(item.key_or_group)]
+    single = [item for item in read(overrides) if not item.is_sweep_override()]
+    own = [str(item.input_line) for item in single if is_hydras(item.key_or_group)]
     runs_dir = [str(item.input_line) for item in single if item.key_or_group == "runs_dir"]
     # The folder of the sweep lies in this one.
     typed(_compose(runs_dir))
     hydra = _compose([*own, *runs_dir], with_hydra=True).hydra
     assert isinstance(hydra, DictConfig)
     return hydra
-
-
-def _is_hydras(key: str) -> bool:
-    return key == "hydra" or key.startswith(("hydra.", "hydra/"))
 
 
 def _compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
@@ -93,7 +91,7 @@ def _compose(overrides: Sequence[str], with_hydra: bool = False) -> DictConfig:
             return compose("config", list(map(quoted, overrides)), return_hydra_config=with_hydra)
     except MissingConfigException as error:
         group, _, option = str(error.missing_cfg_file).rpartition("/")
-        raise _no_option(group, option, error.options or []) from error
+        raise no_option(group, option, error.options or []) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise does_not_compose(error) from error
 
@@ -129,8 +127,8 @@ def typed(config: DictConfig) -> Config:
         ) from error
     settings = {key: values[key] for key in ("runs_dir", "force", "num_workers", "any_size")}
     root = Config(study=instance, suite=config.suite, **settings)
-    _check_ranges(root)
-    _check_ranges(instance, "study.")
+    check_ranges(root)
+    check_ranges(instance, "study.")
     study.check(instance)
     if not root.runs_dir.strip():
         raise UserError(
@@ -185,15 +183,9 @@ def usable_text(key: str, text: str) -> str:
         ) from error
 
 
-def _check_ranges(instance: Any, prefix: str = "", names: Sequence[str] | None = None) -> None:
-    for name, error in faults(instance, prefix):
-        if names is None or name in names:
-            raise error
-
-
 def tell_without_effect(studies: Iterable[Any], overrides: Sequence[str]) -> None:
     """Log which of a command line's settings change nothing in any study that has them."""
-    given = {override.key_or_group for override in _parse(overrides)}
+    given = {override.key_or_group for override in read(overrides)}
     # A study says for each of its settings why it has no effect, or None.
     reasons: dict[str, list[str | None]] = {}
     for study in studies:
@@ -213,30 +205,30 @@ def explain(overrides: Sequence[str]) -> None:
         UserError: unknown group option, unknown key (also with +), deletion, or a value of the
             wrong type or out of range; names the key, what is allowed and the nearest match.
     """
-    _refuse_study_of_a_suite(_parse(overrides))
-    parsed = _parse(_with_the_suites_study(overrides))
+    _refuse_study_of_a_suite(read(overrides))
+    parsed = read(_with_the_suites_study(overrides))
     choices = [override for override in parsed if override.key_or_group in GROUPS]
     for override in choices:
-        _refuse_deletion(override)
-        for option in _values(override):
-            _check_option(override.key_or_group, option)
-    named = [item for item in choices if _values(item)[0] is not None]
-    base = _compose([f"{item.key_or_group}={_values(item)[0]}" for item in named])
-    schemas = {"": Config, "study": STUDIES[base.study.name].schema}
+        refuse_deletion(override)
+        for option in values_of(override):
+            check_option(override.key_or_group, option)
+    named = [item for item in choices if values_of(item)[0] is not None]
+    base = _compose([f"{item.key_or_group}={values_of(item)[0]}" for item in named])
+    schemas: Schemas = {"": Config, "study": STUDIES[base.study.name].schema}
     for override in parsed:
         key = override.key_or_group
-        if override in choices or _is_hydras(key):
+        if override in choices or is_hydras(key):
             continue
-        _check_key(override, schemas)
-        for value in _values(override):
+        check_key(override, schemas)
+        for value in values_of(override):
             # What a ${...} stands for is known, and checked, when all is composed.
             if "${" not in str(value):
-                _check_value(key, value, schemas)
+                check_value(key, value, schemas)
 
 
 def _refuse_study_of_a_suite(overrides: Sequence[Override]) -> None:
     given = {item.key_or_group: item for item in overrides if not item.is_delete()}
-    if "study" in given and "suite" in given and _values(given["suite"])[0] is not None:
+    if "study" in given and "suite" in given and values_of(given["suite"])[0] is not None:
         both = f"{given['suite'].input_line} and {given['study'].input_line}"
         raise UserError(
             f"{both} contradict each other: a suite says itself which study each run is of.",
@@ -247,137 +239,18 @@ def _refuse_study_of_a_suite(overrides: Sequence[Override]) -> None:
 
 def _with_the_suites_study(overrides: Sequence[str]) -> list[str]:
     """Add the study that a suite is about, so that the settings of that study are known."""
-    chosen = {item.key_or_group: item for item in _parse(overrides)}
+    chosen = {item.key_or_group: item for item in read(overrides)}
     suite = chosen["suite"].value() if "suite" in chosen else None
     if "study" in chosen or suite not in options("suite"):
         return list(overrides)
     return [*overrides, f"study={_compose([f'suite={suite}']).suite.study}"]
 
 
-def _parse(overrides: Sequence[str]) -> list[Override]:
-    return [_read(override) for override in overrides]
-
-
-@cache
-def _read(override: str) -> Override:
-    try:
-        (read,) = OverridesParser.create().parse_overrides([quoted(override)])
-    # Python itself refuses to read numbers of thousands of digits.
-    except (OverrideParseException, ValueError) as error:
-        raise UserError(
-            f"The override {override} cannot be read.",
-            "Write key=value without blanks around the sign, for example study.num_seeds=100; what "
-            "holds blanks, commas or brackets needs quotes of both kinds: 'runs_dir=\"my runs\"'.",
-        ) from error
-    return read
-
-
-def quoted(override: str) -> str:
-    """The override with the quotes that Hydra wants around a path that begins with ~."""
-    return re.sub(r"^([^=~]+=)(~[^'\",]*)$", r'\1"\2"', override)
-
-
-def _values(override: Override) -> list[Any]:
-    if override.is_sweep_override():
-        return list(override.sweep_iterator())
-    return [override.value()]
-
-
-def _check_option(group: str, option: Any) -> None:
-    known = options(group)
-    if option not in known and not (group == "suite" and option is None):
-        raise _no_option(group, option, known)
-
-
-def _no_option(group: str, option: Any, known: Sequence[str]) -> UserError:
-    return UserError(
-        f"{group}={option} does not exist.{_nearest(str(option), known)}",
-        f"Choose from {', '.join(known)}.",
-    )
-
-
-def _split(key: str) -> tuple[str, str]:
-    scope, dot, name = key.partition(".")
-    return (scope, name) if dot else ("", key)
-
-
-def _refuse_deletion(override: Override) -> None:
-    if override.is_delete():
-        raise UserError(
-            f"{override.input_line} would remove a setting.", "Give it another value instead."
-        )
-
-
-def _check_key(override: Override, schemas: dict[str, Any]) -> None:
-    scope, name = _split(override.key_or_group)
-    if scope not in schemas:
-        scope, name = "", override.key_or_group
-    known = list(get_type_hints(schemas[scope]))
-    if scope == "study" and name == "name":
-        raise UserError(
-            "study.name belongs to the study and cannot be set.",
-            f"Choose another study: study={', study='.join(options('study'))}.",
-        )
-    if name not in known:
-        keys = _keys(schemas) if not scope else [f"{scope}.{item}" for item in known]
-        raise UserError(
-            f"There is no setting {override.key_or_group}.{_nearest(name, keys)}",
-            f"The settings are: {', '.join(keys)}.",
-        )
-    _refuse_deletion(override)
-
-
-def _check_value(key: str, value: Any, schemas: dict[str, Any]) -> None:
-    scope, name = _split(key)
-    config = OmegaConf.structured(schemas[scope])
-    try:
-        OmegaConf.update(config, name, value)
-        instance = OmegaConf.to_object(config) if scope else Config(**{name: config[name]})
-    except OmegaConfBaseException as error:
-        expected = _expected(get_type_hints(schemas[scope])[name])
-        match = _nearest(str(value), expected)
-        raise UserError(
-            f"{key}={value} has the wrong type or no such value.{match}",
-            f"Allowed: {', '.join(expected)}.",
-        ) from error
-    _check_ranges(instance, f"{scope}." if scope else "", [name])
-
-
-def _expected(hint: Any) -> list[str]:
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        return [member.name for member in hint]
-    names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-    if get_args(hint):
-        kinds = [kind for kind in get_args(hint) if kind is not type(None)]
-        words = [word for kind in kinds for word in _expected(kind)]
-        plural = "a list of: " if getattr(hint, "__origin__", None) is list else ""
-        optional = ["null"] if type(None) in get_args(hint) else []
-        return [plural + ", ".join(words), *optional]
-    return [names.get(hint, str(hint))]
-
-
-def _keys(schemas: dict[str, Any]) -> list[str]:
-    own = get_type_hints(schemas["study"])
-    return [*get_type_hints(Config), *(f"study.{item}" for item in own)]
-
-
 def nearest_setting(word: str, overrides: Sequence[str]) -> str | None:
     """The setting that a word may stand for, where these overrides choose the study."""
     chosen = [item for item in overrides if item.startswith(("study=", "suite="))]
     study = _compose(_with_the_suites_study(chosen)).study
-    return _match(word, _keys({"study": STUDIES[study.name].schema}))
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    match = _match(word, known)
-    return f" Did you mean {match}?" if match else ""
-
-
-def _match(word: str, known: Sequence[str]) -> str | None:
-    """The nearest of the known words; of keys, with or without their "study."."""
-    whole = {item.removeprefix("study."): item for item in reversed(known)}
-    matches = get_close_matches(word.removeprefix("study."), whole, n=1, cutoff=0.5)
-    return whole[matches[0]] if matches else None
+    return nearest(word, keys_of({"study": STUDIES[study.name].schema}))
 
 
 def settings_of(config: DictConfig, scope: str) -> list[tuple[str, str, str]]:
@@ -391,7 +264,7 @@ def settings_of(config: DictConfig, scope: str) -> list[tuple[str, str, str]]:
         if item.name in ("name", *GROUPS):
             continue
         allowed = item.metadata.get("allowed")
-        choices = [str(allowed)] if allowed else _expected(hints[item.name])
+        choices = [str(allowed)] if allowed else expected(hints[item.name])
         about = "; ".join([item.metadata.get("about", ""), " or ".join(choices)])
         key = f"{scope}.{item.name}" if scope else item.name
         found.append((key, _written(values[item.name]), about))

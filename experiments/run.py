@@ -28,7 +28,8 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import CONFIG_DIR, first_line, register, tell_without_effect, typed
+from experiments.compose import first_line, register, tell_without_effect, typed
+from experiments.overrides import CONFIG_DIR
 from experiments.runner.errors import UserError
 from experiments.runner.stopping import Stopped, listen, listening
 

@@ -25,7 +25,8 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import composed, explain, options, tell_without_effect, typed
+from experiments.compose import composed, explain, tell_without_effect, typed
+from experiments.overrides import options
 from experiments.runner.errors import UserError
 from experiments.runner.processes import each_in_a_process
 from experiments.runner.resources import num_at_once

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 import moe
-from experiments.compose import CONFIG_DIR
+from experiments.overrides import CONFIG_DIR
 from reproductions import command
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -33,12 +33,16 @@ def answers(
         most: subwords, about; None for all.
     """
     config = model.config
+    # At least two stretches per stream, so that the state that is carried over counts for
+    # something.
     num_streams = min(_NUM_STREAMS, max(1, (len(text) - 1) // (2 * config.num_unrolled)))
     every = windows(text, num_streams, config.num_unrolled, config.device.value, with_rest=True)
     step = num_streams * config.num_unrolled
     was_training, state, before_B = model.training, None, None
     model.eval()
     for window in islice(every, None if most is None else max(1, most // step)):
+        # The state goes on from stretch to stretch, as in training: a stretch is no beginning of a
+        # text.
         output = model(window.inputs_SB, state, before_B)
         state, before_B = output.state, window.inputs_SB[-1]
         yield window, output
@@ -57,8 +61,11 @@ def perplexity(model: LanguageModel, text: Encoded, most: int | None = None) -> 
     """Perplexity per subword, ends included."""
     total, count = 0.0, 0
     for window, output in answers(model, text, most):
+        # Summed in float64: over millions of subwords float32 would lose digits.
         total += float(losses(output, window.targets_SB).double().sum())
         count += window.targets_SB.numel()
+    # Perplexity is exp(-1/n sum_t log p(w_t | w_1 .. w_(t-1))). exp(700) is near the largest
+    # float64.
     return exp(min(total / count, 700.0))
 
 
@@ -92,9 +99,11 @@ def clean_share_kept(model: LanguageModel, window: Window) -> float:
     model.eval()
     with torch.no_grad():
         clean_TK = _choices(model, window)
+        # The gate alone: its noise is asked about, and dropout elsewhere would change what it sees.
         mixture.gate.train()
         noisy_TK = _choices(model, window)
     model.train(was_training)
+    # Every clean choice against every noisy one: the order among the k does not matter.
     kept = (clean_TK.unsqueeze(2) == noisy_TK.unsqueeze(1)).any(dim=2)
     return float(kept.float().mean())
 
@@ -110,6 +119,7 @@ def balance(output: Output) -> dict[str, float]:
     """Coefficients of variation of importance and load, largest over mean load, experts in use."""
     if output.moe is None:
         return {}
+    # The true load, a count, while the loss of equation 11 is on the smooth one.
     count_E = output.moe.plan.counts_E.float()
     importance_E = output.moe.routing.importance_E.detach()
     return {
@@ -133,6 +143,8 @@ def routing(model: LanguageModel, text: Encoded, most: int | None = None) -> dic
         found = output.moe.routing
         num = window.inputs_SB.numel()
         weight_TK, expert_TK = found.weight_A.view(num, -1), found.expert_A.view(num, -1)
+        # Stable, since a hash gives all k experts the same weight: the first one hashed stays the
+        # first.
         order_TK = weight_TK.argsort(dim=1, descending=True, stable=True)
         parts["expert"].append(expert_TK.gather(1, order_TK).cpu().numpy().astype(np.int32))
         parts["word"].append(window.inputs_SB.flatten().cpu().numpy().astype(np.int32))

@@ -59,6 +59,8 @@ class HashGate(nn.Module):
     def forward(self, words: Tensor, mask: Tensor | None = None) -> Routing:
         """Route words `[..., W]`, int64, by all W of them."""
         words_TW = words.flatten(0, -2)
+        # Word after word, so that "a b" and "b a" differ. Plus one, or the word 0 would leave no
+        # trace.
         key_T = torch.zeros_like(words_TW[:, 0])
         for word_T in words_TW.unbind(dim=1):
             key_T = _mixed(key_T + word_T + 1)
@@ -72,8 +74,12 @@ class HashGate(nn.Module):
 
 
 def _mixed(key_T: Tensor) -> Tensor:
+    # The multipliers as signed numbers of 64 bits, which is all that torch has.
     first, second = (value - 2**64 if value >= 2**63 else value for value in _MULTIPLIERS)
+    # Products wrap around in int64, as the hash wants. A shift brings the high bits, which depend
+    # on all of the key, down to the low ones, which the remainder by the number of experts reads.
     key_T = (key_T * first) ^ ((key_T * first) >> 29)
+    # The mask leaves 47 bits without a sign, so that no sum with a word or with k steps overflows.
     return ((key_T * second) >> 3) & 0x7FFFFFFFFFFF
 
 
@@ -90,6 +96,7 @@ class ExpertBlock(nn.Module):
         experts = FeedForwardExperts(config.num_experts, width, config.expert_units)
         self.layer = MoE(gate_of(config), experts)
         if config.gate is Gate.random_words:
+            # A fixed random vector per word: a gate that can tell words apart and cannot learn.
             self.vectors = nn.Embedding(config.num_subwords, width)
             self.vectors.requires_grad_(False)
 

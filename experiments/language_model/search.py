@@ -20,6 +20,7 @@ _SHARES = ("learning_rate", "gate_learning_rate", "expert_learning_rate")
 
 def points(config: SearchConfig) -> list[dict[str, float]]:
     """The grid of a config; without a gate the learning rate alone is searched."""
+    # A model without a gate has nothing that these two rates would move.
     shares = [config.gate_learning_rates, config.expert_learning_rates]
     lists = [config.learning_rates, *(shares if has_gate(config) else [[1.0], [1.0]])]
     return [dict(zip(_SHARES, values, strict=True)) for values in product(*lists)]
@@ -63,11 +64,14 @@ def run(
             )
             found = progress.evaluations[-1]["perplexity"]
         except UserError:
+            # Training ends with an error where the loss is not finite. Such a point loses, and the
+            # search goes on.
             found = inf
         rows.append({**point, "seed": seed, "perplexity": found})
         folder.save_checkpoint({"rows": rows})
     table = pd.DataFrame(rows)
     folder.write_table("metrics", table)
+    # By the mean over seeds: the best single training would reward luck. An infinite one counts.
     mean = table.groupby(list(_SHARES), as_index=False)["perplexity"].mean()
     best = mean.loc[mean["perplexity"].idxmin(), list(_SHARES)]
     return {"best": {str(name): float(value) for name, value in best.items()}}

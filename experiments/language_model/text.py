@@ -177,6 +177,7 @@ def prepare(config: LanguageModelConfig) -> tuple[Subwords, dict[str, Encoded]]:
     """
     found = documents(config)
     subwords = learn(partial(_lines, found["train"]), config.num_subwords, CACHE)
+    # All that decides the ids: the text, how it is split, and the subwords.
     key = json.dumps([identity(config), config.bibles, config.valid_share, config.test_share,
                       config.split_seed, config.text.name, subwords.digest])  # fmt: skip
     folder = CACHE / sha256(key.encode()).hexdigest()[:16]
@@ -185,6 +186,8 @@ def prepare(config: LanguageModelConfig) -> tuple[Subwords, dict[str, Encoded]]:
 
 def _lines(train: Iterable[Document]) -> Iterator[str]:
     """Passages from all over the text, as many as subwords are learnt from."""
+    # Every so many documents from the whole text. With Bibles the first ones alone would be of one
+    # language.
     num_characters = sum(len(text) for document in train for text in document.passages)
     every = max(1, round(num_characters / _CHARACTERS_TO_LEARN_FROM))
     for number, document in enumerate(train):
@@ -261,6 +264,8 @@ def windows(
     num_documents = len(text.kind)
     order = np.arange(num_documents) if random is None else random.permutation(num_documents)
     ids, kind = text.in_order(order)
+    # One less than there are ids, since each needs one after it as its target; the rest is left
+    # out.
     length = (len(ids) - 1) // num_streams
     inputs, targets, kinds = (
         torch.from_numpy(part[: length * num_streams].astype(np.int64)).view(num_streams, -1).T

@@ -56,6 +56,9 @@ class Optimisers:
         stacks = list(model.mixture.stacks) if model.mixture is not None else []
         of_gate = [] if mixture is None else list(mixture.gate.parameters())
         held = {id(weight) for weight in [*of_gate, *(stack.weight for stack in stacks)]}
+        # Three groups: the gate and the experts may learn at another rate than the rest. In trials
+        # on small models the gate's rate decided how soon its logits outgrow the noise that they
+        # start in.
         others = [
             weight
             for weight in model.parameters()
@@ -70,6 +73,8 @@ class Optimisers:
             torch.optim.Adam(
                 [{"params": weights} for weights, _ in groups if weights],
                 lr=config.learning_rate,
+                # One call for all weights: on a CPU torch's default, a loop over them, took eight
+                # times as long for 134 million weights.
                 betas=(0.9, config.beta2),
                 fused=True,
             )
@@ -81,6 +86,8 @@ class Optimisers:
                 stochastic_rounding=True,
                 seed=seed,
             )
+            # Each expert is updated in the backward pass, so that its gradient is never kept
+            # (appendix D).
             for stack in stacks:
                 factored.attach(stack)
             self.each.append(factored)
@@ -95,6 +102,7 @@ class Optimisers:
 
     def step(self) -> None:
         """Clip and update; factored experts were updated in the backward pass."""
+        # Experts are no part of the norm: the gradients of factored ones are gone by now.
         nn.utils.clip_grad_norm_(self.clipped, self.clip_norm)
         for optimiser in self.each:
             optimiser.step()
@@ -103,6 +111,7 @@ class Optimisers:
 def learning_rate(step: int, config: LanguageModelConfig) -> float:
     """Up in a line, then by the inverse square root of the step (appendix C.1)."""
     warm_up = config.warm_up_steps
+    # The two lines meet at the last step of the warm-up, where both are one.
     share: float = min((step + 1) / warm_up, (warm_up / (step + 1)) ** 0.5)
     return config.learning_rate * share
 
@@ -150,6 +159,7 @@ class Training:
         """Train to the last step; `save` is called whenever a checkpoint is due."""
         config, progress = self.config, self.progress
         num_steps = 0 if config.untrained else config.max_steps
+        # The perplexity of the untrained model is the first point of every curve.
         if progress.step == 0:
             self._evaluate(valid)
         self.model.train()
@@ -174,6 +184,8 @@ class Training:
         """From where the training stands, epoch after epoch."""
         config, progress = self.config, self.progress
         while True:
+            # An own order of documents for every epoch, known from seed and epoch alone: a training
+            # that goes on after a stop needs no state of this generator.
             random = np.random.default_rng([self.seed, progress.epoch])
             every = windows(
                 train, config.num_streams, config.num_unrolled, config.device.value, random
@@ -198,8 +210,11 @@ class Training:
         self.optimisers.begin(learning_rate(progress.step, config))
         output = self.model(window.inputs_SB, self.state, self.before_B)
         loss = losses(output, window.targets_SB).mean()
+        # The state before the stretch is a constant: gradients end there (truncated
+        # backpropagation).
         torch.autograd.backward(loss + self._balance(output))
         self.optimisers.step()
+        # The next stretch begins where this one ended.
         self.state, self.before_B = output.state, window.inputs_SB[-1]
         progress.step += 1
         value = float(loss.detach())
@@ -214,6 +229,7 @@ class Training:
         """The weighted auxiliary losses (equations 7 and 11)."""
         config = self.config
         total = output.logits_SBV.new_zeros(())
+        # A fixed gate cannot follow a balance loss.
         if output.moe is None or not is_learnt(config):
             return total
         weights = {"importance": config.importance_weight, "load": config.load_weight}
@@ -227,6 +243,7 @@ class Training:
             return
         num = progress.step * config.num_streams * config.num_unrolled
         row: Row = {"seed": self.seed, "step": progress.step, "loss": loss}
+        # The step counter was raised already: this is the rate that the update was made with.
         row["learning_rate"] = learning_rate(progress.step - 1, config)
         row["subwords_per_second"] = num / progress.seconds
         row |= balance(output)

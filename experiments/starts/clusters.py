@@ -46,6 +46,7 @@ def run(
     sample = data.load(config)
     train, test = (inputs_of(each, sample.signals, config) for each in (sample.train, sample.test))
     kept = folder.load_checkpoint() or {"done": []}
+    # Seed by seed: an interrupted run goes on with the first seed that is not there.
     done: list[Seed] = kept["done"]
     for seed in seeds[len(done) :]:
         done.append(_train_seed(config, sample.signals, train, test, seed))
@@ -68,17 +69,23 @@ def begin(network: Network, signals: Signals, config: ClustersStartConfig, seed:
     """Give a fresh network the start that the config asks for."""
     weight_EDJ = network.experts.filters.weight.data
     signals = signals.to(weight_EDJ.device)
+    # With equal weights no expert has a reason to part from the others but the noise or a tie.
     if config.expert_start is ExpertStart.identical:
         weight_EDJ[:] = weight_EDJ[:1].clone()
     if config.expert_noise:
+        # A stream of its own, so that the noise is not the numbers that made the filters.
         random = np.random.default_rng([seed, config.num_experts])
         drawn = torch.from_numpy(random.standard_normal(tuple(weight_EDJ.shape)))
         noise = drawn.to(weight_EDJ.device)
+        # A share of the filters' own spread, which in published runs is a thousandth of
+        # torch's.
         weight_EDJ += (config.expert_noise * weight_EDJ.std() * noise).float()
     if config.gate_start is GateStart.collapsed and network.gate is not None:
         # The gate has no bias; every example has the centre of its cluster, at least so large.
         least = config.input_scale * config.beta[0]
         direction_D = signals.centre_KD.sum(dim=0)
+        # The centres are orthonormal: <sum_k c_k, x> is beta times the scale for a centre's own
+        # patch, so that the first expert leads by `collapse` at least, but for the noise.
         network.gate.weight_DE.data[:, 0] = config.collapse / least * direction_D
 
 
@@ -88,11 +95,14 @@ def _train_seed(
     network = Network(config, signals, seed)
     begin(network, signals, config, seed)
     is_frozen = config.gate_start is GateStart.frozen
+    # A step of zero leaves the gate where it is, and its gradient can still be measured.
     step = optimiser(network, replace(config, gate_step=0.0) if is_frozen else config)
     rows: list[Row] = []
     device = train.rows.device
+    # Noise of the gate is drawn from torch's generator, which others share.
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
+        # One measurement more than updates: the last one is of the trained network.
         for count in range(config.max_steps + 1):
             network.train()
             measured = _learn(network, train, config)
@@ -128,6 +138,7 @@ def _row(
     share_E = assignments_per_expert(expert_n, network.experts.num_experts).float()
     similarity = float(expert_similarity(network.experts.filters.weight))
     gradient = network.gate.weight_DE.grad
+    # Of all that is minimised: where there is a balance loss, its share is in it.
     norm = 0.0 if gradient is None else float(gradient.norm())
     own = row(count, seed, loss, share_E, similarity, norm)
     return own | agreements(expert_n.cpu().numpy(), {"cluster": train.cluster_n.cpu().numpy()})

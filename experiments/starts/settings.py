@@ -204,6 +204,7 @@ def estimate_clusters_start(config: ClustersStartConfig) -> Estimate:
     """See `estimate_vowel_start`."""
     from experiments.clusters.estimate import estimate
 
+    # These runs train on the whole sample, and keep neither pictures nor snapshots.
     whole = replace(config, batch_size=0, keep_picture=False, snapshot_every=config.max_steps)
     num_rows = config.max_steps // config.curve_every + 2
     return _with_rows(estimate(whole), {"num_seeds": config.num_seeds, "points": num_rows})
@@ -213,6 +214,7 @@ def estimate_translation_start(config: TranslationStartConfig) -> Estimate:
     """See `estimate_vowel_start`; nothing is translated."""
     from experiments.translation.estimate import estimate
 
+    # The estimate of one training; seeds follow each other, so that time alone multiplies.
     one = estimate(replace(config, num_translated=1, sentences_per_batch=1))
     seeds = {"num_seeds": config.num_seeds}
     time = [Part(part.what, part.each, {**seeds, **part.factors}) for part in one.time]

@@ -90,6 +90,7 @@ def run(
     texts, subwords, splits = prepare(config)
     some = _every(_HELD_STEP, splits["valid"])
     held = _Held(some, tokens(some, subwords))
+    # Seeds one after another: each is a training of its own with its own checkpoint.
     seeds = list(range(config.seed, config.seed + config.num_seeds))
     kept = folder.load_checkpoint() or {}
     done: list[Seed] = kept.get("done", [])
@@ -98,6 +99,7 @@ def run(
         def tell(stage: str, share: float, place: int = len(done)) -> None:
             report(stage, (place + share) / len(seeds))
 
+        # References are computed once, on what the gate of the last seed sees.
         own = replace(config, seed=seed, references=config.references and seed == seeds[-1])
         seed_folder = _SeedFolder(folder.path, done, kept.get("rows", []), kept.get("training"))
         kept = {}
@@ -169,9 +171,11 @@ def _train(
 ) -> None:
     """Train to each mark and measure there, going on after the marks that have their rows."""
     config: Any = training.config
+    # The last step is a mark even where the interval does not divide it.
     marks = {*range(0, config.max_steps, config.measure_every), config.max_steps}
     if config.gate_start is GateStart.collapsed:
         marks.add(config.collapse_at)
+    # Before any training.
     if not rows:
         rows.append(_row(training, held))
     for mark in sorted(marks)[len(rows) :]:
@@ -195,7 +199,9 @@ def _row(training: Training, held: _Held, found: float | None = None) -> Row:
     expert_T, _ = _choices(model, held, config.tokens_per_batch)
     block = model.encoder_moe
     assert block is not None
+    # By first choices: of k experts per token the others count for nothing here.
     share_E = assignments_per_expert(torch.from_numpy(expert_T), config.num_experts).float()
+    # All weights of an expert as one vector, of which pairs have a cosine.
     weight = torch.cat([stack.weight.flatten(1) for stack in block.layer.stacks], dim=1)
     gradient = _gate_gradient(model, first_batch(held.pairs, config.tokens_per_batch))
     step, seed = training.progress.step, config.seed
@@ -215,6 +221,7 @@ def _gate_gradient(model: Translator, batch: Batch) -> float:
     others = [each for each in model.parameters() if each.requires_grad and each is not weight]
     for each in others:
         each.requires_grad_(False)
+    # One batch, always the same, without dropout or noise: only the weights differ between steps.
     loss = cross_entropy(model(batch.source_BS, batch.target_in_BT), batch)
     (gradient,) = torch.autograd.grad(loss, [weight])
     for each in others:
@@ -233,11 +240,13 @@ def _choices(
     block = model.encoder_moe
     assert block is not None
     starts = held.pairs.source.start
+    # Tokens in the order of the text, whatever the order of the batches.
     expert_T = np.full(int(starts[-1]), NO_EXPERT)
     inputs_TD = np.zeros((int(starts[-1]), model.config.width), np.float32)
     for chosen in order(held.pairs, tokens_per_batch, 0, None):
         batch = collate(held.pairs, chosen)
         inputs, output = seen(block, partial(model.encode, batch.source_BS))
+        # Padding has no first expert, and its places are left out by the mask.
         first_BS = first_choices(output.routing).view(batch.source_BS.shape)
         places = np.concatenate([np.arange(starts[pair], starts[pair + 1]) for pair in chosen])
         expert_T[places] = first_BS[batch.source_mask_BS].numpy()
@@ -304,6 +313,7 @@ def seen(block: MoEBlock, ask: Callable[[], object]) -> tuple[Tensor, MoEOutput]
         inputs, mask = given
         found.append((inputs[mask].detach(), output))
 
+    # A hook, since the translator does not hand on what its mixtures were given.
     hook = block.layer.register_forward_hook(note)
     ask()
     hook.remove()

@@ -58,6 +58,7 @@ def run(
     groups = _groups(vowels.train, config.vowels)
     measured = [
         each
+        # Measured afterwards, from the snapshots that a training keeps anyway.
         for epoch, params in zip(progress.snapshot_epochs, progress.snapshots, strict=True)
         for each in _rows(epoch, net, params, vowels.train, groups, seeds)
     ]
@@ -89,10 +90,12 @@ def begun(batch: Batch, config: VowelStartConfig) -> Batch:
         rates["gate"] = torch.zeros_like(rates["gate"])
     experts_REOD = params["experts"]
     if config.expert_start is ExpertStart.identical:
+        # A clone, since a view would be overwritten while it is read.
         experts_REOD[:] = experts_REOD[:, :1].clone()
     if config.expert_noise:
         generator = torch.Generator().manual_seed(config.first_seed)
         noise = torch.randn(experts_REOD.shape, generator=generator, dtype=torch.float64)
+        # The experts' start is uniform within `init_range`: noise is a share of that.
         size = config.expert_noise * config.init_range
         experts_REOD += (size * noise).to(experts_REOD)
     return Batch(params, rates)
@@ -106,6 +109,7 @@ def _groups(cases: Cases, vowels: list[str]) -> Groups:
 def _choices(net: Net, params: Params, cases: Cases) -> Tensor:
     mixture = net.predict(params, cases.inputs_DN).mixture
     assert mixture is not None
+    # The largest proportion; a softmax gate lets all experts answer.
     return mixture.proportions_EN.argmax(dim=-2).cpu()
 
 
@@ -115,7 +119,9 @@ def _rows(
     prediction = net.predict(params, cases.inputs_DN)
     assert prediction.mixture is not None
     error_R = mean_squared_error(prediction, cases.targets_ON, StopMeasure.blend)
+    # By closed forms, of equation 1.3 or whichever cost is set: no graph is kept.
     gradient = net.gradients(params, prediction, cases.inputs_DN, cases.targets_ON)["gate"]
+    # Importance (Shazeer et al. 2017, eq. 6) over the cases: a mixture of 1991 has no other load.
     share_RE = prediction.mixture.proportions_EN.mean(dim=-1)
     expert_RN = np.asarray(_choices(net, params, cases))
     rows = []
@@ -123,6 +129,7 @@ def _rows(
         if not error_R[place].isfinite():
             continue
         similarity = float(expert_similarity(params["experts"][place]))
+        # ||dE/dW_gate||, of the mean cost over all training cases.
         norm = float(gradient[place].norm())
         own = row(epoch, seed, float(error_R[place]), share_RE[place], similarity, norm)
         rows.append(own | agreements(expert_RN[place], groups))

@@ -39,6 +39,7 @@ def bleu(answers: Sequence[str], references: Sequence[str]) -> list[Row]:
     tokenised = [[moses.tokenize(text, return_str=True, escape=False) for text in side]
                  for side in (answers, references)]  # fmt: skip
     plain = BLEU()
+    # `force` silences a warning that the text looks tokenised: it is.
     as_published = BLEU(tokenize="none", smooth_method="none", force=True)
     return [
         _row("sacrebleu", plain, answers, references),
@@ -53,6 +54,7 @@ def sentence_bleu(answer: str, reference: str) -> float:
 
 def _row(name: str, metric: BLEU, answers: Sequence[str], references: Sequence[str]) -> Row:
     found = metric.corpus_score(list(answers), [list(references)], n_bootstrap=_NUM_BOOTSTRAP)
+    # The interval is the bootstrap's own, about its mean, which lies near the score and is not it.
     middle, half = found._mean, found._ci
     return {
         "metric": name,

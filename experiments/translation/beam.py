@@ -112,6 +112,7 @@ def _search(
     num_sentences, num_positions = source_BS.shape
     limit_B = _limits(source_BS, config)
     finished: list[list[Hypothesis]] = [[] for _ in range(num_sentences)]
+    # Rows of the decoder are K hypotheses of each sentence: row n is of sentence n // K.
     beam = _first(num_sentences, width, num_positions)
     memory = model.encode(source_BS).take(beam.row_BK.flatten() // width)
     state = model.start(memory)
@@ -120,10 +121,13 @@ def _search(
         mask_N1 = torch.ones(len(token_N), 1, dtype=torch.bool)
         output = model.decode(token_N[:, None], mask_N1, memory, state)
         limits_B = limit_B[beam.sentence_B]
+        # Finished hypotheses leave before the live ones are cut to K, so that ending takes no
+        # place.
         beam = _candidates(beam, output, limits_B, config)
         _collect(beam, memory.mask_BS[::width], finished, config, num_best)
         beam = _go_on(beam, width)
         beam = beam.only(~_is_done(beam, limits_B, finished, config, num_best))
+        # Which row each survivor comes from: the decoder's state is put into their order.
         chosen_N = beam.row_BK.flatten()
         memory, state = memory.take(chosen_N), output.state.take(chosen_N)
         token_N = beam.ids_BKT[:, :, -1].flatten()
@@ -155,20 +159,27 @@ def _first(num_sentences: int, width: int, num_positions: int) -> _Beam:
 
 def _candidates(beam: _Beam, output: Output, limit_B: Tensor, config: DecodingConfig) -> _Beam:
     """The 2K likeliest hypotheses that are one subword longer; among them are K that go on."""
+    # Of 2K candidates at most K end, one for each hypothesis, so that K that go on are always
+    # there.
     num_sentences, width = beam.log_probability_BK.shape
     next_NV = torch.log_softmax(output.logits[:, 0], dim=-1)
     next_NV[:, [PAD, START]] = -torch.inf
     if config.score_margin is not None:
+        # GNMT's first pruning: no subword more than the margin below the likeliest one.
         lowest_N1 = next_NV.max(dim=1, keepdim=True).values - config.score_margin
         next_NV = next_NV.masked_fill(next_NV < lowest_N1, -torch.inf)
     next_BKV = next_NV.view(num_sentences, width, -1)
+    # With this subword a translation has as many as are allowed, the end among them.
     is_last_B = limit_B == beam.ids_BKT.shape[2] + 1
     # At the limit a hypothesis ends, whatever its margin says.
     end_BK = torch.log_softmax(output.logits[:, 0], dim=-1)[:, END].view(num_sentences, width)
     next_BKV[is_last_B] = -torch.inf
     next_BKV[is_last_B, :, END] = end_BK[is_last_B]
+    # log P(y_1 .. y_t | X) = log P(y_1 .. y_(t-1) | X) + log p(y_t | ...). All successors of a
+    # sentence compete in one list of K V; place // V is the hypothesis, and place % V the subword.
     total_BX = (beam.log_probability_BK[:, :, None] + next_BKV).flatten(1)
     total_BC, place_BC = total_BX.topk(min(2 * width, total_BX.shape[1]), dim=1)
+    # sum_j p_ij so far: the attention that source position i had from all targets j.
     attention_BKS = output.attention_BTS[:, 0].view(num_sentences, width, -1)
     beam.coverage_BKS = beam.coverage_BKS + attention_BKS
     looked_at_BK1 = attention_BKS.argmax(dim=2, keepdim=True)
@@ -198,10 +209,13 @@ def scores(
     """
     # The logarithm of nothing would make a translation that skips a word impossible.
     log_S = coverage_S.clamp(min=1e-6, max=1.0).log().masked_fill(~mask_S, 0.0)
+    # Wu et al. (2016), eq. 14: s(Y, X) = log P(Y|X) / lp(Y) + cp(X; Y), with
+    # cp(X; Y) = beta sum_i log(min(sum_j p_ij, 1)).
     return log_probability / _length(length, config) + config.coverage_penalty * log_S.sum(dim=-1)
 
 
 def _length(length: int | Tensor, config: DecodingConfig) -> Tensor:
+    # Wu et al. (2016), eq. 14: lp(Y) = (5 + |Y|)^alpha / (5 + 1)^alpha
     return ((5 + torch.as_tensor(length)) / 6) ** config.length_penalty
 
 
@@ -227,6 +241,7 @@ def _collect(
             )
         )
         found.sort(key=lambda each: -each.score)
+        # Kept sorted, so that the last one is what a live hypothesis still has to beat.
         del found[num_best:]
 
 
@@ -250,6 +265,8 @@ def _is_done(
     best_BK = beam.log_probability_BK / _length(limit_B, config)[:, None]
     found = [finished[sentence] for sentence in beam.sentence_B.tolist()]
     if config.score_margin is not None:
+        # GNMT's second pruning, by the best score that is still possible: none more than the margin
+        # below the best finished one.
         lowest = [each[0].score - config.score_margin if each else -torch.inf for each in found]
         is_out_BK = best_BK < torch.tensor(lowest)[:, None]
         beam.log_probability_BK = beam.log_probability_BK.masked_fill(is_out_BK, -torch.inf)

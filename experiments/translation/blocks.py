@@ -48,6 +48,7 @@ class Bidirectional(nn.Module):
 
     def forward(self, inputs_BSD: Tensor, mask_BS: Tensor) -> Tensor:
         """Answer every position, `[B, S, D]`; the backward one begins at a sentence's own end."""
+        # Added, not side by side: all layers have inputs and outputs of one width (appendix E).
         return _added(run_both_ways(self.layers, inputs_BSD, mask_BS))
 
 
@@ -72,6 +73,7 @@ class MoEBlock(nn.Module):
         """Outputs of the inputs' shape, and the layer's own output with its routing."""
         # The layer chooses its own precisions: gates in float32, experts in that of their weights.
         with torch.autocast(inputs.device.type, enabled=False):
+            # Padding is masked: it takes no expert's time, and counts in no balance loss.
             output = self.layer(inputs.to(self.layer.stacks[0].weight.dtype), mask)
         # Shazeer et al. (2017), appendix E: sigmoid(MoE(x)), dropout, then the residual x.
         outputs: Tensor = inputs + self.dropout(torch.sigmoid(output.outputs))
@@ -92,6 +94,7 @@ def dtype_of(config: ModelConfig) -> torch.dtype:
 def gate_of(config: ModelConfig) -> Gate:
     """The gate that a config asks for; a hierarchy takes the root of k on either level."""
     if config.gate is GateName.hierarchical:
+        # Appendix E: k = 2 on each level, which makes exactly 4 experts.
         k = isqrt(config.k)
         return HierarchicalGate(config.width, config.num_experts, config.num_groups, k, k)
     if config.gate is GateName.balanced:
@@ -133,5 +136,6 @@ class AttentionLayer(nn.Module):
         if self.multiplicative:
             score_BS = (torch.tanh(query_BU)[:, None] @ keys_BSU.transpose(1, 2)).squeeze(1)
         else:
+            # GNMT: A(x_s, y) = sum_u V_u tanh(x_s U + y W)_u
             score_BS = torch.tanh(keys_BSU + query_BU[:, None]) @ self.value_U
         return F.softmax(score_BS.masked_fill(~mask_BS, -torch.inf), dim=1)

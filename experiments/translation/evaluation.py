@@ -29,6 +29,8 @@ def balance(output: Output, config: TranslationConfig) -> Tensor:
 
     Source: Shazeer et al. (2017), equations 7, 11 and 20; that layers are summed is not stated.
     """
+    # L = L_task + w_importance CV(Importance)^2 + w_load CV(Load)^2 (equations 7 and 11); for
+    # strictly balanced gates the loss of their thresholds (equation 20).
     weights = {
         "importance": config.importance_weight,
         "load": config.load_weight,
@@ -49,6 +51,7 @@ def learning_rate(step: int, config: TranslationConfig) -> float:
     """
     if step < config.warm_up_steps:
         return config.learning_rate * (step + 1) / config.warm_up_steps
+    # Published: 2,000 steps up, 8,000 constant at the peak, then ~ 1 / sqrt(step).
     steady = config.warm_up_steps + config.constant_steps
     if step < steady:
         return config.learning_rate
@@ -67,9 +70,11 @@ def perplexity(model: Translator, pairs: Encoded, tokens_per_batch: int) -> tupl
     for chosen in order(pairs, tokens_per_batch, 0, None):
         batch = collate(pairs, chosen).to(model.device)
         loss = float(cross_entropy(model(batch.source_BS, batch.target_in_BT), batch))
+        # A batch's mean, weighed by its tokens: batches differ in size.
         total += loss * batch.num_target_tokens
         num_tokens += batch.num_target_tokens
     model.train(was_training)
+    # exp(-1/n sum_t log p(y_t | y_<t, x)); exp(700) is near the largest float64.
     return (exp(min(total / num_tokens, 700.0)) if num_tokens else nan), num_tokens
 
 
@@ -80,6 +85,7 @@ def sentence_losses(model: Translator, pairs: Encoded, tokens_per_batch: int) ->
     parts = []
     for chosen in order(pairs, tokens_per_batch, 0, None):
         batch = collate(pairs, chosen).to(model.device)
+        # cross_entropy wants the classes in the second dimension.
         logits_BVT = model(batch.source_BS, batch.target_in_BT).logits.transpose(1, 2)
         loss_BT = F.cross_entropy(
             logits_BVT, batch.target_out_BT, ignore_index=PAD, reduction="none"

@@ -101,6 +101,7 @@ def tokens(pairs: Encoded, subwords: Subwords) -> pd.DataFrame:
 
 def _classes(pieces: list[str]) -> list[str]:
     """The class of the word that each piece belongs to."""
+    # A word begins with the mark, so that the marks so far number the words.
     number = np.cumsum([piece.startswith(_MARK) for piece in pieces])
     words: dict[int, str] = {}
     for word, piece in zip(number.tolist(), pieces, strict=True):
@@ -116,9 +117,11 @@ def expert_words(found: pd.DataFrame, pairs: Encoded, subwords: Subwords) -> pd.
     Columns: expert, rank, gate, pair, place, left, piece, right. Source: Shazeer et al. (2017),
     appendix E, Table 9.
     """
+    # Table 9 sorts an expert's inputs by G(x)_i; equal ones stand by place, so as to be repeatable.
     by_gate = found.sort_values(
         ["expert", "gate", "pair", "place"], ascending=[True, False] + [True] * 2
     )
+    # The paper prints ten per expert, from one training batch; here it is all held-out text.
     best = by_gate.groupby("expert").head(NUM_SHOWN).copy()
     best["rank"] = best.groupby("expert").cumcount() + 1
     around = [
@@ -177,6 +180,7 @@ def _counts(expert: "pd.Series[int]", key: "pd.Series[str]") -> pd.DataFrame:
 
 
 def _entropies(counts: pd.DataFrame) -> "pd.Series[float]":
+    # H(X | expert e) = -sum_x p(x | e) log p(x | e)
     share = counts["count"] / counts.groupby("expert")["count"].transform("sum")
     entropy: pd.Series[float] = -(share * np.log(share)).groupby(counts["expert"]).sum()
     return entropy.clip(lower=0)
@@ -189,6 +193,7 @@ def _lowest_by_chance(joined: pd.DataFrame, key: str, seed: int) -> "pd.Series[f
         _entropies(_counts(pd.Series(random.permutation(expert_A)), joined[key]))
         for _ in range(_NUM_SHUFFLES)
     ]
+    # The lowest of 20 deals: an expert below it is purer than chance makes it in 20 trials.
     return pd.concat(dealt, axis=1).min(axis=1)
 
 
@@ -204,6 +209,8 @@ def specialisation(found: pd.DataFrame, every_token: pd.DataFrame, seed: int = 0
     expert_A = joined["expert"].to_numpy(copy=True)
     rows = []
     for key in KEYS:
+        # Plug-in estimates of information are too high where counts are few. The same estimate over
+        # dealt experts, whose true information is zero, shows by how much.
         class_A = pd.factorize(joined[key])[0]
         dealt = [_information(random.permutation(expert_A), class_A) for _ in range(_NUM_SHUFFLES)]
         rows.append(
@@ -220,10 +227,13 @@ def specialisation(found: pd.DataFrame, every_token: pd.DataFrame, seed: int = 0
 
 
 def _information(first_A: NDArray[np.int64], second_A: NDArray[np.int64]) -> float:
+    # A number for every pair of values, so that the joint entropy is that of one variable.
     pair_A = first_A.astype(np.int64) * (int(second_A.max(initial=0)) + 1) + second_A
+    # I(X; Y) = H(X) + H(Y) - H(X, Y), never negative but for rounding.
     return max(0.0, _entropy(first_A) + _entropy(second_A) - _entropy(pair_A))
 
 
 def _entropy(class_A: NDArray[np.int64]) -> float:
     share = np.unique(class_A, return_counts=True)[1] / max(1, len(class_A))
+    # H = -sum p log p. Plus 0.0 turns a negative zero into a zero.
     return float(-(share * np.log(share)).sum()) + 0.0

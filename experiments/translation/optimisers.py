@@ -26,6 +26,7 @@ class Optimisers:
         self.others = [weight for weight in model.parameters() if id(weight) not in held]
         # The paper trains everything else by Adam (appendices C and E).
         self.each: list[torch.optim.Optimizer] = [
+            # Its betas are torch's own, since the paper does not state any.
             torch.optim.Adam(self.others, lr=config.learning_rate, fused=True)
         ]
         if stacks:

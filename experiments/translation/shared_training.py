@@ -47,6 +47,7 @@ class SharedTraining(Training):
         before = self.optimisers.state()
         for block in model.blocks():
             _keep_own_experts(block, config)
+        # With one batch per process, experts are updated in the backward pass here too.
         num_own = config.batches_per_step // dist.get_world_size()
         self.optimisers = Optimisers(model, replace(config, batches_per_step=num_own))
         for optimiser, state in zip(self.optimisers.each, before, strict=True):
@@ -68,6 +69,7 @@ class SharedTraining(Training):
         random: list[Any] = [None] * dist.get_world_size()
         dist.all_gather_object(random, random_state())
         # Where one process is asked to stop, all leave, but not before the first one has written.
+        # A signal may reach one process alone: a sum tells all of them.
         are_asked = self._sum(float(is_asked())) > 0
         try:
             if dist.get_rank() == 0:

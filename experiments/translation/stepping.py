@@ -35,6 +35,7 @@ class SteppedLSTM:
         input_weight, hidden_weight, input_bias, hidden_bias, projection = (
             getattr(lstm, name + direction) for name in names
         )
+        # Two biases as in torch; only their sum counts.
         # Cast once: autocast keeps casts of parameters alone, and would cast views at every step.
         self.input_weight = as_autocast(input_weight)
         self.bias = as_autocast(input_bias + hidden_bias)
@@ -46,6 +47,8 @@ class SteppedLSTM:
         Args:
             inputs_BTK: the first of the layer's inputs, or all.
         """
+        # One product for all steps. What is known only step by step, the attention's context, has
+        # the weight's other columns.
         weight = self.input_weight[:, : inputs_BTK.shape[-1]]
         return nn.functional.linear(inputs_BTK, weight, self.bias)
 
@@ -62,7 +65,9 @@ class SteppedLSTM:
         output_BD, cell_BH = cells
         gates_BG = gates_BG + output_BD @ self.hidden_DG
         into, forget, new, out = gates_BG.chunk(4, dim=1)
+        # c_t = sigma(f) c_(t-1) + sigma(i) tanh(g), in torch's order of gates: i, f, g, o.
         cell_BH = forget.sigmoid() * cell_BH + into.sigmoid() * new.tanh()
+        # r_t = (sigma(o) tanh(c_t)) W_r, the projected output that is recurrent (Sak et al. 2014).
         return (out.sigmoid() * cell_BH.tanh()) @ self.projection_HD, cell_BH
 
 
@@ -96,6 +101,7 @@ def run_both_ways(lstm: nn.LSTM, inputs_BTD: Tensor, mask_BT: Tensor) -> Tensor:
         Outputs `[B, T, 2 * D]`, zeros at padding.
     """
     if not is_taken_step_by_step(inputs_BTD):
+        # A packed sequence needs at least one token, which a sentence of padding alone lacks.
         lengths = mask_BT.sum(dim=1).clamp(min=1).cpu()
         packed = pack_padded_sequence(inputs_BTD, lengths, batch_first=True, enforce_sorted=False)
         answered = packed_lstm_outputs(lstm, packed)

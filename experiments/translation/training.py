@@ -53,6 +53,8 @@ class Training:
         self.config, self.model, self.folder = config, model, folder
         self.optimisers = Optimisers(model, config)
         self.progress = Progress()
+        # Dropout and noise have a seed of their own: two models of other sizes draw other numbers
+        # of weights.
         torch.manual_seed(config.seed + 1)
         kept = folder.load_checkpoint()
         if kept is not None:
@@ -128,6 +130,8 @@ class Training:
         for batch in batches:
             output = self.model(batch.source_BS, batch.target_in_BT)
             loss = cross_entropy(output, batch, config.label_smoothing)
+            # Batches weigh by their tokens, as if all were one. Balance losses are ratios, and
+            # count alike.
             share = batch.num_target_tokens / num_tokens
             torch.autograd.backward(share * loss + balance(output, config) / len(batches))
             total += share * loss.item()

@@ -112,6 +112,7 @@ class Translator(nn.Module):
         self._draw(config.init_range)
 
     def _draw(self, init_range: float) -> None:
+        # Gates start at zero and experts as torch's linear layers do; neither is drawn anew.
         experts = {id(weight) for block in self.blocks() for weight in block.parameters()}
         for weight in self.parameters():
             if id(weight) not in experts:
@@ -144,6 +145,8 @@ class Translator(nn.Module):
         mask_BS = source_BS != PAD
         # A sentence of padding alone would have nothing to look at.
         mask_BS[:, 0] = True
+        # Appendix C.1: every layer's output has dropout and is added to the layer's input.
+        # Embeddings have dropout too (appendix E), and nothing to be added to.
         hidden = self.dropout(self.embedding(source_BS))
         if isinstance(self.bottom, Bidirectional):
             hidden = hidden + self.dropout(self.bottom(hidden, mask_BS))
@@ -185,8 +188,11 @@ class Translator(nn.Module):
         self, embedded_NTD: Tensor, memory: Memory, state: State
     ) -> tuple[Tensor, Tensor, Tensor, Cells]:
         # Step by step: each step's context depends on the output before it.
+        # The input's share of the gates for all steps at once; the context's columns come step by
+        # step.
         width, lstm = embedded_NTD.shape[2], SteppedLSTM(self.first)
         gates_NTG, context_DG = lstm.of_inputs(embedded_NTD), lstm.input_weight[:, width:].T
+        # GNMT asks with the output of the step before. A(x, y_(t-1)) needs nothing of step t.
         query_ND, cell_NH = state.query_ND, state.first[1][0]
         if self.attention.multiplicative and is_taken_step_by_step(embedded_NTD):
             of_lstm = (gates_NTG, lstm.hidden_DG, lstm.projection_HD, context_DG)

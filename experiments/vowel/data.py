@@ -124,10 +124,12 @@ def load(config: VowelDataConfig) -> VowelData:
     """
     table = load_table()
     table = table[table["Vowel"].isin(config.vowels)]
+    # The paper has 75 speakers, Praat's table 76; which one is missing is not stated.
     table = table[table["Speaker"] != config.dropped_speaker]
     train_speakers = _train_speakers(table["Speaker"].unique(), config)
     in_train = table["Speaker"].isin(train_speakers)
     codes_VO = _codes(config)
+    # Caption of Figure 2: formants divided by 1,000, that is in kHz; not centred.
     formants = table[["F1", "F2"]].to_numpy(np.float64) / 1000
     if config.input_scale is InputScale.standardised:
         train = formants[in_train.to_numpy()]
@@ -142,6 +144,7 @@ def load(config: VowelDataConfig) -> VowelData:
 
 def _train_speakers(speakers: np.ndarray, config: VowelDataConfig) -> np.ndarray:
     if config.split is Split.random_by_speaker:
+        # By speakers, never by tokens: nobody is in both sets.
         speakers = np.random.default_rng(config.split_seed).permutation(speakers)
     # Section 3: the first 50 speakers train, in the order of Praat's table.
     return speakers[: config.num_train_speakers]
@@ -150,7 +153,10 @@ def _train_speakers(speakers: np.ndarray, config: VowelDataConfig) -> np.ndarray
 def _codes(config: VowelDataConfig) -> Tensor:
     dtype = getattr(torch, config.precision.name)
     if config.coding is Coding.one_hot:
+        # One output per vowel.
         return torch.eye(len(config.vowels), dtype=dtype)
+    # One bit is the reading in which "output exactly 0.5" is one line, and the numbers of weights
+    # fit those of the hidden layers: 24 and 25, 48 and 49.
     codes = CODES[config.coding]
     return torch.tensor([codes[vowel] for vowel in config.vowels], dtype=dtype)
 
@@ -159,6 +165,7 @@ def _cases(
     table: pd.DataFrame, formants: np.ndarray, codes_VO: Tensor, config: VowelDataConfig
 ) -> Cases:
     vowels_N = torch.tensor([config.vowels.index(vowel) for vowel in table["Vowel"]])
+    # Cases last, as in `moe.batched_mixture`.
     inputs_DN = with_bias(torch.tensor(formants.T.copy(), dtype=codes_VO.dtype))
     speakers_N = torch.tensor(table["Speaker"].to_numpy())
     return Cases(inputs_DN, codes_VO[vowels_N].T.contiguous(), vowels_N, speakers_N)

@@ -44,6 +44,7 @@ def estimate_reference(config: ReferenceConfig) -> Estimate:
 def estimate(config: VowelConfig) -> Estimate:
     """See the module; the time is that of seeds that train to the last epoch."""
     itemsize = _itemsize(config)
+    # One more than intervals: the start is kept too.
     num_snapshots = ceil(config.max_epochs / config.snapshot_every) + 1
     weights = _num_weights(config)
     seeds = {"num_seeds": config.num_seeds}
@@ -92,6 +93,7 @@ def estimate_multiverse(config: MultiverseConfig) -> Estimate:
         config.gate_steps,
         config.num_experts,
     )
+    # Every combination of the axes is one setting.
     num_mixtures = prod(map(len, (*axes, *of_mixtures)))
     num_settings = num_mixtures + prod(map(len, (*axes, config.num_hidden)))
     num_cores = os.cpu_count() or 1
@@ -136,6 +138,7 @@ def _training(what: str, config: VowelConfig, runs: int, epochs: int, name: str)
     if config.execution is Execution.layer and config.system is System.mixture:
         return Part(what, _SECONDS_PER_LAYER, {"trainings": runs, name: epochs})
     elements = _num_elements(config)
+    # A tile's calls cost the same whether it is full or not.
     num_tiles = ceil(runs / max(1, TILE_ELEMENTS // elements))
     seconds = (num_tiles * _SECONDS_PER_TILE + runs * elements * _SECONDS_PER_ELEMENT) / max(
         1, runs
@@ -158,7 +161,9 @@ def _num_outputs(config: VowelConfig) -> int:
 def _num_weights(config: VowelConfig) -> int:
     outputs = _num_outputs(config)
     if config.system is System.backprop:
+        # Three features with the constant one into each hidden unit, and a bias per output.
         return 3 * config.num_hidden + outputs * (config.num_hidden + 1)
+    # Each expert has a line per output, and the gate one per expert.
     return 3 * config.num_experts * (outputs + 1)
 
 

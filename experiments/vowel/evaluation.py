@@ -99,6 +99,8 @@ def usage(prediction: Prediction, cases: Cases, vowels: list[str]) -> dict[str, 
         return {}
     proportions_EN = prediction.mixture.proportions_EN
     counts = {
+        # max over cases of p_i above the threshold; exp(-sum_i P_i log P_i) with P_i the mean of
+        # p_i.
         "live_experts": live_experts(proportions_EN, LIVE_THRESHOLD).sum(dim=-1),
         "effective_experts": effective_number_of_experts(proportions_EN),
     }

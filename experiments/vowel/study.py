@@ -77,12 +77,14 @@ def batch_of(
 ) -> Batch:
     """Runs of one config on its device that differ in seed and, with a list, in step size."""
     starts = [net.init(seed) for seed in seeds]
+    # Stacked along a first dimension of runs, which every function of `systems` allows.
     params = {
         name: torch.stack([start[name] for start in starts]).to(config.device.value)
         for name in starts[0]
     }
     step_sizes = step_size if isinstance(step_size, list) else [step_size] * len(seeds)
     rate_R = next(iter(params.values())).new_tensor(step_sizes)
+    # The paper has one step size per system; `gate_step` is 1 unless it is varied.
     rates = {name: rate_R * config.gate_step if name == "gate" else rate_R for name in params}
     return Batch(params, rates)
 
@@ -92,6 +94,7 @@ def explore(
 ) -> pd.DataFrame:
     """Try every step of the grid on seeds kept apart: step_size, seed, status, epochs."""
     seeds = [EXPLORATION_FIRST_SEED + index for index in range(config.num_exploration_seeds)]
+    # All steps from the same initial conditions, as the paper says of its exploration.
     grid = [(step, seed) for step in config.step_grid for seed in seeds]
     batch = batch_of(config, net, [seed for _, seed in grid], [step for step, _ in grid])
     schedule = Schedule([_criterion(config)], config.exploration_epochs, EXPLORATION_SEGMENT)
@@ -114,6 +117,7 @@ def _no_step_can_win(progress: Progress, config: VowelConfig) -> bool:
     if config.exploration_patience is None:
         return False
     epochs = progress.epochs[0].view(len(config.step_grid), -1)
+    # Only steps at which every seed arrived: a mean over the lucky ones would look fast.
     home = epochs[(epochs != NEVER).all(dim=1)].double()
     return bool(
         home.numel()
@@ -135,6 +139,7 @@ def choose_step(exploration: pd.DataFrame) -> float:
         Among the steps at which the most seeds converged, the one with the fewest mean epochs;
         the smaller one of two that tie.
     """
+    # First by how many seeds arrive, then by how fast, then the smaller step: a rule for every tie.
     arrived = (exploration["status"] == "converged").groupby(exploration["step_size"]).sum()
     epochs = exploration.groupby("step_size")["epochs"].mean()
     best = epochs[arrived == arrived.max()]

@@ -197,6 +197,7 @@ def _advance(
         for name, rate in batch.rates.items()
     }
     unmet = progress.epochs[:, tile] == NEVER
+    # Full batch: one update per epoch, so that epochs are updates (section 3).
     for epoch in range(progress.epoch, progress.epoch + num_epochs):
         prediction = net.predict(params, inputs_DN)
         # Before the update: the weights that meet a criterion are those it was measured with.
@@ -207,6 +208,7 @@ def _advance(
             if not unmet.any():
                 break
         # Jacobs et al. (1991), section 3: steepest descent, w := w - step * dE/dw, no momentum.
+        # In place, and all runs of the tile at once.
         for name, gradient in net.gradients(params, prediction, inputs_DN, targets_ON).items():
             params[name].addcmul_(gradient, rates[name], value=-1)
     for name, value in params.items():
@@ -235,6 +237,7 @@ def _note_stops(progress: Progress, params: Params, met: Tensor, tile: Tensor, e
 
 def _mark_diverged(progress: Progress, going: Tensor) -> None:
     for value in progress.params.values():
+        # Asked between segments only: a run that has left the finite numbers never comes back.
         finite = value[going].flatten(start_dim=1).isfinite().all(dim=1)
         progress.diverged[going[~finite]] = progress.epoch
 
@@ -242,6 +245,7 @@ def _mark_diverged(progress: Progress, going: Tensor) -> None:
 def _keep_snapshot(progress: Progress, going: Tensor) -> None:
     snapshot = {name: value.clone() for name, value in progress.params.items()}
     for value in snapshot.values():
+        # Ended runs have no weights of this epoch; zeros would look like weights.
         value[~going] = torch.nan
     progress.snapshot_epochs.append(progress.epoch)
     progress.snapshots.append(snapshot)

@@ -13,7 +13,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from experiments import compose
-from experiments.compose import composed, explain, options, tell_without_effect, typed
+from experiments.compose import composed, explain, tell_without_effect, typed
+from experiments.overrides import options
 from experiments.runner.errors import UserError
 from experiments.runner.schema import Config, Range
 from experiments.studies import STUDIES

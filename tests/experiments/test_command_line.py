@@ -26,8 +26,9 @@ from experiments.command_line import (
     plain_arguments,
     print_error,
 )
-from experiments.compose import composed, options, typed
+from experiments.compose import composed, typed
 from experiments.execute import execute
+from experiments.overrides import options
 from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError
 from experiments.studies import STUDIES

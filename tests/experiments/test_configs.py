@@ -7,7 +7,8 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 
-from experiments.compose import CONFIG_DIR, composed, options, typed
+from experiments.compose import composed, typed
+from experiments.overrides import CONFIG_DIR, options
 from experiments.runner.errors import UserError
 from experiments.runner.schema import Config, Suite, faults
 from experiments.studies import STUDIES
