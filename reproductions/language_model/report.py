@@ -13,13 +13,13 @@ from reproductions.language_model.tables import (
     table_7,
     worth_table,
 )
-from reproductions.runs import SuiteRuns
+from reproductions.runs import Source, SuiteRuns
 from reproductions.study_report import Parts, Study
 from reproductions.translation import SHAZEER_2017, SHAZEER_2017_URL
 from reproductions.verdicts.judge import Judged
 
 
-def _parts(found: SuiteRuns, judged: Sequence[Judged], runs_dir: str) -> Parts:
+def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs = found.runs
     tables = [
         (

@@ -394,6 +394,114 @@ def _one_word(_: re.Match[str], holds: bool) -> Worlds:
     return _experts(top_piece_share=share)
 
 
+# The language model
+
+
+def speaking(**by_run: float) -> Worlds:
+    """Runs with a perplexity each on the whole test text; on any other text the order is turned."""
+    worlds: Worlds = {}
+    for name, value in by_run.items():
+        own, other = near(value), near(100 / value)
+        table = {
+            "seed": np.tile(np.arange(NUM), 3),
+            "split": np.repeat(["test", "valid", "test"], NUM),
+            "kind": np.repeat(["all", "all", "English"], NUM),
+            "perplexity": np.r_[own, other, other],
+        }
+        worlds[name] = Synthetic(name, {"metrics": table})
+    return worlds
+
+
+def _published_perplexity(found: re.Match[str], holds: bool) -> Worlds:
+    name, value = {
+        "wide": ("wide", 46.1), "32": ("experts_32", 39.7), "256": ("experts_256", 36.0)
+    }[found["of"]]  # fmt: skip
+    return speaking(**{name: value if holds else 60.0})
+
+
+def lower_perplexity(lower: str, rest: str, ratio: float = 2.0) -> World:
+    """The first model has the lower perplexity by this ratio, or the higher one."""
+
+    def world(_: re.Match[str], holds: bool) -> Worlds:
+        return speaking(**{lower: 10.0, rest: 10.0 * ratio if holds else 10.0 / ratio})
+
+    return world
+
+
+def as_good(one: str, other: str, ratio: float) -> World:
+    """Two models as far apart as the claim still allows, or a little further."""
+
+    def world(_: re.Match[str], holds: bool) -> Worlds:
+        apart = 1 + (ratio - 1) * (0.9 if holds else 1.1)
+        return speaking(**{one: 10.0 * apart, other: 10.0})
+
+    return world
+
+
+def _lower_after_equal_seconds(_: re.Match[str], holds: bool) -> Worlds:
+    # At its end the slow model is better in any case; when the fast one ends it need not be.
+    middle = 15.0 if holds else 25.0
+    rows = {"experts_2048": (40.0, 80.0, middle, 5.0), "wide": (20.0, 40.0, 30.0, 20.0)}
+    worlds: Worlds = {}
+    for name, (half, whole, first, last) in rows.items():
+        table = {
+            "seed": np.tile(np.arange(NUM), 2),
+            "core_seconds": np.repeat([half, whole], NUM),
+            "seconds": np.repeat([1.0, 2.0], NUM),
+            "perplexity": np.r_[near(first), near(last)],
+        }
+        worlds[name] = Synthetic(name, {"evaluations": table})
+    return worlds
+
+
+def _more_learnt(column: str) -> World:
+    return more("experts_2048", "untrained_2048", column, "gate")
+
+
+def losing(name: str, **rise: float) -> Worlds:
+    """A run in which a word loses so much by each change of its first expert."""
+    table = {
+        "seed": np.tile(np.arange(NUM), len(rise)),
+        "change": np.repeat(list(rise), NUM),
+        "rise": np.concatenate([near(value) for value in rise.values()]),
+    }
+    return {name: Synthetic(name, {"worth": table})}
+
+
+def _stranger_costs(_: re.Match[str], holds: bool) -> Worlds:
+    first, second = (0.2, 0.1) if holds else (0.1, 0.2)
+    return losing("experts_2048", stranger=first, sibling=second, removed=0.15) | losing(
+        "untrained_2048", stranger=second, sibling=first, removed=0.15
+    )
+
+
+def _even_loads(_: re.Match[str], holds: bool) -> Worlds:
+    pair = (1.14, 17.8) if holds else (17.8, 1.14)
+    worlds: Worlds = {}
+    for name, late in zip(("importance_01_load_01", "importance_0_load_0"), pair, strict=True):
+        table = {
+            "seed": np.tile(np.arange(NUM), 2),
+            "step": np.repeat([1, 2], NUM),
+            "max_over_mean_load": np.r_[near(20 - late), near(late)],
+        }
+        worlds[name] = Synthetic(name, {"curves": table})
+    return worlds
+
+
+def _larger_gain(larger: str, smaller: str) -> World:
+    """Twice the perplexity with one wide layer there, and half as much again here; or turned."""
+
+    def world(_: re.Match[str], holds: bool) -> Worlds:
+        first, second = (2.0, 1.5) if holds else (1.5, 2.0)
+        of_larger, of_smaller = (
+            {f"{name}wide": 10.0 * times, f"{name}{'2048' if name else 'experts_2048'}": 10.0}
+            for name, times in ((larger, first), (smaller, second))
+        )
+        return speaking(**of_larger, **of_smaller)
+
+    return world
+
+
 # The questions
 
 
@@ -560,6 +668,34 @@ WORLDS: dict[str, World] = {
     "experts-syntax": _specialise("word_class"),
     "experts-topic": _specialise("domain"),
     "experts-one-word": _one_word,
+    "perplexity-(?P<of>wide|32|256)": _published_perplexity,
+    "capacity-wide-32": lower_perplexity("experts_32", "wide"),
+    "capacity-4-32": lower_perplexity("experts_32", "experts_4"),
+    "capacity-32-256": lower_perplexity("experts_256", "experts_32"),
+    "capacity-256-1024": lower_perplexity("experts_1024", "experts_256"),
+    "capacity-1024-4096": lower_perplexity("experts_4096", "experts_1024"),
+    "capacity-wide-2048": lower_perplexity("experts_2048", "wide"),
+    "capacity-32-2048": lower_perplexity("experts_2048", "experts_32"),
+    "computation-deep": as_good("deep", "wide", 1.05),
+    "computation-lstm": as_good("lstm", "wide", 1.05),
+    "computation-4": as_good("experts_4", "wide", 1.05),
+    "hierarchy-256": as_good("experts_256", "flat_256", 1.03),
+    "control-constant-32": lower_perplexity("experts_32", "constant"),
+    "control-constant-wide": lower_perplexity("wide", "constant"),
+    "control-hash": lower_perplexity("experts_2048", "hash_2048"),
+    "control-hash-word": lower_perplexity("experts_2048", "hash_word_2048"),
+    "control-random": lower_perplexity("experts_2048", "random_inputs_2048"),
+    "sigmoid": lower_perplexity("experts_2048", "no_sigmoid_2048"),
+    "optimiser": as_good("experts_2048", "adam_2048", 1.03),
+    "equal-time": _lower_after_equal_seconds,
+    "learning-language": _more_learnt("ami_kind"),
+    "learning-word": _more_learnt("ami_word"),
+    "worth-stranger": _stranger_costs,
+    "worth-sibling": _stranger_costs,
+    "balance-perplexity": lower_perplexity("importance_01_load_01", "importance_0_load_0", 1.07),
+    "balance-load": _even_loads,
+    "regime-length": _larger_gain("long_", ""),
+    "regime-batch": _larger_gain("", "batch_1024_"),
     "help-vowel": more("vowel_both", "vowel_both_single", "test_accuracy"),
     "help-vowel-less-on-one-pair": _one_pair,
     "help-clusters": more("centre_100", "centre_100_single", "test_accuracy"),

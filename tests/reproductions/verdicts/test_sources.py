@@ -49,4 +49,11 @@ def test_what_is_no_longer_claimed_counts_as_ours() -> None:
 def test_scaling_and_the_questions_claim_nothing_that_a_paper_prints() -> None:
     for study in ("scaling", "questions"):
         assert set(sources_of(study).values()) <= {"ours"}
-    assert {*STUDIES} == {"vowel", "clusters", "scaling", "translation", "questions"}
+    assert {*STUDIES} == {
+        "vowel",
+        "clusters",
+        "scaling",
+        "language_model",
+        "translation",
+        "questions",
+    }
