@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
@@ -53,10 +54,8 @@ def by_size(runs: Runs) -> Picture | None:
             "D--", color=COLOURS["vermillion"], linewidth=1, label="published (Table 7)",
         )  # fmt: skip
         axes.set(xlabel="experts", ylabel="perplexity over one wide expert", xscale="log")
-        axes.xaxis.set_major_locator(LogLocator(base=2, subs=(1,), numticks=14))
-        axes.xaxis.set_major_formatter(ScalarFormatter())
-        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        axes.set_xticks([], minor=True)
         _legend_once(axes)
     return as_picture(
         figure,
@@ -87,7 +86,7 @@ def curves(runs: Runs) -> Picture | None:
             _curve(panels, run)
         panels[0].set(xlabel="million subwords", ylabel="held-out perplexity", yscale="log")
         panels[1].set(xlabel="seconds of one core")
-        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 5)))
         panels[0].yaxis.set_major_formatter(ScalarFormatter())
         panels[0].yaxis.set_minor_formatter(NullFormatter())
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
@@ -178,33 +177,41 @@ def _legend_once(axes: Axes) -> None:
 
 
 def languages(runs: Runs) -> Picture | None:
-    """How the busiest experts of one training share the languages."""
+    """How 32 experts share the languages, in a trained model and in one that has learnt nothing."""
+    found = distinct(runs.get(name) for name in ("experts_32", "untrained_32"))
     if "experts_32" not in runs:
         return None
-    run = runs["experts_32"]
-    shown = run.table("shown")
-    counts = pd.crosstab(shown["expert_1"], shown["kind"])
-    shares = _sorted(counts.div(counts.sum(axis=1), axis=0))
     with figure_style():
-        figure = Drawing(figsize=(6.4, 4.2))
-        axes = figure.subplots()
-        image = axes.imshow(shares.T.to_numpy(), aspect="auto", vmin=0, vmax=1)
-        axes.set_yticks(range(shares.shape[1]), list(shares.columns))
-        axes.set_xticks(range(len(shares)), [str(number) for number in shares.index], fontsize=7,
-                        rotation=90)  # fmt: skip
-        axes.set(xlabel="expert, by the language that it has most of")
-        axes.grid(visible=False)
-        figure.colorbar(image, ax=axes, label="share of the expert's words")
+        figure = Drawing(figsize=(6.4, 3.2 * len(found)))
+        panels = figure.subplots(len(found), 1, squeeze=False)[:, 0]
+        for axes, run in zip(panels, found, strict=True):
+            image = _shares(axes, run)
+            axes.set_title(label(run))
+        panels[-1].set(xlabel="expert, by the language that it has most of")
+        figure.colorbar(image, ax=list(panels), label="share of the expert's words")
     return as_picture(
         figure,
         id="languages",
         title="Which languages 32 experts answer for",
         caption="Share of every language in the words that an expert answers for first, in running "
-        "text of the first training; all languages have the same number of words here.",
-        alt="Heat map of languages by expert.",
+        "text, for the first training, and for a model that has learnt nothing. All languages "
+        "have the same number of words here. Subwords of a script of its own are one language's, "
+        "so that a random gate tells some languages too.",
+        alt="Heat maps of languages by expert, trained and untrained.",
         claim_ids=("learning-language",),
-        runs=[run],
+        runs=found,
     )
+
+
+def _shares(axes: Axes, run: NamedRun) -> AxesImage:
+    shown = run.table("shown")
+    counts = pd.crosstab(shown["expert_1"], shown["kind"])
+    shares = _sorted(counts.div(counts.sum(axis=1), axis=0))
+    image = axes.imshow(shares.T.to_numpy(), aspect="auto", vmin=0, vmax=1)
+    axes.set_yticks(range(shares.shape[1]), list(shares.columns))
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    return image
 
 
 def _sorted(shares: pd.DataFrame) -> pd.DataFrame:

@@ -38,6 +38,7 @@ CONTROLS = {
     "no_sigmoid_wide": "one wide expert, no sigmoid after it",
     "adam_2048": "the learnt gate, experts trained by plain Adam",
     "untrained_2048": "untrained: a random gate and random experts",
+    "untrained_32": "32 experts, untrained: a random gate and random experts",
 }
 # Setting, its wide layer and its experts.
 REGIMES = {
