@@ -15,7 +15,7 @@ from reproductions.verdicts.evidence import (
     ValueEvidence,
     rate_of,
 )
-from reproductions.verdicts.intervals import Estimate, pairs_estimate
+from reproductions.verdicts.intervals import Estimate, map_error, pairs_estimate
 
 # Settings that change how much is seen of a result, or which of equally good draws it is.
 FREE = frozenset(
@@ -80,7 +80,9 @@ def agreement_estimate(run: NamedRun, scale: float = 1.0) -> Estimate | None:
     same_RR = pairwise_agreement(run)
     if len(same_RR) < 3:
         return None
-    return pairs_estimate(scale * same_RR, bounds=(0, scale))
+    num_choices = run.finished.arrays("snapshots")["final_map"].shape[1]
+    error_at = map_error(len(same_RR), num_choices, scale)
+    return pairs_estimate(scale * same_RR, bounds=(0, scale), error_at=error_at)
 
 
 def larger(run: NamedRun, *, first: str, second: str) -> OrderEvidence:

@@ -2,7 +2,7 @@
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -12,6 +12,9 @@ from scipy import special, stats
 
 Interval = tuple[float, float]
 
+Values = NDArray[np.float64]
+# Standard errors by true values.
+Errors = Callable[[Values], Values]
 # More seeds than this nobody would train: the answer is then that seeds will not decide.
 _MOST_SEEDS = 10_000
 
@@ -22,7 +25,9 @@ class Estimate:
 
     ``freedom`` is the degrees of freedom of its Student-t distribution. A standard error of 0
     (all seeds gave the same number) makes every interval the point itself. ``bounds`` are the
-    least and the greatest value that the measure can have: 0 and 100 % of a set, say.
+    least and the greatest value that the measure can have: 0 and 100 % of a set, say. With
+    ``error_at`` the interval holds the values from which ours is not too far, by the error that it
+    would have if they were true: where a true value of chance has far less of it than others.
     """
 
     center: float
@@ -31,6 +36,7 @@ class Estimate:
     n: int
     is_log: bool = False
     bounds: Interval | None = None
+    error_at: Errors | None = None
 
     @property
     def point(self) -> float:
@@ -40,6 +46,9 @@ class Estimate:
     def interval(self, confidence: float) -> Interval:
         """Two-sided Student-t interval in the unit of the claim."""
         half = 0.0
+        if self.error_at is not None and self.bounds is not None:
+            quantile = float(stats.t.ppf((1 + confidence) / 2, self.freedom))
+            return _inverted(self.center, quantile, self.error_at, self.bounds)
         if self.standard_error > 0:
             # Student (1908): mean ± t(1 - a/2, df) s / sqrt(n).
             half = self.standard_error * float(stats.t.ppf((1 + confidence) / 2, self.freedom))
@@ -57,7 +66,12 @@ def mean_estimate(
     return Estimate(float(np.mean(samples)), _standard_error(samples), n - 1, n, is_log, bounds)
 
 
-def pairs_estimate(values_RR: NDArray[np.float64], *, bounds: Interval | None = None) -> Estimate:
+def pairs_estimate(
+    values_RR: NDArray[np.float64],
+    *,
+    bounds: Interval | None = None,
+    error_at: Errors | None = None,
+) -> Estimate:
     """The mean over all pairs of at least three seeds of a number that every pair has.
 
     A U-statistic with the standard error of the jackknife, which leaves out one seed at a time:
@@ -66,6 +80,7 @@ def pairs_estimate(values_RR: NDArray[np.float64], *, bounds: Interval | None = 
     Args:
         values_RR: symmetric; its diagonal is not read.
         bounds: the least and the greatest value that a pair can have.
+        error_at: the standard error by the true mean, where it is known.
     """
     n = len(values_RR)
     off_RR = values_RR - np.diag(np.diag(values_RR))
@@ -75,13 +90,53 @@ def pairs_estimate(values_RR: NDArray[np.float64], *, bounds: Interval | None = 
     # Efron & Stein (1981): (n - 1) / n times the sum of squares about the mean.
     error = math.sqrt((n - 1) / n * float(np.sum((left_R - left_R.mean()) ** 2)))
     # A spread within rounding is none.
-    return Estimate(center, error if error > 1e-12 else 0.0, n - 1, n, bounds=bounds)
+    error = error if error > 1e-12 else 0.0
+    return Estimate(center, error, n - 1, n, bounds=bounds, error_at=error_at)
+
+
+def map_error(n: int, num_choices: int, scale: float = 1.0) -> Errors:
+    """The standard error of how far n seeds' maps agree, by the true agreement.
+
+    In a share q of seeds the map is a common one; in the others it is a permutation drawn at
+    random, of which two agree in one place of K. The jackknife would find too small an error where
+    few seeds happen to share a map.
+
+    Args:
+        n: number of seeds.
+        num_choices: K, of experts and of clusters.
+        scale: of agreement; 100 for percent.
+    """
+    chance = 1 / num_choices
+
+    def errors(agreement: Values) -> Values:
+        # A = q^2 + (1 - q^2) / K. Below chance nothing is shared.
+        shared = np.clip((agreement / scale - chance) / (1 - chance), 0, 1)
+        q, mean = np.sqrt(shared), chance + (1 - chance) * shared
+        # Hoeffding (1948): of what one seed's map agrees with in the mean, and of a single pair. A
+        # permutation's number of fixed points has variance 1.
+        of_seed = q * (q + (1 - q) * chance - mean) ** 2
+        of_seed += (1 - q) * ((chance - mean) ** 2 + (q * chance) ** 2)
+        of_pair = q**2 + (1 - q**2) * 2 * chance**2 - mean**2
+        variance = (4 * (n - 2) * of_seed + 2 * of_pair) / (n * (n - 1))
+        found: Values = scale * np.sqrt(np.maximum(variance, 0.0))
+        return found
+
+    return errors
+
+
+def _inverted(center: float, quantile: float, error_at: Errors, bounds: Interval) -> Interval:
+    """All true values from which the estimate is at most so many of their errors away."""
+    grid = np.linspace(*bounds, 4001)
+    # The estimate itself belongs to it, also where it lies between two steps of the grid.
+    near = [center, *grid[np.abs(center - grid) <= quantile * error_at(grid)].tolist()]
+    return min(near), max(near)
 
 
 def spread_estimate(samples: Sequence[float]) -> Estimate:
     """The standard deviation of at least three samples, by its log.
 
-    The jackknife gives its error: unlike the chi-square it asks for no normal distribution.
+    Its error is that of the jackknife, which asks for no normal distribution, but at least that of
+    normal samples, 1 / sqrt(2 (n - 1)): few samples rarely show their own tails.
     """
     n = len(samples)
     values = np.asarray(samples, dtype=float)
@@ -90,6 +145,7 @@ def spread_estimate(samples: Sequence[float]) -> Estimate:
         return Estimate(float(np.std(values, ddof=1)), 0.0, n - 1, n)
     logs = np.log(left)
     error = math.sqrt((n - 1) / n * float(np.sum((logs - logs.mean()) ** 2)))
+    error = max(error, 1 / math.sqrt(2 * (n - 1)))
     return Estimate(math.log(np.std(values, ddof=1)), error, n - 1, n, is_log=True)
 
 

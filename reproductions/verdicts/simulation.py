@@ -23,7 +23,7 @@ from reproductions.verdicts.evidence import (
     RateEvidence,
     ValueEvidence,
 )
-from reproductions.verdicts.intervals import pairs_estimate, spread_estimate
+from reproductions.verdicts.intervals import map_error, pairs_estimate, spread_estimate
 from reproductions.verdicts.judge import judge
 
 NUM_DRAWS = 400
@@ -168,13 +168,16 @@ def _maps(case: Case, distance: float) -> Draw:
     _, margin = _target(case.claim)
     # Two seeds that both keep a common map agree on all clusters, all others on one in four.
     wanted = 1 / _NUM_CLUSTERS + distance * margin / 100
+    error_at = map_error(case.sizes[0], _NUM_CLUSTERS, 100)
     kept = math.sqrt((wanted - 1 / _NUM_CLUSTERS) / (1 - 1 / _NUM_CLUSTERS))
 
     def draw(generator: np.random.Generator) -> Evidence:
         maps = np.stack([generator.permutation(_NUM_CLUSTERS) for _ in range(case.sizes[0])])
         maps[generator.random(len(maps)) < kept] = np.arange(_NUM_CLUSTERS)
         same_RR: NDArray[np.float64] = (maps[:, None] == maps[None]).mean(axis=2)
-        return EstimateEvidence(pairs_estimate(100 * same_RR, bounds=(0, 100)), ())
+        return EstimateEvidence(
+            pairs_estimate(100 * same_RR, bounds=(0, 100), error_at=error_at), ()
+        )
 
     return draw
 

@@ -13,12 +13,14 @@ from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence, ValueEvidence
 from reproductions.verdicts.intervals import (
     Estimate,
+    map_error,
     mean_estimate,
     minus,
     pairs_estimate,
     spread_estimate,
 )
 from reproductions.verdicts.judge import judge
+from reproductions.verdicts.simulation import Case, chances
 
 percents = st.lists(st.integers(0, 100).map(float), min_size=2, max_size=12)
 
@@ -148,3 +150,24 @@ def test_a_spread_has_an_interval_that_covers_it() -> None:
         covered += low <= 10 <= high
     assert covered / 500 >= 0.90
     assert spread_estimate([2.0, 2.0, 2.0]).interval(0.95) == (0, 0)
+
+
+def test_the_error_of_agreement_is_that_of_maps_of_which_some_are_shared() -> None:
+    generator = np.random.default_rng(5)
+    for kept in (0.0, 0.6):
+        means = []
+        for _ in range(2000):
+            maps = np.stack([generator.permutation(4) for _ in range(12)])
+            maps[generator.random(12) < kept] = np.arange(4)
+            same_RR = agreement(maps)
+            means.append((same_RR.sum() - 12) / (12 * 11))
+        true = kept**2 + (1 - kept**2) / 4
+        error = float(map_error(12, 4)(np.array([true]))[0])
+        assert np.std(means) == pytest.approx(error, rel=0.06)
+
+
+def test_maps_that_share_a_little_rarely_pass_for_random_ones() -> None:
+    claim = Claim("r", "s", "p", "value", Published(25, unit="%"), 10, rule="chance-map")
+    words = chances(Case(claim, (25, 25), shape="maps"), 1.0, num_draws=300)
+    assert words.get("matches", 0) <= 0.05
+    assert words.get("differs", 0) <= 0.05
