@@ -116,7 +116,8 @@ def check(studies: Sequence[str], root: Path = ROOT) -> None:
     found = [
         f"{study}: {', '.join(changed)}"
         for study in studies
-        if is_stored(study, _published(root)) and (changed := changes(study, rebuilt(study, root)))
+        if is_stored(study, _published(root))
+        and (changed := changes(study, rebuilt(study, root), root))
     ] + page_changes(root)
     if found:
         raise UserError(

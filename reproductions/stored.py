@@ -26,8 +26,8 @@ from reproductions.runs import NamedRun, Source, SuiteRuns, in_folder, named_run
 
 FOLDER = Path(__file__).parent / "published"
 _INDEX = "runs.json"
-# What says which run it is, and what every claim of any kind begins with.
-_ALWAYS = ("config.json", "identity.json", "manifest.json", "metrics.csv")
+# What says which run it is; the metrics are stored as well, whoever reads them.
+_ALWAYS = ("config.json", "identity.json", "manifest.json")
 # A zip file keeps a time of every member; this one makes equal runs equal files.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
@@ -103,11 +103,14 @@ def store(
 
 def _packed(run: FinishedRun) -> bytes:
     read = run.was_read if isinstance(run, WatchedRun) else set()
-    # Only what the manifest vouches for; the manifest has its own seal.
-    names = [name for name in sorted({*_ALWAYS, *read}) if (run.path / name).exists()]
+    # A study may have no metrics, and so no claim about any.
+    names = {*_ALWAYS, *read, *({"metrics.csv"} & run.manifest["files"].keys())}
     buffer = BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name in names:
+    with (
+        storage_errors(run.path),
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+    ):
+        for name in sorted(names):
             member = zipfile.ZipInfo(name, _NO_TIME)
             member.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(member, (run.path / name).read_bytes())

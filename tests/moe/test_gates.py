@@ -214,3 +214,16 @@ def test_gradients_are_those_of_finite_differences(kind: str, training: bool) ->
     if isinstance(gate, StrictlyBalancedGate):
         gate.loss_moves_gate = True
     assert torch.autograd.gradcheck(everything, (tokens(7).requires_grad_(), *weights))
+
+
+@pytest.mark.parametrize("make", [SoftmaxGate, SwitchGate], ids=["softmax", "switch"])
+def test_a_gate_without_noise_starts_at_random_in_the_size_that_is_asked_for(
+    make: type[SoftmaxGate] | type[SwitchGate],
+) -> None:
+    # Equal logits would send every token to the same expert. Fedus et al. (2021), section 2.4:
+    # variance s / D, cut at two standard deviations, which leaves 0.774 of it.
+    weight_DE = make(400, 30, init_scale=4.0).weight_DE
+    assert float(weight_DE.detach().var()) == pytest.approx(0.774 * 4.0 / 400, rel=0.1)
+    assert float(weight_DE.abs().max()) <= 2 * (4.0 / 400) ** 0.5
+    assert float(make(400, 30).weight_DE.abs().max()) > 0
+    assert not make(400, 30, init_scale=0.0).weight_DE.any()

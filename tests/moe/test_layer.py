@@ -495,3 +495,15 @@ def test_the_papers_expert_has_two_million_parameters() -> None:
     # Shazeer et al. (2017), appendix E: 512 x 2048 x 2, stated as 2M per expert.
     experts = FeedForwardExperts(2, 512, 2048, device="meta")
     assert sum(weight.numel() for weight in experts.parameters()) == 2 * 2_097_152
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_no_two_experts_start_alike(bias: bool) -> None:
+    # Experts that start equal and see the same tokens would stay equal.
+    kinds = {
+        "feed forward": FeedForwardExperts(4, 3, 5, bias=bias),
+        "filters": ConvolutionalExperts(4, 2, 3, 6, torch.relu, bias=bias),
+    }
+    for experts in kinds.values():
+        for weight_E in experts.parameters():
+            assert len(torch.unique(weight_E.flatten(1), dim=0)) == 4

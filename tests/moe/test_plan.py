@@ -89,3 +89,20 @@ def test_two_calls_give_the_same_bits() -> None:
     where = plan(routing)
     first, second = (combine(dispatch(tokens, where), routing.weight_A, where) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_plans_sizes_are_those_of_its_routing() -> None:
+    made = plan(random_routing(5, 3, 2, idle=0.5))
+    assert (made.num_tokens, made.num_experts, made.num_rows) == (5, 3, 10)
+    assert made.counts_E.shape == (3,)
+    none = plan(random_routing(0, 3, 2))
+    assert (none.num_tokens, none.num_experts, none.num_rows) == (0, 3, 0)
+
+
+def test_a_row_belongs_to_the_expert_whose_rows_it_lies_among() -> None:
+    made = plan(random_routing(40, 5, 2, idle=0.3))
+    counts = made.counts_E.tolist()
+    num_idle = made.num_rows - sum(counts)
+    wanted = [expert for expert, count in enumerate([*counts, num_idle]) for _ in range(count)]
+    assert made.expert_of_rows(made.num_rows).tolist() == wanted
+    assert num_idle > 0

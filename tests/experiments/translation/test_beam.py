@@ -126,3 +126,24 @@ def test_penalties_as_printed() -> None:
     found = scores(torch.tensor(-3.0), 4, coverage, mask, config)
     # log P / (9 / 6)^0.5 + 0.1 * log 0.5: what is seen twice counts once, padding not at all.
     assert float(found) == pytest.approx(-3.0 / 1.5**0.5 + 0.1 * -0.6931472)
+
+
+def test_what_falls_behind_by_the_margin_is_given_up() -> None:
+    # Without any margin only the likeliest subword of each place is left, however wide the beam;
+    # with none at all the beam finds something better.
+    wide = replace(CONFIG, beam_width=6, max_length_ratio=2.0)
+    differ = 0
+    for seed in range(4):
+        model = model_of(seed)
+        source = SOURCE[:1]
+        ((strict,),) = search(model, source, replace(wide, score_margin=0.0))
+        ((free,),) = search(model, source, wide)
+        with torch.no_grad():
+            logits = model(source, torch.tensor([[START, *strict.ids]])).logits[0]
+        logits[:, [PAD, START]] = -torch.inf
+        likeliest = logits.argmax(dim=1).tolist()
+        assert likeliest[:-1] == strict.ids
+        # It ends where an end is likeliest, or at the limit of twice five subwords.
+        assert likeliest[-1] == END or len(strict.ids) + 1 == 10
+        differ += strict.ids != free.ids
+    assert differ

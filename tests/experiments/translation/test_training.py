@@ -9,10 +9,12 @@ import torch
 from experiments.run_folder import claimed
 from experiments.text.encoded import collate
 from experiments.translation.counts import memory
-from experiments.translation.evaluation import cross_entropy
+from experiments.translation.evaluation import balance, cross_entropy
+from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import Precision, TranslationConfig
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
+from moe.optimisers import FactoredAdam
 from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY, train
 
 SEVERAL = replace(TINY, batches_per_step=3)
@@ -87,3 +89,31 @@ def test_the_memory_plan_knows_precision_and_kept_gradients() -> None:
     num_expert_bytes = 4 * 2 * 2 * TINY.num_experts * TINY.width * TINY.expert_units
     assert plain.parameters - mixed.parameters == num_expert_bytes // 2
     assert kept.gradients - plain.gradients == num_expert_bytes
+
+
+def test_balance_losses_of_all_mixtures_are_added_each_with_its_weight() -> None:
+    config = replace(TINY, importance_weight=0.25, load_weight=0.5)
+    model = Translator(config, NUM_SUBWORDS, 0)
+    batch = collate(PAIRS, [0, 5, 7])
+    with torch.no_grad():
+        output = model(batch.source_BS, batch.target_in_BT)
+    losses = [each.routing.losses for each in output.moe.values()]
+    assert len(losses) > 1
+    assert all(set(each) == {"importance", "load"} for each in losses)
+    wanted = sum(0.25 * float(each["importance"]) + 0.5 * float(each["load"]) for each in losses)
+    assert float(balance(output, config)) == pytest.approx(wanted)
+    assert wanted > 0
+
+
+def test_adam_moves_what_all_words_use_and_the_factored_moment_the_experts() -> None:
+    model = Translator(TINY, NUM_SUBWORDS, 0)
+    held = {id(stack.weight) for block in model.blocks() for stack in block.layer.stacks}
+    adam, factored = Optimisers(model, TINY).each
+    assert isinstance(adam, torch.optim.Adam)
+    assert isinstance(factored, FactoredAdam)
+    moved = [
+        {id(weight) for group in each.param_groups for weight in group["params"]}
+        for each in (adam, factored)
+    ]
+    assert moved == [{id(weight) for weight in model.parameters()} - held, held]
+    assert held
