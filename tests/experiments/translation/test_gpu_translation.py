@@ -12,12 +12,9 @@ from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import Precision
 from experiments.translation.translator import Translator
 from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY
+from tests.gpu import DEVICE, at_toy_size, needs_gpu
 
-pytestmark = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device"),
-]
-DEVICE = torch.device("cuda")
+pytestmark = needs_gpu
 
 
 def test_it_says_the_same_as_on_the_cpu() -> None:
@@ -44,7 +41,7 @@ def test_it_learns_a_batch_by_heart(precision: Precision) -> None:
     optimisers = Optimisers(model, config)
     batch = collate(PAIRS, [0, 1, 2, 3]).to(DEVICE)
     losses = []
-    for _ in range(60):
+    for _ in range(at_toy_size(60, 40)):
         optimisers.begin(0.02)
         output = model(batch.source_BS, batch.target_in_BT)
         loss = cross_entropy(output, batch)
