@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
+from moe.grouped import native_factored
 from moe.grouped.backends import Backend, refusal
 from moe.grouped.linear import expert_blocks
 from moe.stacked import StackedLinear
@@ -286,6 +287,10 @@ def update(weight: Tensor, gradient: Tensor, averages: dict[str, Tensor], rule: 
 def _factored_update(
     weight_EDH: Tensor, gradient_EDH: Tensor, row_ED: Tensor, column_EH: Tensor, rule: Rule
 ) -> None:
+    gradient_EDH = gradient_EDH.contiguous()
+    if native_factored.can_update(weight_EDH, gradient_EDH, row_ED, column_EH):
+        native_factored.update(weight_EDH, gradient_EDH, row_ED, column_EH, rule)
+        return
     # r <- beta2 r + (1 - beta2) mean_columns(g^2), and c alike; a.lerp_(x, w) is a + w (x - a).
     scratch_EDH = gradient_EDH.square()
     row_ED.lerp_(scratch_EDH.mean(dim=2), 1 - rule.beta2)

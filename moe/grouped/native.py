@@ -74,12 +74,13 @@ def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
 
 
 @cache
-def _threads(count: int) -> ThreadPoolExecutor:
+def threads(count: int) -> ThreadPoolExecutor:
+    """Threads that work beside this one, kept for the next call."""
     return ThreadPoolExecutor(count, thread_name_prefix="moe-native")
 
 
 # A process that was forked off has none of its parent's threads: it would wait for them forever.
-os.register_at_fork(after_in_child=_threads.cache_clear)
+os.register_at_fork(after_in_child=threads.cache_clear)
 
 
 def _for_experts(
@@ -102,7 +103,7 @@ def _for_experts(
         return [work(first, last) for first, last in chunks]
 
     # ctypes gives up the interpreter's lock during a call, so plain threads run side by side.
-    helpers = [_threads(num_threads).submit(work_off) for _ in range(num_threads - 1)]
+    helpers = [threads(num_threads).submit(work_off) for _ in range(num_threads - 1)]
     return [*work_off(), *(answer for helper in helpers for answer in helper.result())]
 
 

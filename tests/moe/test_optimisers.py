@@ -11,9 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from moe.grouped import Backend
+from moe.grouped import Backend, native, native_factored
 from moe.grouped.linear import SINK_BLOCK_ELEMENTS
-from moe.optimisers import FactoredAdam, reproducible_generator, round_stochastically
+from moe.optimisers import (
+    FactoredAdam,
+    Rule,
+    reproducible_generator,
+    round_stochastically,
+    update,
+    zero_averages,
+)
 from moe.plan import Plan, plan
 from moe.routing import Routing, even_starts
 from moe.stacked import FeedForwardExperts, StackedLinear
@@ -336,3 +343,68 @@ def test_rounding_keeps_updates_that_the_nearest_loses() -> None:
 
     assert mean_after(stochastic=False) == 1.0
     assert mean_after(stochastic=True) == pytest.approx(1 - 200 * 2e-4, abs=1e-3)
+
+
+# Sums of squares are rounded in another order: a few units in the last place of a float32.
+ROUNDINGS = 2e-6
+
+
+def without_native(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_factored, "can_update", lambda *tensors: False)
+
+
+@pytest.mark.skipif(native.unavailable() is not None, reason="needs a C compiler")
+@given(
+    st.integers(1, 5),
+    st.integers(1, 9),
+    st.integers(1, 40),
+    st.booleans(),
+    st.integers(1, 3),
+)
+def test_the_pass_in_c_is_the_update_of_torchs_operators(
+    num_experts: int, num_inputs: int, num_hidden: int, is_large: bool, num_threads: int
+) -> None:
+    # Large enough for threads of its own, in experts of odd sizes.
+    shape = (num_experts, num_inputs * (33 if is_large else 1), num_hidden * (9 if is_large else 1))
+    weights = [normal(*shape).float() for _ in range(2)]
+    averages = [zero_averages(weight) for weight in weights]
+    before = torch.get_num_threads()
+    torch.set_num_threads(num_threads)
+    try:
+        for time in range(1, 4):
+            gradient = normal(*shape, seed=time).float()
+            gradient[0] = 0  # An expert that had no token.
+            rule = Rule(LR, BETA2, EPS, 1 - BETA2**time)
+            update(weights[0], gradient, averages[0], rule)
+            with pytest.MonkeyPatch.context() as patch:
+                without_native(patch)
+                update(weights[1], gradient, averages[1], rule)
+    finally:
+        torch.set_num_threads(before)
+    largest = weights[1].abs().max()
+    torch.testing.assert_close(weights[0] / largest, weights[1] / largest, rtol=0, atol=ROUNDINGS)
+    for name, value in averages[1].items():
+        torch.testing.assert_close(averages[0][name], value, rtol=ROUNDINGS, atol=0)
+
+
+@pytest.mark.skipif(native.unavailable() is not None, reason="needs a C compiler")
+def test_the_pass_in_c_takes_what_it_can_and_leaves_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    called = []
+    monkeypatch.setattr(native_factored, "update", lambda *arguments: called.append(arguments))
+    for weight, is_taken in (
+        (torch.ones(2, 3, 4), True),
+        (torch.ones(2, 3, 4).double(), False),
+        (torch.ones(3), False),
+    ):
+        called.clear()
+        update(weight, torch.ones_like(weight), zero_averages(weight), Rule(0.1, 0.9, 1e-6, 0.1))
+        assert bool(called) is is_taken
+
+
+def test_without_a_compiler_torchs_operators_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native_factored, "_function", lambda: None)
+    weight = torch.ones(2, 3, 4)
+    update(weight, torch.ones_like(weight), zero_averages(weight), Rule(0.1, 0.9, 1e-6, 0.1))
+    assert not torch.equal(weight, torch.ones(2, 3, 4))
