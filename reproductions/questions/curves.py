@@ -74,6 +74,7 @@ _METHODS = {"k-means": ":", "Gaussian mixture": "--"}
 
 def collapse(runs: Runs) -> Picture | None:
     """Question 2: effective experts, and the gradient at the gate, from each start."""
+    # Only runs that are there: a figure of one study alone is better than none.
     lines = _present(_STARTS, runs)
     if not lines:
         return None

@@ -72,6 +72,8 @@ def skewed_over_even(even: NamedRun, skewed: NamedRun, *, most: float) -> RateEv
     """Count the rounds in which skew costs at most this times the median of even routing."""
     pair = [at(run, _MANY) for run in (skewed, even)]
     # The same arithmetic in one expert, timed in the same rounds, levels the two runs.
+    # Over dense, since the two runs were not timed in the same rounds, and perhaps not at the same
+    # speed.
     ratios = [
         (times[ours(times)] / times["dense"]).to_numpy(float) for times in pair if times is not None
     ]
