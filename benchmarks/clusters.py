@@ -42,6 +42,7 @@ class Contender:
         for _ in range(_WARM_UP):
             self.decomposed()
             step()
+        # The same weights: only the way to the answer differs.
         self.full.load_state_dict(self.network.state_dict())
 
     def decomposed(self) -> torch.Tensor:
@@ -53,6 +54,7 @@ class Contender:
         return self._grouped(self.full, self.full_inputs)
 
     def _grouped(self, network: Network, inputs: object) -> torch.Tensor:
+        # The same noise in every way and round, so that all choose the same experts.
         torch.manual_seed(0)
         network.zero_grad()
         loss = margin_loss(network(inputs).margin_n, self.inputs.label_n, self.config.loss)
@@ -87,8 +89,11 @@ class Contender:
 
 def floor_seconds(config: ClustersConfig) -> float:
     """What the inevitable products of one step take by themselves."""
+    # A linear expert needs one product with the sum of its filters; the gate has a column per
+    # expert.
     filters = 1 if config.activation is Activation.linear else config.num_filters
     columns = filters + config.num_experts
+    # Two operations per multiply-add, forward and backward by the weights.
     num_flops = 2 * 2 * config.num_train * config.dim * columns
     num_bytes = 2 * 4 * config.num_train * (2 * config.dim + columns)
     big = torch.rand(1024, 1024)

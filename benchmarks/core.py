@@ -29,6 +29,7 @@ CELLS = [
 def table(cell: Cell, num_rounds: int) -> Table:
     """Median time and ratios of every contender; lowest and highest of the rounds in brackets."""
     seconds = interleaved(Problem(cell).contenders(), num_rounds)
+    # Round by round: a busy machine slows all contenders of a round alike.
     limit = [sum(pair) for pair in zip(seconds["dense"], seconds["traffic"], strict=True)]
     result = Table("contender", "ms", "over dense + traffic", "over dense", title=cell.name)
     for name, times in seconds.items():

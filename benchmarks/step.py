@@ -51,6 +51,7 @@ def step(
     optimiser_of: Callable[[MoE], torch.optim.Optimizer],
 ) -> Callable[[], None]:
     """A function that takes one training step of a freshly made layer."""
+    # All contenders begin with the same weights and tokens where their sizes agree.
     torch.manual_seed(0)
     experts = FeedForwardExperts(
         size.num_experts, size.num_features, size.num_hidden, backend=backend
@@ -62,6 +63,7 @@ def step(
     def work() -> None:
         optimiser.zero_grad(set_to_none=True)
         output = layer(tokens)
+        # L = L_task + w (CV(Importance)^2 + CV(Load)^2) (equations 7 and 11).
         balance = importance_loss(output.routing.importance_E) + output.routing.losses["load"]
         loss = (output.outputs - tokens).square().mean() + BALANCE * balance
         loss.backward()
@@ -72,6 +74,7 @@ def step(
 
 def _factored(layer: MoE) -> torch.optim.Optimizer:
     optimiser = FactoredAdam(layer.parameters(), lr=1e-3)
+    # Gradients of experts are used in blocks, and never stand whole in memory (appendix D).
     for stack in layer.stacks:
         optimiser.attach(stack)
     return optimiser
@@ -80,6 +83,7 @@ def _factored(layer: MoE) -> torch.optim.Optimizer:
 def contenders(size: Size) -> dict[str, Callable[[], None]]:
     """The steps to compare, the usual way first."""
     return {
+        # Adam as it comes is a loop over the weights on a CPU.
         "flat gate, F.grouped_mm, Adam": step(
             size,
             _flat(size),

@@ -59,6 +59,7 @@ class Contender:
         """One update."""
         self.optimisers.begin(self.config.learning_rate)
         output = self.model(batch.source_BS, batch.target_in_BT)
+        # As in training, without label smoothing.
         loss = cross_entropy(output, batch) + balance(output, self.config)
         torch.autograd.backward(loss)
         self.optimisers.step()
@@ -97,6 +98,7 @@ def _contenders(many: Contender, num_subwords: int) -> dict[str, Callable[[Batch
             many.step(batch)
 
     def without_updates(batch: Batch) -> None:
+        # A sink that drops gradients: the products of the backward pass remain, the update goes.
         with _attributes(many, sink=lambda first, gradient: None):
             many.step(batch)
 

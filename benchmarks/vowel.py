@@ -66,6 +66,7 @@ def _spread(values: list[float]) -> str:
 
 def batched_against_looped(num_seeds: int, rounds: int, num_epochs: int) -> Table:
     """Per system: time per seed looped one at a time, over the time per seed batched."""
+    # Looped means a batch of one seed: the same code, so that only batching differs.
     table = Table(
         "system",
         "looped, µs",
@@ -80,6 +81,7 @@ def batched_against_looped(num_seeds: int, rounds: int, num_epochs: int) -> Tabl
             looped.append(1e6 * seconds_per_seed_epoch(config, 1, num_epochs))
             batched.append(1e6 * seconds_per_seed_epoch(config, num_seeds, num_epochs))
             floors.append(1e6 * floor_seconds(config))
+        # Ratios within a round, since times of other rounds may be those of a busier machine.
         gain = [one / many for one, many in zip(looped, batched, strict=True)]
         above = [many / floor for many, floor in zip(batched, floors, strict=True)]
         table.add_row(name, *(_spread(values) for values in (looped, batched, gain, above)))

@@ -111,6 +111,7 @@ def _blend_error_gradients(mixture: Mixture, targets_ON: Tensor) -> tuple[Tensor
     # Of equation 1.1, with the blend b = sum_i p_i o_i:
     # dE/dx_i = 2 p_i (b - d) . (o_i - b), and dE/do_i = 2 p_i (b - d)
     blended_ON = blend(mixture)
+    # 2 (b - d), which both gradients share.
     residual_EON = 2 * (blended_ON - targets_ON).unsqueeze(-3)
     apart_EON = mixture.outputs_EON - blended_ON.unsqueeze(-3)
     d_logits_EN = mixture.proportions_EN * sum_outputs(residual_EON * apart_EON)
@@ -132,6 +133,7 @@ def _mixture_likelihood_gradients(
 ) -> tuple[Tensor, Tensor]:
     residual_EON = mixture.outputs_EON - targets_ON.unsqueeze(-3)
     errors_EN = sum_outputs(residual_EON * residual_EON)
+    # log p_i - ||d - o_i||^2 / (2 s), up to a constant that the softmax over experts cancels.
     scores_EN = torch.sub(mixture.logits_EN, errors_EN, alpha=0.5 / variance)
     # `moe.losses.responsibilities` h_i, from errors that are at hand already.
     responsibilities_EN = torch.softmax(scores_EN, dim=-2)
@@ -186,6 +188,8 @@ def weight_gradients(
         Gradients of the mean cost by the gate's weights `[..., E, D]` and by the experts'
         `[..., E, O, D]`.
     """
+    # dE/dW = sum_n dE/da_n x_n'. The mean is taken in the inputs, the smaller of the two factors.
     cases_ND = inputs_DN.mT / inputs_DN.shape[-1]
     d_response = unit_gradient(d_outputs_EON, mixture.outputs_EON, unit)
+    # Logits are W x / T, so that dE/dW gains 1 / T.
     return d_logits_EN @ (cases_ND / temperature), d_response @ cases_ND

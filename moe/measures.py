@@ -20,6 +20,7 @@ def importance(proportions_EN: Tensor) -> Tensor:
 
     Source: Shazeer et al. (2017), equation 6, divided by the number of cases.
     """
+    # Importance(X)_i = sum over x in X of G(x)_i (eq. 6), here over the number of cases.
     return proportions_EN.mean(dim=-1)
 
 
@@ -63,6 +64,7 @@ def max_over_mean(load_E: Tensor) -> Tensor:
     It lies from 1 to E, and is 0 where there is no load. Source: Shazeer et al. (2017), table 6.
     """
     load_E = _floating(load_E)
+    # max_i load_i / mean_i load_i, the last column of Table 6.
     mean = load_E.mean(dim=-1)
     return torch.where(mean > 0, load_E.amax(dim=-1) / mean, 0.0)
 
@@ -115,6 +117,7 @@ def first_choices(routing: Routing) -> Tensor:
     token_A = token_of_assignments(routing)
     num_tokens, num_assignments = routing.num_tokens, token_A.shape[0]
     weight_A = routing.weight_A.detach().masked_fill(routing.expert_A == NO_EXPERT, -torch.inf)
+    # Two reductions: the largest weight per token, then the first position that holds it.
     best_T = weight_A.new_full((num_tokens,), -torch.inf).scatter_reduce(
         0, token_A, weight_A, "amax"
     )
@@ -137,6 +140,7 @@ def counts_by_class(routing: Routing, class_T: Tensor, num_classes: int) -> Tens
     """
     expert_A, num_experts = routing.expert_A, routing.num_experts
     class_A = class_T.flatten()[token_of_assignments(routing)]
+    # One number per pair of class and expert, so that one count over numbers gives the whole table.
     cell_A = torch.where(expert_A == NO_EXPERT, NO_EXPERT, class_A * num_experts + expert_A)
     return assignments_per_expert(cell_A, num_classes * num_experts).view(num_classes, num_experts)
 
@@ -230,5 +234,6 @@ def _unit_blocks(flat_EP: Tensor) -> Iterator[tuple[slice, Tensor]]:
     size = max(1, BLOCK_ELEMENTS // max(1, flat_EP.shape[1]))
     for first in range(0, flat_EP.shape[0], size):
         experts = slice(first, min(first + size, flat_EP.shape[0]))
+        # u_e = w_e / ||w_e||, of which products are cosines.
         block_BP = flat_EP[experts].to(_working(flat_EP))
         yield experts, torch.nn.functional.normalize(block_BP, dim=-1)

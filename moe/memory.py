@@ -100,6 +100,7 @@ def memory_plan(
         optimiser = num_parameters * moments[state] * of_state.itemsize
     return MemoryPlan(
         parameters=num_parameters * dtype.itemsize,
+        # Gradients have the weights' dtype; blocks that are used at once are not counted.
         gradients=num_parameters * dtype.itemsize * keeps_gradients,
         optimiser=optimiser + num_parameters * exact.itemsize * master_weights,
     )

@@ -155,6 +155,7 @@ class FeedForwardExperts(nn.Module):
 
     @property
     def _is_rectified(self) -> bool:
+        # These two alone are known to need nothing but their answer.
         return self.activation in (torch.relu, F.relu)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:

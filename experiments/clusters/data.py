@@ -67,6 +67,7 @@ def load(config: DataConfig, seed: int = 0) -> ClusterData:
         config: ranges, sizes and the data seed.
         seed: of the run; it matters only with `fresh_data`.
     """
+    # 0 is the one draw that all seeds share, as in the authors' notebooks.
     draw = seed + 1 if config.fresh_data else 0
     streams = [np.random.default_rng([config.data_seed, draw, part]) for part in range(3)]
     signals = orthonormal_signals(config, streams[_SIGNALS])
@@ -94,6 +95,7 @@ def sample(config: DataConfig, signals: Signals, num: int, random: Generator) ->
     """
     num_clusters = config.num_clusters
     cluster = random.integers(num_clusters, size=num)
+    # k' uniform among the K - 1 others.
     other = (cluster + random.integers(1, num_clusters, size=num)) % num_clusters
     label, sign = (random.choice([-1.0, 1.0], size=num) for _ in range(2))
     alpha, beta, gamma = (
@@ -106,12 +108,14 @@ def sample(config: DataConfig, signals: Signals, num: int, random: Generator) ->
     patches[:, 0] = (label * alpha)[:, None] * feature[cluster]
     patches[:, 1] = beta[:, None] * centre[cluster]
     patches[:, 2] = (sign * gamma)[:, None] * feature[other]
+    # Variance sigma_p^2 / d in each of d dimensions: the whole patch has length about sigma_p.
     noise = random.standard_normal((num, config.num_patches - 3, config.dim))
     patches[:, 3:] = config.patch_noise / np.sqrt(config.dim) * noise
     # The ranks of uniform numbers are a random permutation.
     order = np.argsort(random.random((num, config.num_patches)), axis=1)
     patches = np.take_along_axis(patches, order[:, :, None], axis=1)
     return Examples(
+        # The authors' code multiplies all inputs by ten; the paper's text does not.
         torch.from_numpy(config.input_scale * patches).float(),
         torch.from_numpy(label).float(),
         torch.from_numpy(cluster),

@@ -31,6 +31,7 @@ Metrics = dict[str, float | int | bool | str | None]
 
 def accuracy(margin_n: Tensor, label_n: Tensor) -> Tensor:
     """Share of examples whose margin has the sign of their label, a scalar."""
+    # y F(x) > 0; a margin of exactly zero is wrong.
     return (margin_n * label_n > 0).double().mean()
 
 
@@ -88,6 +89,7 @@ def evaluate(
     count_KE = counts_of(on_train, train, num_clusters)
     return {
         **row,
+        # Equation 6.1: H = -sum_m sum_k (n_km / n) log(n_km / n_m), in nats, at most log K.
         "entropy": float(dispatch_entropy(count_KE)),
         "test_entropy": float(dispatch_entropy(counts_of(on_test, test, num_clusters))),
         "clean_entropy": float(dispatch_entropy(counts_of(clean, train, num_clusters))),
@@ -100,6 +102,7 @@ def evaluate(
 
 def _division_of_labour(count_KE: Tensor, accuracy_EK: Tensor, init_cluster_E: Tensor) -> Metrics:
     load_E = count_KE.sum(dim=0).double()
+    # Experts with a stray example are not at work.
     live_E = load_E > LIVE_SHARE * load_E.sum()
     expert_K = count_KE.argmax(dim=1)
     own_share_K = count_KE.amax(dim=1) / count_KE.sum(dim=1)
@@ -112,6 +115,7 @@ def _division_of_labour(count_KE: Tensor, accuracy_EK: Tensor, init_cluster_E: T
     return {
         "num_live_experts": int(live_E.sum()),
         "effective_experts": float(effective_number(load_E / load_E.sum())),
+        # As many different experts as clusters, and each has nearly all of its cluster.
         "one_to_one": bool(
             len(set(expert_K.tolist())) == len(expert_K) and (own_share_K >= OWN_SHARE).all()
         ),
@@ -135,6 +139,7 @@ def expert_accuracy(network: Network, inputs: Inputs, num_clusters: int) -> Tens
         where = plan_of_one_expert(len(inputs.rows), inputs.rows.device, expert, num_experts)
         margin_n = network.experts(inputs.rows, where).squeeze(-1)
         right_n = (margin_n * inputs.label_n > 0).double()
+        # Weighted counts: right answers by cluster over examples by cluster.
         rows.append(torch.bincount(inputs.cluster_n, right_n, num_clusters) / of_cluster_K)
     return torch.stack(rows)
 

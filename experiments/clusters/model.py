@@ -107,6 +107,7 @@ def inputs_of(examples: Examples, signals: Signals, config: ClustersConfig) -> I
         # The constant feature is one for each patch that was summed.
         rows = F.pad(sums_nD, (0, int(config.bias)), value=config.num_patches)
     elif form is Form.powers:
+        # Sums over patches do not depend on their order, so that they may stand unshuffled.
         noise = unshuffled(examples)[:, NUM_SIGNAL_PATCHES:]
         columns = [powers(examples, signals, config.bias), _padded(noise, config).flatten(1)]
         rows = torch.cat(columns, dim=1)
@@ -122,11 +123,13 @@ def powers(examples: Examples, signals: Signals, bias: bool) -> Tensor:
     Cubes; with a bias also squares, the amounts, and the number of patches.
     """
     signal_SD = torch.cat([signals.feature_KD, signals.centre_KD])
+    # Signals are orthonormal: a patch a v has the product a with v, and zero with all others.
     amount_nPS = unshuffled(examples)[:, :NUM_SIGNAL_PATCHES] @ signal_SD.T
     # (a t + b)^3 = a^3 t^3 + 3 a^2 t^2 b + 3 a t b^2 + b^3: these are the powers of a.
     exponents = (3, 2, 1) if bias else (3,)
     columns = [amount_nPS.pow(exponent).sum(dim=1) for exponent in exponents]
     if bias:
+        # b^3 stands once for each patch.
         columns.append(amount_nPS.new_full((len(amount_nPS), 1), NUM_SIGNAL_PATCHES))
     return torch.cat(columns, dim=1)
 
@@ -154,6 +157,7 @@ def linear_coefficients(filters_EDJ: Tensor, num_heads: int) -> Tensor:
 
 def _per_head(weight_EXJ: Tensor, num_heads: int) -> Tensor:
     num_experts, num_inputs, _ = weight_EXJ.shape
+    # Head h has filters h J / N up to (h + 1) J / N.
     return weight_EXJ.reshape(num_experts, num_inputs, num_heads, -1).sum(dim=3)
 
 
@@ -207,10 +211,13 @@ class MarginExperts(ConvolutionalExperts):
             return super().forward(rows, plan)
         weight_EDJ, backend = self.filters.weight, self.filters.backend
         if self.form is Form.summed:
+            # sum_j <w_j, sum_p x_p> = <sum_j w_j, sum_p x_p>: one product in place of P J.
             worth = linear_coefficients(weight_EDJ, self.num_heads)
             return grouped_linear(rows, worth, plan, backend)
         worth = cubic_coefficients(weight_EDJ, self.signal_SD, self.num_heads, self.bias)
         amounts, noise = rows[:, : worth.shape[1]], rows[:, worth.shape[1] :]
+        # sum_j sum_p (<w_j, x_p> + b_j)^3, the noise patches in full and the signals by their
+        # powers.
         return super().forward(noise, plan) + grouped_linear(amounts, worth, plan, backend)
 
 
@@ -285,5 +292,6 @@ def plan_of_one_expert(
     """The plan that gives every example to one expert, in the order of the examples."""
     order = torch.arange(num, device=device)
     start_E1 = torch.zeros(num_experts + 1, dtype=torch.int64, device=device)
+    # Experts up to this one begin and end at 0; from it on all ends lie at n.
     start_E1[expert + 1 :] = num
     return Plan(order, order, order, torch.arange(num + 1, device=device), start_E1)

@@ -118,6 +118,7 @@ def normalised(gradient_EDJ: Tensor, normalisation: Normalisation, num_constant:
 
 
 def _over(part: Tensor, norm: Tensor) -> Tensor:
+    # Zero over zero would be NaN: an expert without examples has no gradient.
     return torch.where(norm > 0, part / norm, torch.zeros_like(part))
 
 
@@ -181,6 +182,7 @@ def _descend(
         if not config.fresh_noise:
             # The same draws again at every step.
             torch.manual_seed(noise_seed)
+        # The whole sample unless a batch size is set: algorithm 1 is full batch.
         batch = _batch(train, config.batch_size)
         answer = network(batch)
         loss, total = objective(answer, batch.label_n, config)

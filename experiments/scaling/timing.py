@@ -31,6 +31,7 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds per round of each contender; one more round, the first, is left out."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    # All contenders in turn within a round, so that a machine that grows slower slows all of them.
     for _ in range(num_rounds + 1):
         for name, work in contenders.items():
             started = time.perf_counter()
@@ -83,6 +84,8 @@ class Problem:
         self.weight_TK = torch.softmax(torch.randn(cell.num_tokens, cell.k, **self.options), dim=-1)
         shape = (cell.num_tokens, cell.num_features)
         self.tokens_TD = torch.randn(shape, requires_grad=True, **self.options)
+        # As from a layer above: `.sum().backward()` would give one with strides of zero, which
+        # `F.grouped_mm` refuses.
         self.d_TD = torch.randn(shape, **self.options)
         self.experts = FeedForwardExperts(
             cell.num_experts, cell.num_features, cell.num_hidden, **self.options
@@ -118,6 +121,7 @@ class Problem:
     def _traffic(self) -> Callable[[], None]:
         # Weights read forward and backward, gradients written: three times the weights of the
         # experts in use, at the speed of a copy, which reads and writes.
+        # Experts without tokens need not be read.
         used = int((torch.bincount(self.expert_TK.flatten()) > 0).sum())
         num_moved = 3 * used * 2 * self.cell.num_features * self.cell.num_hidden
         source = torch.randn(num_moved // 2, **self.options)
@@ -160,8 +164,11 @@ class Problem:
 
         def work() -> None:
             _forget(self.tokens_TD, gate_values, first, second)
+            # Assignments by expert; order // k is the token of each, and the inverse brings answers
+            # back.
             order = self.expert_TK.flatten().argsort(stable=True)
             counts = torch.bincount(self.expert_TK.flatten(), minlength=self.cell.num_experts)
+            # `F.grouped_mm` wants where each expert's rows end, as int32.
             ends = counts.cumsum(0).to(torch.int32)
             rows = self.tokens_TD[order // self.cell.k]
             hidden = torch.relu(F.grouped_mm(rows, first, offs=ends))

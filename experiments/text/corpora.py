@@ -41,6 +41,7 @@ def passages(config: CorpusConfig) -> list[Passage]:
         UserError: the text is missing or damaged, or there is no such kind.
     """
     corpus = _CORPORA[config.corpus]
+    # Kinds are known only once the corpus is.
     if unknown := sorted(set(config.kinds) - set(corpus.kinds)):
         raise UserError(
             f"study.kinds: study.corpus={config.corpus.value} has no kind of text "

@@ -22,12 +22,15 @@ def package_descriptions(lists: Path) -> Iterator[Passage]:
     Args:
         lists: apt's folder of lists.
     """
+    # A translation names its original by the MD5 of the English description; of others that have
+    # changed since, there is none.
     english = {record["Description-md5"]: record for record in _records(lists, "en")}
     for record in _records(lists, "fr"):
         original = english.get(record["Description-md5"])
         if original is None:
             continue
         both = (_pieces(original["Description-en"]), _pieces(record["Description-fr"]))
+        # Paragraphs are paired by their place, which needs equally many.
         if len(both[0]) == len(both[1]):
             for first, second in zip(*both, strict=True):
                 yield Passage(record["Package"], DESCRIPTIONS, first, second)
@@ -43,6 +46,8 @@ def _records(lists: Path, language: str) -> Iterator[Message]:
 
 def _pieces(description: str) -> list[str]:
     summary, *body = description.split("\n")
+    # In control files every line of a description begins with a space, and a dot alone ends a
+    # paragraph.
     paragraphs = "\n".join(line.removeprefix(" ") for line in body).split("\n.\n")
     return [summary, *paragraphs]
 
@@ -66,6 +71,7 @@ def office_help(files: Path) -> Iterator[Passage]:
         if not translated.exists():
             continue
         blocks, own = _blocks(page), _blocks(translated)
+        # A paragraph keeps its identifier in translation.
         for identifier in blocks.keys() & own.keys():
             yield Passage(str(name), HELP, blocks[identifier], own[identifier])
 
@@ -99,6 +105,7 @@ _ESCAPES = (
     (re.compile(r"\\[~ 0|^]"), " "),
     (re.compile(r"\\[&:/,%c]"), ""),
     (re.compile(r"\\-"), "-"),
+    # Last, since the backslash that it makes must not begin another escape.
     (re.compile(r"\\[e\\]"), r"\\"),
 )
 
@@ -122,6 +129,7 @@ def manual_pages(files: Path) -> Iterator[Passage]:
         if not translated.exists():
             continue
         name = page.name.removesuffix(".gz")
+        # Section by section: where translators changed one, the others can still be paired.
         for own, other in zip(_sections(page), _sections(translated), strict=False):
             if [block.macro for block in own] == [block.macro for block in other]:
                 for first, second in zip(own, other, strict=True):
@@ -151,6 +159,7 @@ def _sections(page: Path) -> list[list[_Block]]:
     ends_with = ""
     for line in text.splitlines():
         macro, rest = _macro(line)
+        # Within a block all is passed over up to the macro that ends it.
         if ends_with:
             ends_with = "" if macro == ends_with else ends_with
         elif macro in _SKIPPED:
@@ -178,6 +187,7 @@ def _macro(line: str) -> tuple[str, str]:
 
 def _arguments(rest: str) -> list[str]:
     try:
+        # Quotes join words as in a shell; backslashes and apostrophes are text here.
         return shlex.split(rest.replace("\\", "\\\\").replace("'", "\\'"))
     except ValueError:
         return rest.split()

@@ -31,7 +31,9 @@ def write(kind: str, passages: list[Passage]) -> None:
     path = path_of(kind)
     path.parent.mkdir(parents=True, exist_ok=True)
     table = pd.DataFrame(passages)[_COLUMNS]
+    # Written under another name first: an interrupted write leaves no half table.
     unfinished = path.with_name(f"unfinished-{path.name}")
+    # Without a time in the gzip header, so that the same text has the same digest.
     table.to_csv(unfinished, sep="\t", index=False, compression={"method": "gzip", "mtime": 0})
     unfinished.replace(path)
 
@@ -43,6 +45,7 @@ def passages(config: CorpusConfig) -> list[Passage]:
         UserError: a kind has not been fetched, or its table is damaged.
     """
     found = {kind: _drawn(kind, config) for kind in config.kinds or KINDS}
+    # In balance: the smallest kind decides how many all have.
     num_each = min(len(own) for own in found.values())
     if config.pairs_per_domain is not None:
         num_each = min(num_each, config.pairs_per_domain)
@@ -66,14 +69,17 @@ def _there(kind: str) -> Path:
 def _drawn(kind: str, config: CorpusConfig) -> list[Passage]:
     """All passages of a kind, document after document in random order."""
     every = _read(kind, config)
+    # Sorted first, so that a seed means the same order on every machine.
     documents = sorted({passage.document for passage in every})
     order = np.random.default_rng(config.split_seed).permutation(len(documents))
     rank = dict(zip(documents, order, strict=True))
+    # Whole documents one after another: cutting the list off splits one document at most.
     return sorted(every, key=lambda passage: int(rank[passage.document]))
 
 
 def _read(kind: str, config: CorpusConfig) -> list[Passage]:
     if kind == BIBLE:
+        # Here the Bible is one kind of text and not six.
         verses = bible.verses(config.english, config.french)
         return [verse._replace(domain=BIBLE) for verse in verses]
     path = _there(kind)

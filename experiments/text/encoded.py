@@ -75,7 +75,9 @@ class Encoded:
 
 def rows_of(lists: Sequence[Sequence[int]]) -> Rows:
     """Rows in memory."""
+    # One array for all rows: a list of Python's integers takes several times the memory.
     ids = np.fromiter((number for row in lists for number in row), _DTYPE)
+    # Running sums of the lengths are where the rows begin, and where the last one ends.
     return Rows(ids, np.fromiter(accumulate(map(len, lists), initial=0), np.int64))
 
 
@@ -96,6 +98,7 @@ def encode(pairs: Iterable[Pair], subwords: Subwords, folder: Path) -> Encoded:
                 (source, target), starts, (pair.source, pair.target), strict=True
             ):
                 ids = np.array(subwords.encode(text), _DTYPE)
+                # Text larger than memory goes to the disk, and is mapped from there.
                 file.write(ids.tobytes())
                 start.append(start[-1] + len(ids))
             if pair.domain:
@@ -164,17 +167,20 @@ def order(
     with their padding would pass `tokens_per_batch`; then a pool's batches change places. Without
     an epoch: all pairs by length, each in one batch.
     """
+    # Plus one for the start or the end, which the target has beside its subwords.
     lengths = np.maximum(pairs.source.lengths, pairs.target.lengths) + 1
     if epoch is None:
         yield from _cut(np.argsort(lengths, kind="stable"), lengths, tokens_per_batch)
         return
     random = np.random.default_rng([seed, epoch])
     places = random.permutation(len(lengths))
+    # Sorted within pools only: over all pairs, batches would be the same in every epoch.
     pool = _POOL * max(1, int(tokens_per_batch / lengths.mean()))
     for start in range(0, len(places), pool):
         chosen = places[start : start + pool]
         by_length = chosen[np.argsort(lengths[chosen], kind="stable")]
         batches = list(_cut(by_length, lengths, tokens_per_batch))
+        # Otherwise a pool would train from its shortest pairs to its longest.
         yield from (batches[place] for place in random.permutation(len(batches)))
 
 
@@ -196,6 +202,8 @@ def collate(pairs: Encoded, chosen: Sequence[int]) -> Batch:
     target = [pairs.target[place] for place in chosen]
     return Batch(
         _padded(source),
+        # Teacher forcing: the input is the target moved on by one, so that each subword is asked
+        # from those before it.
         _padded([[START, *ids] for ids in target]),
         _padded([[*ids, END] for ids in target]),
         torch.tensor(chosen),

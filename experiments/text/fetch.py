@@ -48,6 +48,7 @@ def prepare(folder: Path) -> Path:
     system = _run(["apt-config", "dump"], folder, None)
     kept = [line for line in system.splitlines() if not line.startswith(_LEFT_OUT)]
     configuration = folder / "apt.conf"
+    # The system's sources and keys with our folders: nothing of the system is written.
     text = "\n".join(kept) + _OURS.format(folder=folder.resolve())
     configuration.write_text(text, encoding="utf-8")
     _run(["apt-get", "update", "--error-on=any"], folder, configuration)
@@ -64,6 +65,7 @@ def unpacked(names: Sequence[str], folder: Path, configuration: Path) -> Path:
     files = folder / "files"
     for package in sorted(folder.glob("*.deb")):
         _run(["dpkg-deb", "-x", package.name, files.name], folder, None)
+        # Unpacked, it is no longer needed.
         package.unlink()
     return files
 

@@ -90,6 +90,7 @@ class Split:
         first_bad: tuple[int, Pair] | None = None
         found: dict[str, set[tuple[str, str]]] = {name: set() for name in self.held_out}
         for number, pair in enumerate(self.read(), start=1):
+            # Asked first, so that not a line too many is read.
             if counts["kept"] == self.most:
                 break
             counts["read"] = number
@@ -103,9 +104,11 @@ class Split:
             if reason and not self.keeps_all:
                 continue
             counts["kept"] += 1
+            # Untranslated lines: harmless where few, and worth a warning where many.
             counts["alike"] += pair.source == pair.target
             for name, others in self.held_out.items():
                 if pair[:2] in others:
+                    # Of sets, so that a sentence that stands twice counts once.
                     found[name].add(pair[:2])
             yield pair
         self._check(counts, first_bad)
@@ -131,6 +134,7 @@ class Split:
             return "empty"
         if self.is_given:
             return ""
+        # Which side is the longer one does not matter.
         shorter, longer = sorted(map(num_words, pair[:2]))
         if longer > self.config.max_words:
             return f"longer than study.max_words={self.config.max_words}"
@@ -194,6 +198,7 @@ def num_words(text: str) -> int:
     """Words of a text by its spaces; of scripts written without any, two letters are a word."""
     if text.isascii() or not _UNSPACED.search(text):
         return len(text.split())
+    # Half the letters, rounded up: such scripts are taken to have two per word.
     num_letters = sum(sum(map(str.isalpha, run)) for run in _UNSPACED.findall(text))
     return len(_UNSPACED.sub(" ", text).split()) + (num_letters + 1) // 2
 
@@ -234,6 +239,7 @@ def load(config: CorpusConfig) -> Texts:
     read = _files(config) if config.corpus is CorpusName.files else _documents(config)
     train, valid, test = (Split(name, read[name], config) for name in SPLITS)
     parts = {"valid": list(valid), "test": list(test)}
+    # Training text is compared with the sets that it is tested on, and told, not filtered.
     train.held_out = {name: {pair[:2] for pair in own} for name, own in parts.items()}
     counts = {"valid": dict(valid.counts), "test": dict(test.counts)}
     return Texts(train, parts["valid"], parts["test"], counts)
@@ -242,6 +248,8 @@ def load(config: CorpusConfig) -> Texts:
 def _documents(config: CorpusConfig) -> dict[str, Reader]:
     found = corpora.passages(config)
     documents = sorted({passage.document for passage in found})
+    # By document: neighbouring verses or paragraphs resemble each other too much to be in two
+    # splits.
     split_of = dict(zip(documents, splits(len(documents), config), strict=True))
     parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     for passage in found:

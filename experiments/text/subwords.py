@@ -70,6 +70,7 @@ def learn(lines: Callable[[], Iterable[str]], num_subwords: int, cache: Path) ->
         UserError: the text is too small for so many subwords, or has more characters than these.
     """
     options = _OPTIONS | {"vocab_size": num_subwords}
+    # By options, version and every line: equal text has one model, learnt once.
     digest = sha256(f"{sorted(options.items())}\n{sentencepiece.__version__}".encode())
     num_lines = 0
     for line in lines():
@@ -77,6 +78,7 @@ def learn(lines: Callable[[], Iterable[str]], num_subwords: int, cache: Path) ->
         num_lines += 1
     file = cache / f"subwords-{digest.hexdigest()[:16]}.model"
     if file.exists():
+        # The file ends with its own SHA-256: a damaged one is learnt anew.
         stored, check = file.read_bytes()[:-32], file.read_bytes()[-32:]
         if sha256(stored).digest() == check:
             return Subwords(stored)
@@ -90,6 +92,7 @@ def _train(lines: Iterable[str], num_lines: int, options: Mapping[str, Any]) -> 
     buffer = io.BytesIO()
     sample: dict[str, Any] = {}
     if num_lines > _MOST_LINES:
+        # A sample must be the same in every run.
         sentencepiece.set_random_generator_seed(0)
         sample = {"input_sentence_size": _MOST_LINES, "shuffle_input_sentence": True}
     try:

@@ -71,6 +71,7 @@ def digest(path: Path, name: str) -> str:
         UserError: it is no ordinary file that can be read.
     """
     found = _status(path, name)
+    # As long as these are the same, so is the content: a large file is read once per process.
     signature = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
     is_settled = time.time() - found.st_ctime > _SECONDS_OF_DOUBT
     try:
@@ -127,6 +128,7 @@ def lines_of(stream: IO[bytes], name: str) -> Iterator[bytes]:
             # Of text in UTF-16 about every second byte, unless it is Chinese, say.
             if encoding or line.count(0) > len(line) / 5:
                 raise not_utf8(name, 1, line, encoding)
+        # At line feeds alone: str.splitlines would also break at marks that stand within sentences.
         yield line.removesuffix(b"\n").removesuffix(b"\r")
 
 
@@ -152,6 +154,7 @@ def _guessed(line: bytes) -> tuple[str, str]:
         encoding = _utf_16(line)
         return (encoding or "binary data", f"iconv -f {encoding}" if encoding else "")
     text = line.decode("utf-8", errors="replace")
+    # More letters beyond ASCII that can be read than damaged ones.
     if sum(each > "\x7f" and each.isalpha() for each in text) > text.count("\ufffd"):
         return "UTF-8 with damaged characters", "iconv -c -f UTF-8"
     if sum(byte > 0x7F for byte in line) > len(line.replace(b" ", b"")) / 2:
@@ -161,6 +164,7 @@ def _guessed(line: bytes) -> tuple[str, str]:
 
 def _utf_16(line: bytes) -> str:
     """The kind of UTF-16 of a file's first line, or nothing; half of its last byte is missing."""
+    # Of Latin letters in UTF-16 every second byte is zero, and which one tells the order of bytes.
     places = {place % 2 for place, byte in enumerate(line) if not byte}
     encoding = "UTF-16LE" if places == {1} else "UTF-16BE"
     text = line[: len(line) // 2 * 2].decode(encoding, errors="replace")
@@ -171,6 +175,7 @@ def _utf_16(line: bytes) -> str:
 @contextmanager
 def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
     with path.open("rb") as stream:
+        # A look that takes nothing away, so that pipes work too.
         head = stream.peek(8)
         for mark, compression in _OTHER_COMPRESSIONS.items():
             if head.startswith(mark):

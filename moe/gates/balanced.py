@@ -48,6 +48,7 @@ class Assignments:
     def shares(self, value_TE: Tensor) -> Tensor:
         """Each assignment's entry over the sum of its token's, `[A]`."""
         value_A = self.values(value_TE)
+        # sum_j g_j M_j of every token, the denominator of appendix F.
         total_T = sum_per_expert(value_A, self.token_A, value_TE.shape[0])
         # Values of a token can all underflow to zero: then its weights are zeros, not NaN.
         total_A = total_T.gather(0, self.token_A)
@@ -63,6 +64,7 @@ def tokens_per_expert(k: int, num_tokens: int, num_experts: int) -> int:
 
 
 def _tokens_per_expert_of_real(k: int, num_real: Tensor, num_experts: int) -> Tensor:
+    # In integers, since the number of real tokens is on the device and is not waited for.
     rounded = (2 * k * num_real + num_experts) // (2 * num_experts)
     return torch.minimum(num_real, rounded.clamp(min=1))
 

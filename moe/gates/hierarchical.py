@@ -80,6 +80,7 @@ class HierarchicalGate(Gate):
         weight_Da2b = gate_weight(
             num_features, num_groups, 2, group_size, device=device, dtype=dtype
         )
+        # Group after group in memory, as grouped products read them.
         self.weight_aD2b = nn.Parameter(weight_Da2b.detach().transpose(0, 1).contiguous())
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
@@ -118,6 +119,7 @@ class HierarchicalGate(Gate):
     def _expert_ids(self, group_A: Tensor, choice: Choice, by_group: Plan) -> Tensor:
         inner_AK = choice.expert_RK.index_select(0, by_group.row_A)
         group_A1 = group_A.unsqueeze(-1)
+        # Flat ids: experts and plans need not know that there are groups.
         expert_AK = group_A1 * self.group_size + inner_AK
         return torch.where(group_A1 == NO_EXPERT, NO_EXPERT, expert_AK)
 
@@ -131,6 +133,8 @@ class HierarchicalGate(Gate):
         inside_ab = _sum_per_expert(probability_Rb, by_group)
         # |X_i| is the number of tokens that group i was given.
         share_a = primary.load_E / by_group.counts_E.clamp(min=1)
+        # Load_H(X)_ij = Load_primary(X)_i Load_i(X_i)_j / |X_i|; the product gives the primary gate
+        # a gradient (appendix B).
         return (share_a.unsqueeze(-1) * inside_ab).flatten()
 
 

@@ -180,6 +180,15 @@ class NoisyTopKGate(Gate):
         # Appendix A: both begin at zero, so that at first noise alone decides, and evenly.
         self.weight_D2E = gate_weight(num_features, 2, num_experts, device=device, dtype=dtype)
 
+    @torch.no_grad()
+    def set_logit_weight(self, weight_DE: Tensor) -> None:
+        """Take over other weights W_g of the logits x W_g; those of the noise stay.
+
+        Args:
+            weight_DE: `[D, E]`.
+        """
+        self.weight_D2E[:, 0] = weight_DE
+
     @property
     def has_noise(self) -> bool:
         """Whether the next pass draws noise."""
@@ -209,5 +218,7 @@ class NoisyTopKGate(Gate):
 
 def _sum_over_real(probability_TE: Tensor, mask_T: Tensor | None) -> Tensor:
     if mask_T is None:
+        # Load(X)_i = sum over x in X of P(x, i), equation 10.
         return probability_TE.sum(dim=0)
+    # The same without padding, as a product: no masked copy of [T, E] is made.
     return mask_T.to(probability_TE.dtype) @ probability_TE

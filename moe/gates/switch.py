@@ -81,5 +81,6 @@ class SwitchGate(Gate):
     def _jittered(self, tokens_TD: Tensor) -> Tensor:
         if not (self.training and self.jitter > 0):
             return tokens_TD
+        # x_d times u with u uniform in [1 - jitter, 1 + jitter], drawn for every feature.
         factor_TD = torch.empty_like(tokens_TD).uniform_(1 - self.jitter, 1 + self.jitter)
         return tokens_TD * factor_TD

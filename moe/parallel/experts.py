@@ -34,6 +34,7 @@ def shares_of_ranks(num_experts: int, num_ranks: int) -> list[range]:
     Raises:
         ValueError: a rank would have no expert.
     """
+    # Rounded up, in integers.
     size = max(1, -(-num_experts // num_ranks))
     bounds = [min(rank * size, num_experts) for rank in range(num_ranks + 1)]
     shares = [range(first, stop) for first, stop in pairwise(bounds)]
@@ -123,6 +124,7 @@ class ExpertParallel(nn.Module):
         shares = shares_of_ranks(self.num_experts, self._first_expert_W1.shape[0] - 1)
         num_local = cast(int, self.local.num_experts)
         counts_WL = counts_E.new_empty(len(shares), num_local)
+        # Each rank tells each other rank how many rows it will send to each of its experts.
         dist.all_to_all_single(
             counts_WL.view(-1),
             counts_E,
@@ -134,6 +136,7 @@ class ExpertParallel(nn.Module):
 
     def _splits(self, plan: Plan, counts_WL: Tensor) -> tuple[list[int], list[int]]:
         sent_W = plan.start_E1[self._first_expert_W1].diff()
+        # Both at once: one wait for the device.
         sent, received = torch.stack([sent_W, counts_WL.sum(dim=1)]).tolist()
         return sent, received
 

@@ -74,6 +74,7 @@ _METHODS = {"k-means": ":", "Gaussian mixture": "--"}
 
 def collapse(runs: Runs) -> Picture | None:
     """Question 2: effective experts, and the gradient at the gate, from each start."""
+    # Only runs that are there: a figure of one study alone is better than none.
     lines = _present(_STARTS, runs)
     if not lines:
         return None
@@ -94,8 +95,8 @@ def collapse(runs: Runs) -> Picture | None:
         title="From a collapsed gate, and with a frozen one",
         caption="Means over seeds, with their range as bands. Above: how many experts answer, as "
         "the exponential of the entropy of their shares. Below: the norm of the task's gradient "
-        "at the gate, without the balance losses; a frozen gate has it too in the first two "
-        "studies, and does not follow it.",
+        "at the gate, without the balance losses (in the clusters study with them); a frozen gate "
+        "has it too in the first two studies, and does not follow it.",
         alt="Effective experts and gate gradients over training from several starts, per study.",
         claim_ids=(
             "leaves-vowel",

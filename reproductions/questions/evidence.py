@@ -129,6 +129,7 @@ def gains_less_than_half(*runs: NamedRun) -> RateEvidence:
     Args:
         *runs: a mixture and its rival, again and again; the first two gain most.
     """
+    # Each mixture less its own rival; the first pair is the one that should gain most.
     whole, *parts = _shortest([gain(*pair) for pair in _two_and_two(runs)])
     # Half as much is clearly less, and no matter of noise; the threshold stands in the claim.
     return rate_of(sum(parts) / len(parts) < whole / 2, *runs)
@@ -146,6 +147,7 @@ def log_perplexities(first: NamedRun, second: NamedRun) -> OrderEvidence:
 
 def nats_gained_more(*runs: NamedRun) -> OrderEvidence:
     """Compare the gain in nats of the first mixture with the mean gain of all the others."""
+    # Kinds of text alone are averaged seed by seed: one number per seed on either side.
     together, *alone = (text_gain(*pair) for pair in _two_and_two(runs))
     mean_alone: Array = np.mean(_shortest(alone), axis=0)
     return _order([together, mean_alone], runs)
@@ -155,6 +157,7 @@ def half_in_use(run: NamedRun, *, wanted: bool = True) -> RateEvidence:
     """Count the seeds in which at least half of the experts are in use at the end, or are not."""
     # The balance losses of the paper ask for all experts; half of them is far from collapse.
     has = at_end(run, "effective_experts") >= run.study.num_experts / 2
+    # One claim says that they are in use, another that without the losses they are not.
     return rate_of(has == wanted, run)
 
 

@@ -67,6 +67,8 @@ def _left(run: NamedRun) -> str:
     found = steps_to_leave(run, least, run.study.collapse_at if is_text else 0)
     if np.isnan(found).all():
         return "never"
+    # Seeds that never leave have no step: they are counted beside the median, not left out in
+    # silence.
     stayed = int(np.isnan(found).sum())
     return f"{np.nanmedian(found):.0f}" + (f" ({stayed} seeds never)" if stayed else "")
 

@@ -62,6 +62,7 @@ def _draw_cost(axes: Axes, run: NamedRun) -> None:
 
 def _line(axes: Axes, values: pd.Series, colour: str, marker: str, label: str) -> None:
     by_size = values.groupby("num_experts")
+    # Medians: a round that something else disturbed would move a mean.
     middle, low, high = by_size.median(), by_size.min(), by_size.max()
     axes.errorbar(
         middle.index,

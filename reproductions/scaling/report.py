@@ -31,6 +31,7 @@ def times_table(run: NamedRun) -> pd.DataFrame:
     """Times and ratios of every contender at every number of experts; medians, low and high."""
     rows = []
     for num_experts, times in seconds(run).groupby("num_experts"):
+        # Dense plus traffic is what one reaches that does one after the other.
         bound = limit(times).tolist()
         # Ratios are taken round by round, so that what slows a whole round cancels.
         mine = times[ours(times)].tolist()

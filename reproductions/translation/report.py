@@ -35,6 +35,7 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
 
 
 def _tables(runs: Runs) -> list[Table]:
+    # The terminal prints the first five, the page has all.
     printed = [
         (
             "Test chapters; intervals are 95 % over sentences of one training. Published numbers "

@@ -223,6 +223,8 @@ def _draw_ratios(axes: Axes, worlds: pd.DataFrame, claim: Claim) -> None:
 
 def _draw_verdicts(axes: Axes, worlds: pd.DataFrame) -> None:
     # Blue, grey and orange can be told apart without red and green.
+    # A line per claim and a column per world, so that a claim's verdicts stand under the worlds'
+    # ratios.
     codes = np.array([[WORDS.index(word) for word in worlds[name]] for name in CLAIM_IDS])
     axes.imshow(
         codes, aspect="auto", interpolation="nearest", cmap=ListedColormap(_SHADES), vmin=0, vmax=2
@@ -246,6 +248,7 @@ def _draw_choices(axes: Axes, worlds: pd.DataFrame, options: list[tuple[str, Any
     axes.imshow(chosen, aspect="auto", interpolation="nearest", cmap=shades, vmin=0, vmax=1)
     labels = [f"{_NAMES.get(axis, axis)} {_shown(value)}" for axis, value in options]
     axes.set_yticks(range(len(options)), labels, size=8)
+    # A thin line between the values of one choice and those of the next.
     for row in range(1, len(options)):
         if options[row][0] != options[row - 1][0]:
             axes.axhline(row - 0.5, color=INK, linewidth=0.4)
@@ -296,6 +299,8 @@ def picture_map(worlds: pd.DataFrame) -> Drawing:
             for (coding, group), colour, marker in zip(
                 chosen.groupby("coding"), COLOURS.values(), "osD^", strict=False
             ):
+                # The line joins the best of all readings with that variance: can any of them show
+                # the picture?
                 best = group.groupby("variance")[f"picture_{size}"].max()
                 axes.scatter(
                     group["variance"],

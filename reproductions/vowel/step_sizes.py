@@ -95,6 +95,7 @@ def _finish(axes: Axes, limit: int) -> None:
     axes.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
     axes.set_yticks(heights, [f"{height:,}" for height in heights])
     axes.minorticks_off()
+    # Room above the limit for the crosses of seeds that never arrived.
     axes.set_ylim(low, 1.5 * limit)
 
 
