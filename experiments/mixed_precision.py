@@ -8,21 +8,15 @@ autocast off.
 
 import warnings
 from collections.abc import Sequence
-from enum import Enum
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
+from experiments.runner.schema import Precision
+
 Cells = tuple[Tensor, Tensor]
 _NOT_IN_ONE_PIECE = "RNN module weights are not part of single contiguous chunk of memory"
-
-
-class Precision(Enum):
-    """Numbers of the experts and of the other layers' products; gates always have float32."""
-
-    float32 = "float32"
-    bfloat16 = "bfloat16"
 
 
 def dtype_of(precision: Precision) -> torch.dtype:

@@ -49,6 +49,13 @@ class Device(Enum):
     cuda = "cuda"
 
 
+class Precision(Enum):
+    """Numbers of the experts and of the other layers' products; gates always have float32."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 def setting(
     default: Any, about: str, allowed: Range | None = None, is_interval: bool = False
 ) -> Any:

@@ -4,9 +4,16 @@ from dataclasses import dataclass
 from enum import Enum
 from math import isqrt
 
-from experiments.mixed_precision import Precision as Precision
 from experiments.runner.errors import UserError
-from experiments.runner.schema import SECONDS, SEED, Device, Range, setting, without_effect
+from experiments.runner.schema import (
+    SECONDS,
+    SEED,
+    Device,
+    Precision,
+    Range,
+    setting,
+    without_effect,
+)
 from experiments.text.settings import CorpusConfig, CorpusName
 
 

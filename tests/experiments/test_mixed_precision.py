@@ -12,7 +12,8 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from experiments.mixed_precision import Precision, lstm_answer, packed_lstm_outputs
+from experiments.mixed_precision import lstm_answer, packed_lstm_outputs
+from experiments.runner.schema import Precision
 from experiments.text.encoded import collate
 from experiments.text.subwords import PAD
 from experiments.translation.evaluation import cross_entropy

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from experiments.runner.schema import Precision
 from experiments.text.encoded import collate
 from experiments.translation.beam import search
 from experiments.translation.evaluation import balance, cross_entropy
 from experiments.translation.optimisers import Optimisers
-from experiments.translation.settings import Precision
 from experiments.translation.translator import Translator
 from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY
 from tests.gpu import DEVICE, at_toy_size, needs_gpu

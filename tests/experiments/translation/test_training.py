@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from experiments.run_folder import claimed
+from experiments.runner.schema import Precision
 from experiments.text.encoded import collate
 from experiments.translation.counts import memory
 from experiments.translation.evaluation import balance, cross_entropy
 from experiments.translation.optimisers import Optimisers
-from experiments.translation.settings import Precision, TranslationConfig
+from experiments.translation.settings import TranslationConfig
 from experiments.translation.training import Training, weights
 from experiments.translation.translator import Translator
 from moe.optimisers import FactoredAdam
