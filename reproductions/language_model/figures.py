@@ -135,7 +135,7 @@ def information(runs: Runs) -> Picture | None:
     colours = dict(zip(("experts_2048", "hash_2048", "untrained_2048", "experts_32"),
                        ("blue", "green", "purple", "orange"), strict=True))  # fmt: skip
     with figure_style():
-        figure = Drawing(figsize=(6.4, 3.4))
+        figure = Drawing(figsize=(6.4, 4.0))
         panels = figure.subplots(1, 2)
         for axes, (column, words) in zip(
             panels, (("ami_kind", "language"), ("ami_word", "subword")), strict=True
@@ -155,7 +155,7 @@ def information(runs: Runs) -> Picture | None:
             axes.set_ylim(bottom=0)
         panels[0].set_ylabel("adjusted mutual information")
         handles = dict(zip(*reversed(panels[0].get_legend_handles_labels()), strict=True))
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=2)
+        figure.legend(handles.values(), handles.keys(), loc="outside upper left")
     return as_picture(
         figure,
         id="information",
