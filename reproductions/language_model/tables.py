@@ -37,8 +37,8 @@ CONTROLS = {
     "no_sigmoid_2048": "the learnt gate, no sigmoid after the mixture",
     "no_sigmoid_wide": "one wide expert, no sigmoid after it",
     "adam_2048": "the learnt gate, experts trained by plain Adam",
-    "untrained_2048": "untrained: a random gate and random experts",
-    "untrained_32": "32 experts, untrained: a random gate and random experts",
+    "untrained_2048": "nothing learnt: a random gate, random experts",
+    "untrained_32": "32 experts, nothing learnt",
 }
 # Setting, its wide layer and its experts.
 REGIMES = {
