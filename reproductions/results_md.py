@@ -90,7 +90,14 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
         sections |= new
         # In the order of the studies, whatever order they were published in.
         known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
-        write_atomically(path, "\n".join([_HEADER, *known]).encode())
+        write_atomically(path, "\n".join([_header(order, path), *known]).encode())
+
+
+def _header(order: Sequence[str], path: Path) -> str:
+    """What stands above all sections, and which of them an earlier rule judged."""
+    published = records.read(order, path.parent / "reproductions" / "published")
+    outdated = records.outdated_text(published)
+    return f"{_HEADER}\n{outdated}\n" if outdated else _HEADER
 
 
 def write_section(study: str, section: str, order: Sequence[str], path: Path) -> None:
