@@ -148,7 +148,7 @@ report-questions: $(READY) ## Write the report of the five questions | 1 | finis
 	$(REPORT) suite=questions $(ARGS)
 publish: $(READY) ## For maintainers: RESULTS.md and README from finished runs | 2 | finished runs
 	$(RUN) -m reproductions.publish $(ARGS)
-power: $(READY) ## Chances of each claim to be decided, and error rates | 3 | CPU
+power: $(READY) ## Chances of each claim to be decided, and error rates | 4 | CPU
 	$(RUN) -m reproductions.power
 benchmark: $(READY) ## Time the vowel study's training | 5 | an otherwise idle machine
 	$(RUN) -m benchmarks.vowel $(ARGS)
