@@ -167,7 +167,7 @@ report-questions: $(READY) ## Write the report of the five questions | 1 | finis
 	$(REPORT) suite=questions $(ARGS)
 publish: $(READY) ## For maintainers: RESULTS.md and README from finished runs | 2 | finished runs
 	$(RUN) -m reproductions.publish $(ARGS)
-power: $(READY) ## Chances of each claim to be decided, and error rates | 3 | CPU
+power: $(READY) ## Chances of each claim to be decided, and error rates | 4 | CPU
 	$(RUN) -m reproductions.power
 judge: $(READY) ## All that is published again, from stored runs | 1 | CPU
 	$(RUN) -m reproductions.rejudge $(ARGS)

@@ -329,7 +329,20 @@ def readme_table(records: Sequence[StudyRecord]) -> str:
             total += counts
         if total:
             lines.append(_line(f"**{source}**", "**all**", total))
+    if outdated := outdated_text(records):
+        lines += ["", outdated]
     return "\n".join(lines)
+
+
+def outdated_text(records: Iterable[StudyRecord]) -> str:
+    """What is said of records that an earlier rule judged; empty where there are none."""
+    old = [record.study for record in records if record.rule != RULE]
+    if not old:
+        return ""
+    return (
+        f"Judged by the first rule, until the runs are judged again: {', '.join(old)}. "
+        "docs/verdicts.md says what the second one changed."
+    )
 
 
 def _line(source: str, name: str, counts: Mapping[str, int]) -> str:

@@ -97,16 +97,18 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
 
 
 def header_of(order: Sequence[str], root: Path) -> str:
-    """Return what RESULTS.md begins with; it says which studies can be judged again, and which not.
+    """Return what RESULTS.md begins with: which studies can be judged again, or have an old verdict.
 
     Args:
         order: ids of all studies.
         root: the checkout.
     """
-    published = root / "reproductions" / "published"
-    kept = [study for study in order if is_stored(study, published)]
-    others = [record.study for record in records.read(order, published) if record.study not in kept]
-    told = []
+    folder = root / "reproductions" / "published"
+    published = records.read(order, folder)
+    kept = [study for study in order if is_stored(study, folder)]
+    others = [record.study for record in published if record.study not in kept]
+    outdated = records.outdated_text(published)
+    told = [outdated] if outdated else []
     if kept:
         told.append(f"`make judge` makes the sections of {', '.join(kept)} again from stored runs.")
     if others:
