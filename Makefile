@@ -104,7 +104,7 @@ reproduce-clusters-all: $(READY) ## Clusters: all settings, code against text, s
 reproduce-translation: $(READY) ## English to French with 2,048 experts | 30 | CPU
 	$(SUITE) suite=translation $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
-reproduce-translation-gpu: $(READY) ## The same, wider, on one GPU | 20 | one NVIDIA GPU
+reproduce-translation-gpu: $(READY) ## The same, wider, on one GPU | 100 | one NVIDIA GPU
 	$(SUITE) suite=translation_gpu $(ARGS)
 	$(REPORT) suite=translation_gpu $(ARGS)
 scaling: $(READY) ## Cost per token against the number of experts | 8 | an idle machine
