@@ -49,7 +49,7 @@ FEATURES = (
     (33, 7),
 )
 ROWS_PER_EXPERT = (4, 20, 48, 200)
-FEW = tuple(itertools.product((torch.float16,), ((128, 256), (33, 7)), (48,)))
+FEW = tuple(itertools.product((torch.bfloat16,), ((128, 256), (33, 7)), (48,)))
 
 
 class Compiled(NamedTuple):

@@ -97,7 +97,7 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
 
 
 def header_of(order: Sequence[str], root: Path) -> str:
-    """Return what RESULTS.md begins with: which studies can be judged again, or have an old verdict.
+    """Return what RESULTS.md begins with: which studies can be judged again, and which were not.
 
     Args:
         order: ids of all studies.

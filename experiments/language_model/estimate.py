@@ -5,7 +5,7 @@ from dataclasses import replace
 from experiments.language_model.counts import num_weights, operations_per_word
 from experiments.language_model.search import points
 from experiments.language_model.settings import Block, LanguageModelConfig, SearchConfig, Text
-from experiments.runner.resources import Estimate, Part
+from experiments.runner.resources import Estimate, Part, Regime
 
 _FLOAT = 4
 # Logits, their softmax and gradient; and what an operator keeps of a layer's width.
@@ -59,4 +59,16 @@ def estimate(config: LanguageModelConfig) -> Estimate:
         Part("calls of operators take", _SECONDS_PER_STEP, steps),
         Part("weights take", 2e-9, {**steps, **weights}),
     ]
-    return Estimate(memory, time, _LEVERS)
+    return Estimate(memory, time, _LEVERS, _regime(config))
+
+
+def _regime(config: LanguageModelConfig) -> Regime | None:
+    if config.block is not Block.experts:
+        return None
+    return Regime(
+        {"num_streams": config.num_streams, "num_unrolled": config.num_unrolled},
+        config.k,
+        config.num_experts,
+        config.max_steps,
+        2 * config.width * config.expert_units,
+    )

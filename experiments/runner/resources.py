@@ -5,6 +5,7 @@ what does not fit is refused with the arithmetic and with values that do fit.
 """
 
 import logging
+import math
 import os
 import resource
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -48,6 +49,43 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Regime:
+    """What one of several experts sees of the text, by which it can learn more than a wide layer.
+
+    Attributes:
+        words: per step, as factors that people can check; settings go by their names.
+        k: experts for each word.
+        num_experts: that share the words.
+        num_steps: of the training.
+        num_weights: of an expert.
+    """
+
+    words: Mapping[str, float]
+    k: int
+    num_experts: int
+    num_steps: int
+    num_weights: int
+
+    @property
+    def per_step(self) -> float:
+        """Words that an expert sees in a step."""
+        return prod(self.words.values()) * self.k / self.num_experts
+
+    @property
+    def per_weight(self) -> float:
+        """Words that it sees in the training, per weight of its own."""
+        return self.per_step * self.num_steps / self.num_weights
+
+    def __str__(self) -> str:
+        factors = " x ".join(f"study.{name}={number:g}" for name, number in self.words.items())
+        return (
+            f"An expert sees {self.per_step:.4g} words a step ({factors} x study.k={self.k} / "
+            f"study.num_experts={self.num_experts}), and {self.per_weight:.2g} words per weight "
+            f"(x study.max_steps={self.num_steps} / {self.num_weights:,} weights)"
+        )
+
+
+@dataclass(frozen=True)
 class Estimate:
     """What a run takes.
 
@@ -56,11 +94,13 @@ class Estimate:
         time: seconds on one core; where a training may stop early, of the longest.
         levers: settings that make it smaller, the first to try first: a number is halved, a list
             loses its largest value, and a name with a plus is doubled.
+        regime: where there is a choice among experts.
     """
 
     memory: Sequence[Part]
     time: Sequence[Part]
     levers: Sequence[str]
+    regime: Regime | None = None
 
     @property
     def num_bytes(self) -> float:
@@ -91,8 +131,8 @@ def refuse_what_cannot_run(
         any_size: tell what would be refused.
 
     Raises:
-        UserError: there is no GPU, too little memory, more than a month to compute, or more threads
-            than cores.
+        UserError: there is no GPU, too little memory, more than a month to compute, more threads
+            than cores, or on a GPU too few words for an expert to learn from.
     """
     _refuse_threads(getattr(study, "num_threads", 0))
     is_on_gpu = _is_on_gpu(study)
@@ -102,6 +142,8 @@ def refuse_what_cannot_run(
             "Leave it out to train on the CPU, or install a torch build with CUDA.",
         )
     found = estimate(study)
+    if found.regime is not None:
+        _refuse_idle_experts(found.regime, is_on_gpu and not any_size)
     present = _present_on_gpu() if is_on_gpu else present_memory()
 
     def fits(other: Any) -> bool:
@@ -127,6 +169,26 @@ def refuse_what_cannot_run(
     way_out = f"Take {', or '.join(advice)}" if advice else "Take a larger machine"
     raise UserError(
         " ".join(told), f"{way_out}; any_size=true starts it as it is, at your own risk."
+    )
+
+
+# Published gains from many experts have 150 words or more per expert and step, and 0.6 or more per
+# weight; below the first the gate stays nearly random.
+_FEWEST_WORDS = 128
+
+
+def _refuse_idle_experts(regime: Regime, is_refused: bool) -> None:
+    """Tell what experts see; a run at a GPU's size is made to show what they gain, and must."""
+    if regime.per_step >= _FEWEST_WORDS or not is_refused:
+        _LOGGER.info("%s.", regime)
+        return
+    most = int(prod(regime.words.values()) * regime.k / _FEWEST_WORDS)
+    name, number = next(iter(regime.words.items()))
+    wanted = math.ceil(number * _FEWEST_WORDS / regime.per_step)
+    raise UserError(
+        f"{regime}; with fewer than {_FEWEST_WORDS} a step experts hardly learn.",
+        f"Take study.num_experts={max(1, most)}, or study.{name}={wanted}; any_size=true starts it "
+        "as it is.",
     )
 
 

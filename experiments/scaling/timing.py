@@ -92,9 +92,15 @@ class Problem:
         )
         self.weights = [stack.weight for stack in self.experts.stacks]
 
-    def contenders(self) -> dict[str, Callable[[], None]]:
-        """Each by its name; those of libraries that are not installed are left out."""
-        found: dict[str, Callable[[], None]] = {"dense": self._dense(), "traffic": self._traffic()}
+    def contenders(self, with_limits: bool = True) -> dict[str, Callable[[], None]]:
+        """Each by its name; those of libraries that are not installed are left out.
+
+        Args:
+            with_limits: also `dense` and `traffic`, whose tensors are as large as the layer's.
+        """
+        found: dict[str, Callable[[], None]] = {}
+        if with_limits:
+            found |= {"dense": self._dense(), "traffic": self._traffic()}
         for backend in (Backend.native, Backend.triton, Backend.padded, Backend.torch_grouped):
             if backends.refusal(backend, self.options["device"], self.options["dtype"]) is None:
                 found[f"ours, {backend.value}"] = self._layer(backend)

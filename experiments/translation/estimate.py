@@ -3,7 +3,7 @@
 It is no part of `counts`, whose code a run's identity holds.
 """
 
-from experiments.runner.resources import Estimate, Part
+from experiments.runner.resources import Estimate, Part, Regime
 from experiments.runner.schema import Device
 from experiments.text.settings import CorpusName
 from experiments.translation.counts import (
@@ -44,7 +44,23 @@ _LEVERS = (
 
 def estimate(config: TranslationConfig) -> Estimate:
     """What a run takes; the time is that of a training to the last step."""
-    return Estimate([*_weights(config), *_activations(config)], _time(config), _LEVERS)
+    memory = [*_weights(config), *_activations(config)]
+    return Estimate(memory, _time(config), _LEVERS, _regime(config))
+
+
+def _regime(config: TranslationConfig) -> Regime | None:
+    if config.num_experts <= 1:
+        return None
+    return Regime(
+        {
+            "tokens_per_batch": config.tokens_per_batch,
+            "batches_per_step": config.batches_per_step,
+        },
+        config.k,
+        config.num_experts,
+        config.max_steps,
+        2 * config.width * config.expert_units,
+    )
 
 
 def _weights(config: TranslationConfig) -> list[Part]:

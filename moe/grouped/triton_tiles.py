@@ -57,6 +57,10 @@ LARGEST = {
     (Product.weight, 4): Tile(64, 64, 32, 4, 3),
 }
 
+# Where tiles do not divide the matrix, masks and their addresses take registers: at most so many
+# rows and columns, or a program spills (`make compile-gpu`).
+LARGEST_MASKED = 64
+
 _forced: dict[Product, Tile] = {}
 
 
@@ -94,6 +98,9 @@ def tile_for(
     first, n = (_power_of_two(size) for size in features)
     m, k = (first, rows) if product is Product.weight else (rows, first)
     m, n, k = min(most.m, m), min(most.n, n), min(most.k, k)
+    is_whole = features[0] % k == 0 and features[1] % n == 0
+    if product is not Product.weight and not is_whole:
+        m, n = min(LARGEST_MASKED, m), min(LARGEST_MASKED, n)
     bytes_per_stage = (m + n) * k * dtype.itemsize
     return Tile(
         m,

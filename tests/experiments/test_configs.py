@@ -77,7 +77,29 @@ def test_every_number_has_a_lowest_and_a_highest_value(name: str) -> None:
             ), item.name
 
 
-@pytest.mark.parametrize("suite", [name for name in options("suite") if name != "translation_gpu"])
+ON_A_GPU = {"translation_gpu", "language_model_gpu", "language_model_paper"}
+
+
+@pytest.mark.parametrize("suite", sorted(ON_A_GPU))
+def test_a_gpus_experts_see_words_enough_to_learn(suite: str) -> None:
+    regimes = [
+        STUDIES[study.name].estimate(study).regime
+        for study in suite_runs([f"suite={suite}"])[1].values()
+    ]
+    seen = [regime for regime in regimes if regime is not None]
+    assert seen
+    assert all(regime.per_step >= 128 and regime.per_weight >= 0.6 for regime in seen)
+
+
+@pytest.mark.parametrize("suite", ["translation_gpu", "language_model_gpu"])
+def test_what_is_meant_for_one_gpu_fits_into_80_gb_and_an_hour(suite: str) -> None:
+    for name, study in suite_runs([f"suite={suite}"])[1].items():
+        taken = STUDIES[study.name].estimate(study)
+        assert taken.num_bytes < 76e9, (name, taken.num_bytes)
+        assert taken.seconds < 3600, (name, taken.seconds)
+
+
+@pytest.mark.parametrize("suite", [name for name in options("suite") if name not in ON_A_GPU])
 def test_every_published_run_is_one_of_a_laptop(suite: str) -> None:
     for name, study in suite_runs([f"suite={suite}"])[1].items():
         taken = STUDIES[study.name].estimate(study)

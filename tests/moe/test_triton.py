@@ -13,6 +13,7 @@ import pytest
 import torch
 from packaging.version import Version
 
+from benchmarks import compile_gpu
 from moe.grouped import Backend, backends, triton
 from moe.grouped.triton_tiles import FREE_BYTES, LARGEST, SMALLEST, Product, Tile, forced, tile_for
 
@@ -25,19 +26,57 @@ def version(package: str) -> Version:
     return Version(importlib.metadata.version(package))
 
 
+def run_tests(path: Path, **environment: str) -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(path)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, **environment},
+        cwd=CASES.parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def skip_without_interpreter() -> None:
+    if version("triton") < Version("3.9") and version("numpy") >= Version("2.4"):
+        pytest.skip("the interpreter of Triton before 3.9 cannot use NumPy 2.4 or newer")
+
+
 @needs_triton
 @pytest.mark.slow
 def test_kernels_equal_the_reference() -> None:
-    environment = dict(os.environ)
-    if not torch.cuda.is_available():
-        if version("triton") < Version("3.9") and version("numpy") >= Version("2.4"):
-            pytest.skip("the interpreter of Triton before 3.9 cannot use NumPy 2.4 or newer")
-        environment["TRITON_INTERPRET"] = "1"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CASES)]
-    done = subprocess.run(
-        command, env=environment, cwd=CASES.parents[1], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    if torch.cuda.is_available():
+        run_tests(CASES)
+    else:
+        skip_without_interpreter()
+        run_tests(CASES, TRITON_INTERPRET="1")
+
+
+@needs_triton
+@pytest.mark.slow
+def test_the_tests_of_a_gpu_run_at_toy_size() -> None:
+    skip_without_interpreter()
+    run_tests(CASES.with_name("test_gpu.py"), TRITON_INTERPRET="1", MOE_REHEARSE_GPU="1")
+
+
+@needs_triton
+@pytest.mark.slow
+def test_kernels_compile_for_gpus_that_are_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    if os.environ.get("TRITON_INTERPRET") == "1":
+        pytest.skip("the interpreter compiles nothing")
+    compile_gpu.main(["--few", "--architectures", "90"])
+    told = capsys.readouterr().out
+    assert all(name in told for name in ("rows_kernel", "weight_kernel", "squares_kernel"))
+    assert "sm_90" in told
+
+
+def test_compiling_is_skipped_in_words_without_triton(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    compile_gpu.main([])
+    assert "the package triton is not installed" in capsys.readouterr().out
 
 
 def test_refuses_where_triton_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

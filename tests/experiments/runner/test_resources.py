@@ -233,3 +233,22 @@ def test_the_estimate_is_near_the_peak(text: TranslationConfig) -> None:
         process.join()
         taken = STUDIES[study.name].estimate(study).num_bytes
         assert 0.5 < taken / peak < 2, (study, taken, peak)
+
+
+def test_experts_that_see_too_few_words_are_refused_on_a_gpu_with_the_arithmetic(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(resources, "_present_on_gpu", lambda: 80e9)
+    study = TranslationConfig(num_experts=2048, device=Device.cuda, tokens_per_batch=8192)
+    with pytest.raises(UserError) as caught:
+        refuse(study)
+    assert "sees 16 words a step (study.tokens_per_batch=8192 x " in caught.value.problem
+    assert "/ 16,384 weights" in caught.value.problem
+    assert "study.num_experts=256, or study.tokens_per_batch=65536" in caught.value.fix
+    for mended in ({"num_experts": 256}, {"tokens_per_batch": 65536}):
+        refuse(replace(study, **mended))
+    with caplog.at_level("INFO", logger="experiments"):
+        refuse(study, any_size=True)
+        refuse(replace(study, device=Device.cpu))
+    assert caplog.text.count("An expert sees 16 words a step") == 2
