@@ -201,7 +201,7 @@ def estimate_vowel_start(config: VowelStartConfig) -> Estimate:
 
 
 def estimate_clusters_start(config: ClustersStartConfig) -> Estimate:
-    """See `estimate_vowel_start`."""
+    """What a run takes: see `estimate_vowel_start`."""
     # These runs train on the whole sample, and keep neither pictures nor snapshots.
     whole = replace(config, batch_size=0, keep_picture=False, snapshot_every=config.max_steps)
     num_rows = config.max_steps // config.curve_every + 2
@@ -209,7 +209,7 @@ def estimate_clusters_start(config: ClustersStartConfig) -> Estimate:
 
 
 def estimate_translation_start(config: TranslationStartConfig) -> Estimate:
-    """See `estimate_vowel_start`; nothing is translated."""
+    """What a run takes: see `estimate_vowel_start`. No sentence is translated."""
     # The estimate of one training; seeds follow each other, so that time alone multiplies.
     one = translation.estimate(replace(config, num_translated=1, sentences_per_batch=1))
     seeds = {"num_seeds": config.num_seeds}
