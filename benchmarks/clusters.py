@@ -46,11 +46,11 @@ class Contender:
         self.full.load_state_dict(self.network.state_dict())
 
     def decomposed(self) -> torch.Tensor:
-        """Loss and gradients, the shorter way."""
+        """The loss, with its gradients left at the weights, by the shorter way of `model`."""
         return self._grouped(self.network, self.inputs)
 
     def grouped(self) -> torch.Tensor:
-        """Loss and gradients, examples grouped by expert, every patch in full."""
+        """The loss and gradients with examples grouped by expert, and every patch in full."""
         return self._grouped(self.full, self.full_inputs)
 
     def _grouped(self, network: Network, inputs: object) -> torch.Tensor:
@@ -62,7 +62,7 @@ class Contender:
         return loss.detach()
 
     def reference(self) -> torch.Tensor:
-        """Loss and gradients, written down plainly."""
+        """The loss, with its gradients left at the weights, by the plain reference."""
         torch.manual_seed(0)
         assert self.full.gate is not None
         weights = (self.full.experts.filters.weight, self.full.gate.weight_DE)

@@ -56,7 +56,7 @@ class Contender:
         self.optimisers = Optimisers(self.model, config)
 
     def step(self, batch: Batch) -> None:
-        """One update."""
+        """Take one training step."""
         self.optimisers.begin(self.config.learning_rate)
         output = self.model(batch.source_BS, batch.target_in_BT)
         # As in training, without label smoothing.

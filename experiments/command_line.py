@@ -48,7 +48,7 @@ class _Console(Console):
     """Prints text to the letter: rich would replace tabs and :names:, and let control codes act."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print as rich does; of text, nothing but what would act in a terminal is changed."""
+        """Print as rich does, changing nothing of a text but what would act in a terminal."""
         if all(isinstance(item, str) for item in objects):
             text = shown(" ".join(objects))
             objects = (Segments([Segment(text + options.pop("end", "\n"))]),)

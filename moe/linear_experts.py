@@ -73,7 +73,7 @@ class LinearExperts(nn.Module):
 
     @property
     def stacks(self) -> tuple[StackedLinear, ...]:
-        """The only one."""
+        """The one stack of weights that there is."""
         return (self.linear,)
 
     def forward(self, rows_RD: Tensor, plan: Plan) -> Tensor:

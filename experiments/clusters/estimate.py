@@ -34,7 +34,7 @@ _LEVERS = (
 
 
 def estimate(config: ClustersConfig) -> Estimate:
-    """See the module; the time is that of seeds that train to the last step."""
+    """Memory and time of a run whose seeds all train to the last step."""
     return Estimate(_memory(config), _time(config), _LEVERS)
 
 

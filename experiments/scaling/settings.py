@@ -61,15 +61,15 @@ _COPIES_OF_WEIGHTS = 8
 _COPIES_OF_LOGITS = 14
 _COPIES_OF_ROWS = 10
 _FLOAT = 4
-# Forward and backward of a multiply-add, and of one number of a flat gate; all contenders together.
 # All contenders once, however small.
 _SECONDS_PER_ROUND = 0.015
+# Forward and backward of a multiply-add, and of one number of a flat gate; all contenders together.
 _SECONDS_PER_OPERATION, _SECONDS_PER_LOGIT, _SECONDS_PER_WEIGHT = 2e-9, 1e-7, 1e-7
 _LEVERS = ("num_tokens", "num_experts", "num_hidden", "num_features", "num_rounds", "k")
 
 
 def estimate(config: ScalingConfig) -> Estimate:
-    """See the module."""
+    """Memory and time of a run, by its settings."""
     most = max(config.num_experts)
     tokens = {"num_tokens": config.num_tokens}
     weights = {"num_features": config.num_features, "num_hidden": config.num_hidden, "layers": 2}

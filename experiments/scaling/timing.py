@@ -41,7 +41,7 @@ def interleaved(
 
 
 def ratios(times: Sequence[float], base: Sequence[float]) -> list[float]:
-    """Round by round, `times` over `base`."""
+    """`times` over `base`, each round's over that of the same round."""
     return [time / other for time, other in zip(times, base, strict=True)]
 
 
@@ -64,7 +64,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """For a table."""
+        """The size in words, for a table."""
         tail = f", Zipf {self.skew:g}" if self.skew else ""
         return f"{self.num_tokens:,} tokens, {self.num_experts:,} experts{tail}"
 
@@ -220,7 +220,7 @@ Work = Callable[[], object]
 
 
 def contenders(config: ScalingConfig, num_experts: int) -> dict[str, Work]:
-    """Forward and backward of each, by name."""
+    """Functions that each run one contender forward and backward, by its name."""
     cell = Cell(
         config.num_tokens,
         num_experts,

@@ -122,7 +122,11 @@ def _train_seed(
 def _learn(
     network: Network, train: Inputs, config: ClustersStartConfig
 ) -> tuple[float, torch.Tensor]:
-    """Leave the gradients of a full batch with the weights; gives loss and expert of each."""
+    """Give the weights the gradients of a full batch.
+
+    Returns:
+        The task's loss, and each example's expert.
+    """
     answer = network(train)
     loss, total = objective(answer, train.label_n, config)
     network.zero_grad()

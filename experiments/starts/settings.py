@@ -201,7 +201,7 @@ def estimate_vowel_start(config: VowelStartConfig) -> Estimate:
 
 
 def estimate_clusters_start(config: ClustersStartConfig) -> Estimate:
-    """See `estimate_vowel_start`."""
+    """What a run takes: see `estimate_vowel_start`."""
     from experiments.clusters.estimate import estimate
 
     # These runs train on the whole sample, and keep neither pictures nor snapshots.
@@ -211,7 +211,7 @@ def estimate_clusters_start(config: ClustersStartConfig) -> Estimate:
 
 
 def estimate_translation_start(config: TranslationStartConfig) -> Estimate:
-    """See `estimate_vowel_start`; nothing is translated."""
+    """What a run takes: see `estimate_vowel_start`. No sentence is translated."""
     from experiments.translation.estimate import estimate
 
     # The estimate of one training; seeds follow each other, so that time alone multiplies.

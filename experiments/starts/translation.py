@@ -66,7 +66,7 @@ class _SeedFolder(RunFolder):
         super().save_checkpoint({"done": self.done, "rows": self.rows, "training": state})
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The training's own state."""
+        """The training's own state, without what belongs to other seeds."""
         return self.begun
 
 
@@ -149,7 +149,7 @@ def _train_seed(
 
 
 def _every(step: int, pairs: Encoded) -> Encoded:
-    """Every so many pairs, from all books."""
+    """Take one pair in every `step`, so that all books are among them."""
     source, target = (rows_of(list(rows)[::step]) for rows in (pairs.source, pairs.target))
     return Encoded(source, target, pairs.domain[::step])
 

@@ -119,7 +119,7 @@ def _rows(
     prediction = net.predict(params, cases.inputs_DN)
     assert prediction.mixture is not None
     error_R = mean_squared_error(prediction, cases.targets_ON, StopMeasure.blend)
-    # By closed forms, of equation 1.3 or whichever cost is set: no graph is kept.
+    # Of the cost that is set: by closed forms, unless the study runs as the layer.
     gradient = net.gradients(params, prediction, cases.inputs_DN, cases.targets_ON)["gate"]
     # Importance (Shazeer et al. 2017, eq. 6) over the cases: a mixture of 1991 has no other load.
     share_RE = prediction.mixture.proportions_EN.mean(dim=-1)

@@ -100,7 +100,7 @@ def _texts(code: str) -> dict[tuple[int, int, int], str]:
 
 
 def clean(text: str) -> str:
-    """A verse without own numbers, cross references and brackets; one kind of apostrophe."""
+    """Strip a verse of numbers, cross references and brackets; make all apostrophes alike."""
     text = _OWN_NUMBER.sub("", text)
     text = _CROSS_REFERENCE.sub("", text)
     text = text.replace("[", "").replace("]", "").replace("`", "'").replace("’", "'")

@@ -52,5 +52,5 @@ def passages(config: CorpusConfig) -> list[Passage]:
 
 
 def identity(config: CorpusConfig) -> dict[str, object]:
-    """What stands for a corpus's content."""
+    """What tells a corpus's content from any other: checksums of what it is read from."""
     return _CORPORA[config.corpus].identity(config)

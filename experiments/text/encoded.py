@@ -49,7 +49,7 @@ class Rows:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Ids per row."""
+        """How many ids each row has."""
         return np.diff(self.start)
 
 
@@ -74,7 +74,7 @@ class Encoded:
 
 
 def rows_of(lists: Sequence[Sequence[int]]) -> Rows:
-    """Rows in memory."""
+    """Put lists of ids into one array in memory."""
     # One array for all rows: a list of Python's integers takes several times the memory.
     ids = np.fromiter((number for row in lists for number in row), _DTYPE)
     # Running sums of the lengths are where the rows begin, and where the last one ends.
@@ -150,7 +150,7 @@ class Batch:
 
     @property
     def num_target_tokens(self) -> int:
-        """Without padding, ends included."""
+        """How many target subwords there are, ends included and padding left out."""
         return int(self.target_mask_BT.sum())
 
     def to(self, device: torch.device) -> "Batch":

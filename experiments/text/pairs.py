@@ -225,7 +225,10 @@ class Texts:
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
-        """By split, see `Split.counts`; complete once `train` has been gone through."""
+        """What was kept and left out of each split, see `Split.counts`.
+
+        That of `train` is complete once its pairs have been gone through.
+        """
         return {"train": dict(self.train.counts), **self.counts_held_out}
 
 
@@ -292,7 +295,7 @@ def splits(num_documents: int, config: SplitShares) -> list[str]:
 
 
 def _aligned(config: CorpusConfig, split: str) -> Iterator[Pair]:
-    """Lines of two files that belong together."""
+    """Pairs of lines with the same number in two files."""
     paths = {key: _path(config, key) for key in keys_of(split)}
     source, target = (text_files.lines(path, f"study.{key}") for key, path in paths.items())
     for number, both in enumerate(itertools.zip_longest(source, target), start=1):

@@ -163,7 +163,10 @@ def _guessed(line: bytes) -> tuple[str, str]:
 
 
 def _utf_16(line: bytes) -> str:
-    """The kind of UTF-16 of a file's first line, or nothing; half of its last byte is missing."""
+    """The kind of UTF-16 that a file's first line is in, or nothing.
+
+    Lines are cut at the byte of a line feed, which in UTF-16 is half a character.
+    """
     # Of Latin letters in UTF-16 every second byte is zero, and which one tells the order of bytes.
     places = {place % 2 for place, byte in enumerate(line) if not byte}
     encoding = "UTF-16LE" if places == {1} else "UTF-16BE"

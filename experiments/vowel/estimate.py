@@ -42,7 +42,7 @@ def estimate_reference(config: ReferenceConfig) -> Estimate:
 
 
 def estimate(config: VowelConfig) -> Estimate:
-    """See the module; the time is that of seeds that train to the last epoch."""
+    """Memory and time of a run whose seeds all train to the last epoch."""
     itemsize = _itemsize(config)
     # One more than intervals: the start is kept too.
     num_snapshots = ceil(config.max_epochs / config.snapshot_every) + 1
@@ -85,7 +85,7 @@ def estimate(config: VowelConfig) -> Estimate:
 
 
 def estimate_multiverse(config: MultiverseConfig) -> Estimate:
-    """See the module; every setting is taken to be trained twice, at its own and a common step."""
+    """Memory and time, where every setting trains twice: at its own step and at a common one."""
     axes: tuple[Sized, ...] = (config.codings, config.units, config.init_ranges)
     of_mixtures: tuple[Sized, ...] = (
         config.costs,
@@ -172,7 +172,7 @@ def _num_cases(config: VowelConfig) -> int:
 
 
 def _num_elements(config: VowelConfig) -> int:
-    """Of the largest activation of one run."""
+    """How many numbers the largest activation of one run has."""
     if config.system is System.backprop:
         return config.num_hidden * _num_cases(config)
     return config.num_experts * _num_outputs(config) * _num_cases(config)

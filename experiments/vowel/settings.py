@@ -213,7 +213,7 @@ class MultiverseConfig:
 
 
 def num_speakers(config: VowelDataConfig) -> int:
-    """Of training and test together."""
+    """How many speakers there are, training and test together."""
     return NUM_SPEAKERS - (config.dropped_speaker is not None)
 
 

@@ -154,7 +154,7 @@ def _criterion(config: VowelConfig) -> Criterion:
 def explored_step(
     config: VowelConfig, net: Net, vowels: VowelData, folder: RunFolder, report: Report
 ) -> float:
-    """The step that `choose_step` takes; writes exploration.csv, or reads what is there."""
+    """The step that `choose_step` takes of exploration.csv, which is written if it is missing."""
     path = folder.path / "exploration.csv"
     if not path.exists():
         folder.write_table("exploration", explore(config, net, vowels, report))

@@ -48,7 +48,7 @@ class Choice(NamedTuple):
 
 
 def top_k(logits_RE: Tensor, k: int) -> Choice:
-    """Choose without noise."""
+    """Choose the k largest logits of every row, without noise."""
     return Choice(*logits_RE.topk(k, dim=-1), None)
 
 

@@ -74,7 +74,7 @@ def ladder_labels(kinds: Iterable[str]) -> dict[str, str]:
 
 
 def settings_in_words(names: Iterable[str], runs: Runs) -> str:
-    """The settings of these runs' data; 1 where there is none of them."""
+    """Name the paper's settings that these runs' data have; 1 where no run is there."""
     found = dict.fromkeys(setting_of(runs[name].study) for name in names if name in runs)
     return " and ".join(found) or "1"
 

@@ -36,14 +36,14 @@ def at(run: NamedRun, num_experts: int) -> pd.DataFrame | None:
 
 
 def limit(times: pd.DataFrame) -> pd.Series:
-    """Dense and traffic, one after the other."""
+    """Seconds of dense and of traffic together, as if one came after the other."""
     # Neither can be avoided: the arithmetic, and moving each used expert's weights and gradients.
     total: pd.Series = times[list(LIMITS)].sum(axis=1)
     return total
 
 
 def over_limit(times: pd.DataFrame) -> Array:
-    """Our time over the limit, by round."""
+    """How many times the limit our layer takes, by round."""
     return (times[ours(times)] / limit(times)).to_numpy(float)
 
 

@@ -21,7 +21,7 @@ _KEYS = {"piece": "subword", "word_class": "word class", "domain": "kind of book
 
 
 def perplexity_curves(runs: Runs) -> Picture | None:
-    """Held-out perplexity against steps (Figure 4)."""
+    """Draw held-out perplexity against steps, as in Figure 4."""
     found = distinct(runs.get(name) for name in _STYLES)
     if not found:
         return None
@@ -67,7 +67,7 @@ def perplexity_curves(runs: Runs) -> Picture | None:
 
 
 def loads(runs: Runs) -> Picture | None:
-    """Held-out assignments per expert, largest first."""
+    """Draw how many held-out assignments each expert has, the largest first."""
     if "experts_2048" not in runs:
         return None
     count = runs["experts_2048"].table("experts")["num_assignments"].to_numpy(float)

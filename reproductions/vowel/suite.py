@@ -61,7 +61,7 @@ def cost_of(run: NamedRun) -> str:
 
 
 def cost_runs(runs: Runs) -> list[NamedRun]:
-    """The mixtures by cost, each run once."""
+    """The mixtures by their cost; a run that serves several labels stands once."""
     names = [f"{cost}_{size}" for cost in ("experts", *list(_COSTS)[1:]) for size in (4, 8)]
     found = distinct(runs.get(name) for name in names)
     return [run for run in found if run.study.system.name == "mixture"]

@@ -110,6 +110,19 @@ def test_at_zero_initialisation_smooth_loads_sum_to_k_per_token(num_experts: int
     assert float(cv_squared(answers(routing).sum(0))) < 0.01
 
 
+def test_a_gate_takes_over_other_logits_and_keeps_its_noise() -> None:
+    gate = trained(NoisyTopKGate(FEATURES, 5, 5))
+    assert isinstance(gate, NoisyTopKGate)
+    weights, inputs_TD = gate.weight_D2E, tokens(7)
+    noise_DE, other_DE = weights[:, 1].clone(), normal(FEATURES, 5)
+    gate.set_logit_weight(other_DE)
+    # With k = n and without noise, all gate values are the softmax of x W_g (equation 3).
+    close(dense(routed(gate.eval(), inputs_TD)), torch.softmax(inputs_TD @ other_DE, dim=1))
+    close(gate.weight_D2E[:, 1], noise_DE)
+    assert gate.weight_D2E is weights
+    assert weights.requires_grad
+
+
 @given(batches(), st.integers(0, 99))
 def test_padded_tokens_have_no_smooth_load(batch: Batch, seed: int) -> None:
     gate = trained(NoisyTopKGate(FEATURES, 5, 2))
