@@ -212,23 +212,23 @@ def _row(training: Training, held: _Held, found: float | None = None) -> Row:
 
 def _gate_gradient(model: Translator, batch: Batch) -> float:
     assert model.encoder_moe is not None
-    (weight,) = _gate(model.encoder_moe).parameters()
-    if not weight.requires_grad:
+    gate = _gate(model.encoder_moe)
+    own = set(gate.parameters())
+    if not any(each.requires_grad for each in own):
         return 0.0
     was_training = model.training
     model.eval()
     # Experts that need no gradient are not updated by this backward pass.
-    others = [each for each in model.parameters() if each.requires_grad and each is not weight]
+    others = [each for each in model.parameters() if each.requires_grad and each not in own]
     for each in others:
         each.requires_grad_(False)
     # One batch, always the same, without dropout or noise: only the weights differ between steps.
     loss = cross_entropy(model(batch.source_BS, batch.target_in_BT), batch)
-    (gradient,) = torch.autograd.grad(loss, [weight])
+    gradient_DE = gate.logit_gradient(loss)
     for each in others:
         each.requires_grad_(True)
     model.train(was_training)
-    # In evaluation there is no noise, whose weights have a gradient of zero.
-    return float(gradient.norm())
+    return float(gradient_DE.norm())
 
 
 def _gate(block: MoEBlock) -> NoisyTopKGate:

@@ -189,6 +189,15 @@ class NoisyTopKGate(Gate):
         """
         self.weight_D2E[:, 0] = weight_DE
 
+    def logit_gradient(self, loss: Tensor) -> Tensor:
+        """The gradient of a loss by W_g, `[D, E]`; `weight_D2E.grad` stays as it is.
+
+        Args:
+            loss: a scalar that the gate's weights have a part in, and that they may move.
+        """
+        (gradient_D2E,) = torch.autograd.grad(loss, [self.weight_D2E])
+        return gradient_D2E[:, 0]
+
     @property
     def has_noise(self) -> bool:
         """Whether the next pass draws noise."""

@@ -123,6 +123,17 @@ def test_a_gate_takes_over_other_logits_and_keeps_its_noise() -> None:
     assert weights.requires_grad
 
 
+def test_gradients_by_the_logits_weights_are_those_of_the_formula() -> None:
+    gate = trained(NoisyTopKGate(FEATURES, 5, 5)).eval()
+    assert isinstance(gate, NoisyTopKGate)
+    inputs_TD, wanted_TE = tokens(7), normal(7, 5)
+    weight_DE = gate.weight_D2E[:, 0].detach().clone().requires_grad_()
+    loss = (torch.softmax(inputs_TD @ weight_DE, dim=1) * wanted_TE).sum()
+    (expected_DE,) = torch.autograd.grad(loss, [weight_DE])
+    close(gate.logit_gradient((dense(routed(gate, inputs_TD)) * wanted_TE).sum()), expected_DE)
+    assert gate.weight_D2E.grad is None
+
+
 @given(batches(), st.integers(0, 99))
 def test_padded_tokens_have_no_smooth_load(batch: Batch, seed: int) -> None:
     gate = trained(NoisyTopKGate(FEATURES, 5, 2))
