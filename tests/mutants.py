@@ -180,6 +180,9 @@ def changed(place: Place, copy: Path) -> Iterator[list[str]]:
 def reason(place: Place, diff: Sequence[str]) -> str | None:
     """Why a change changes nothing, where that is known."""
     lines = [line[1:].strip() for line in diff if line.startswith("+")]
+    # The star in `def f(run, *, most)` looks like a product.
+    if all(line.startswith("def ") or line in {"/,", "**,"} for line in lines):
+        return "the mark of a signature"
     return next(
         (EQUIVALENT[place.module, line] for line in lines if (place.module, line) in EQUIVALENT),
         None,
