@@ -54,7 +54,7 @@ SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.widt
     study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2 \
     study.num_threads=1 study.valid_share=0.005 study.test_share=0.005
 
-.PHONY: test lint types unit smoke package
+.PHONY: test lint types unit smoke package mutants
 test: lint types unit ## All checks: lint, types and unit | 15 | CPU
 lint: $(READY) ## Style (ruff check, ruff format --check) | <1 | CPU
 	$(RUN) -m ruff check .
@@ -73,6 +73,15 @@ smoke: $(READY) ## The whole way from data to report, at toy size | 4 | CPU
 	$(SUITE) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 	$(REPORT) suite=clusters_smoke $(SMOKE_CLUSTERS) $(ARGS)
 	@echo 'passed: every study went from its data to its report, at toy size'
+# Cosmic Ray has an environment of its own: nothing else here needs what it asks for.
+MINUTES ?= 10
+MUTANTS := .venv-mutants
+mutants: $(READY) $(MUTANTS)/.ready ## Change the code at random places: do tests find it? | 10 | CPU
+	$(RUN) -m tests.mutants minutes=$(MINUTES) $(ARGS)
+$(MUTANTS)/.ready: $(READY)
+	$(RUN) -m venv --clear $(MUTANTS)
+	$(MUTANTS)/bin/python -m pip install -qq --disable-pip-version-check cosmic-ray==8.7.0
+	touch $(MUTANTS)/.ready
 # The wheel goes into an environment that sees the pinned packages but not this checkout.
 SITE := import sysconfig; print(sysconfig.get_path("purelib"))
 package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
