@@ -65,6 +65,7 @@ def packed_lstm_outputs(lstm: nn.LSTM, packed: PackedSequence) -> PackedSequence
 
 
 def _wanted_dtype(device: str) -> torch.dtype | None:
+    # Outside autocast a layer keeps the dtype of its weights.
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
 
 

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,7 @@ _EDGES = {"matches": 0.0, "differs": 2.0}
 
 def digest() -> str:
     """Checksum of all claims and of all that decides how they are judged."""
+    # A claim that changed, or a rule, makes the power that is written down another.
     paths = [study.folder / "claims.yaml" for study in STUDIES.values()]
     paths += [_VERDICTS / name for name in _DECIDING]
     return sha256(b"".join(path.read_bytes() for path in paths))
@@ -110,7 +112,10 @@ def case_of(claim: Claim, sizes: Mapping[str, int], spread: float | None) -> Cas
     if claim.sample in ONE_TRAINING:
         return f"It counts {claim.sample} of one training, which is not comparable."
     own = [sizes.get(name, 1) for name in recipe.runs]
+    # Gains take a run and its rival on either side, so that the second side begins at the third
+    # run.
     both = (own[0], own[2] if recipe.form in _GAINS else own[-1])
+    # Rows of several runs are counted together.
     if recipe.form == "rate":
         both = (sum(own), sum(own))
     is_paired = recipe.form in _PAIRED or bool(recipe.options.get("paired"))
@@ -125,6 +130,7 @@ def case_of(claim: Claim, sizes: Mapping[str, int], spread: float | None) -> Cas
 def _spread(claim: Claim, ours: float | None) -> float | None:
     """The larger of the published spread and ours, or what is planned with."""
     published = claim.published.spread if claim.published else None
+    # The larger of the two, since an interval that is too narrow promises too much power.
     found = [each for each in (published, ours) if each]
     if found and claim.kind == "value":
         return max(found)
@@ -152,9 +158,14 @@ def _spread_behind(texts: Sequence[str], is_ratio: bool) -> float:
     if n < 2:
         return 0.0
     width = math.log(high / low) if is_ratio else high - low
+    # Student's interval, turned round: half of it is t(0.975, n - 1) s / sqrt(n).
     half_in_errors = float(stats.t.ppf(0.975, n - 1))
     # A ratio has two samples, whose spreads are taken to be equal.
     return width / 2 / half_in_errors * math.sqrt(n / (2 if is_ratio else 1))
+
+
+# Sizes of a case that are still to come.
+_NONE = (0, 0)
 
 
 def _claim(kind: str, **more: Any) -> Claim:
@@ -171,93 +182,47 @@ def _margin(asks: str, margin: float, margin_is: str) -> Claim:
 
 def error_cases() -> list[tuple[str, Case]]:
     """The kinds of claims, at the numbers of seeds in use."""
-    order = _claim("order", better="lower")
-    cases = [(f"value, spread of one margin, n = {n}", Case(_value(), (n, n))) for n in (5, 10, 25)]
-    cases += [
-        (
-            f"ratio of means, spread 20 %, n = {n} and {n}",
-            Case(_claim("value", published=Published(2.0), margin=0.5), (n, n), 0.2, shape="ratio"),
-        )
-        for n in (10, 25)
+    order, value = _claim("order", better="lower"), _claim("value")
+    ratio = replace(value, published=Published(2.0), margin=0.5)
+    maps = replace(value, published=Published(25, unit="%"), margin=10.0)
+    deviation = replace(value, published=Published(100.0), margin=51.0)
+    time = _margin("no worse", 1.25, "ratio")
+    most = _claim("rate", at_least=0.5)
+    all_of_25 = _claim("rate", at_least=0.86, published=Published(1.0))
+    # Words of the table, numbers of seeds, and the case but for these.
+    kinds: list[tuple[str, Sequence[int], Case]] = [
+        ("value, spread of one margin, n = {}", (5, 10, 25), Case(_value(), _NONE)),
+        ("ratio of means, spread 20 %, n = {} and {}", (10, 25),
+         Case(ratio, _NONE, 0.2, shape="ratio")),
+        ("order, all pairs, n = {} and {}", (3, 5, 6, 10, 25), Case(order, _NONE)),
+        ("order, all pairs, n = {} and {}, spreads 1 and 3", (5, 25),
+         Case(order, _NONE, spreads=(1.0, 3.0))),
+        ("order, true pairs, n = {}", (6, 10, 25), Case(order, _NONE, is_paired=True)),
+        ("no worse by a margin of one spread, n = {} and {}", (3, 5, 10),
+         Case(_margin("no worse", 1.0, "difference"), _NONE)),
+        ("equal within a margin of one spread, n = {} and {}", (5, 25),
+         Case(_margin("equal", 1.0, "difference"), _NONE)),
+        ("better by a margin of one spread, n = {} and {}", (6, 25),
+         Case(_margin("better", 1.0, "difference"), _NONE)),
+        ("ratio of times at most 1.25, spread 10 %, n = {} and {}", (5, 9),
+         Case(time, _NONE, 0.1)),
+        ("more than half of seeds, n = {}", (6, 10, 25), Case(most, _NONE)),
+        ("at least 86 % of seeds, n = {}", (25,), Case(all_of_25, _NONE)),
+        ("maps at random, all pairs of n = {}", (10, 25), Case(maps, _NONE, shape="maps")),
+        ("a spread, n = {}", (25,), Case(deviation, _NONE, shape="spread")),
+    ]  # fmt: skip
+    return [
+        (words.format(n, n), replace(case, sizes=(n, n)))
+        for words, sizes, case in kinds
+        for n in sizes
     ]
-    cases += [
-        (f"order, all pairs, n = {n} and {m}", Case(order, (n, m)))
-        for n, m in ((3, 3), (5, 5), (6, 6), (10, 10), (25, 25))
-    ]
-    cases += [
-        ("order, all pairs, n = 5 and 5, spreads 1 and 3", Case(order, (5, 5), spreads=(1.0, 3.0))),
-        (
-            "order, all pairs, n = 25 and 25, spreads 1 and 3",
-            Case(order, (25, 25), spreads=(1.0, 3.0)),
-        ),
-    ]
-    cases += [
-        (f"order, true pairs, n = {n}", Case(order, (n, n), is_paired=True)) for n in (6, 10, 25)
-    ]
-    cases += [
-        (
-            f"no worse by a margin of one spread, n = {n} and {n}",
-            Case(_margin("no worse", 1.0, "difference"), (n, n)),
-        )
-        for n in (3, 5, 10)
-    ]
-    cases += [
-        (
-            f"equal within a margin of one spread, n = {n} and {n}",
-            Case(_margin("equal", 1.0, "difference"), (n, n)),
-        )
-        for n in (5, 25)
-    ]
-    cases += [
-        (
-            f"better by a margin of one spread, n = {n} and {n}",
-            Case(_margin("better", 1.0, "difference"), (n, n)),
-        )
-        for n in (6, 25)
-    ]
-    cases += [
-        (
-            f"ratio of times at most 1.25, spread 10 %, n = {n} and {n}",
-            Case(_margin("no worse", 1.25, "ratio"), (n, n), 0.1),
-        )
-        for n in (5, 9)
-    ]
-    cases += [
-        (f"more than half of seeds, n = {n}", Case(_claim("rate", at_least=0.5), (n, n)))
-        for n in (6, 10, 25)
-    ]
-    cases.append(
-        (
-            "at least 86 % of seeds, n = 25",
-            Case(_claim("rate", at_least=0.86, published=Published(1.0)), (25, 25)),
-        )
-    )
-    cases += [
-        (
-            f"maps at random, all pairs of n = {n}",
-            Case(
-                _claim("value", published=Published(25, unit="%"), margin=10.0),
-                (n, n),
-                shape="maps",
-            ),
-        )
-        for n in (10, 25)
-    ]
-    cases.append(
-        (
-            "a spread, n = 25",
-            Case(
-                _claim("value", published=Published(100.0), margin=51.0), (25, 25), shape="spread"
-            ),
-        )
-    )
-    return cases
 
 
 def error_rates(num_draws: int = 1000) -> list[tuple[str, tuple[float, float, float, float]]]:
     """False match, false differ, undecided if right, undecided if wrong; by kind and n."""
     found = []
     for name, case in error_cases():
+        # 0 is what the claim says, 1 the edge of what it allows, 2 as far again beyond it.
         right, edge, wrong = (chances(case, distance, num_draws) for distance in (0.0, 1.0, 2.0))
         found.append(
             (

@@ -55,6 +55,7 @@ def changes(study: str, whole: BuiltReport, root: Path = ROOT) -> list[str]:
     if old is None:
         return [f"{study} is not published yet"]
     new = record_with_section(whole)
+    # What a reader is told first is which verdicts change; words and numbers come after.
     found = [*claim_changes(old.rows, new.rows), *_other_changes(old, new)]
     text = text_of(root / "RESULTS.md")
     if not found and study_section(whole.report) not in text:
@@ -137,6 +138,7 @@ def rejudge(studies: Sequence[str], root: Path = ROOT, accept: str = "") -> dict
     Raises:
         UserError: stored runs are damaged or too old, or claims would vanish.
     """
+    # All are rebuilt before any is written: a damaged one must not leave half of the others new.
     every = {study: rebuilt(study, root) for study in studies}
     found = {study: changes(study, whole, root) for study, whole in every.items()}
     publish(list(every.values()), root, accept)
@@ -152,6 +154,7 @@ def main() -> None:
         for study in named:
             if study not in stored:
                 console.print(f"{study}: its runs are not stored, so it stays as it is published")
+        # As tests and continuous integration ask: nothing is written.
         if given.get("check", "false") != "false":
             check(stored)
             console.print(f"up to date: {', '.join(stored) or 'nothing is stored'}")

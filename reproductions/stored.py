@@ -95,6 +95,7 @@ def store(
     }
     # The index comes before the old runs go: it never names one that is not there.
     write_atomically(place / _INDEX, (json.dumps(index, indent=1) + "\n").encode())
+    # Runs that the report reads no more.
     for old in place.glob("*.zip"):
         if old.stem not in packed:
             old.unlink()
@@ -111,6 +112,8 @@ def _packed(run: FinishedRun) -> bytes:
         zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
     ):
         for name in sorted(names):
+            # Equal runs become equal files, in whatever order and at whatever time they were
+            # packed.
             member = zipfile.ZipInfo(name, _NO_TIME)
             member.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(member, (run.path / name).read_bytes())
@@ -204,6 +207,7 @@ def _unpacked(place: Path, entry: Mapping[str, str], scratch: Path) -> StoredRun
         data = path.read_bytes()
     except OSError as error:
         raise _damaged(path, f"cannot be read: {error.strerror}") from error
+    # Before anything is unpacked: a damaged archive may hold any path.
     if sha256(data) != entry["sha256"]:
         raise _damaged(path, f"is not the one that {_INDEX} names")
     target = scratch / entry["run"]

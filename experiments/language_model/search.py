@@ -10,9 +10,8 @@ import pandas as pd
 
 from experiments.language_model import text
 from experiments.language_model.settings import LanguageModelConfig, SearchConfig, has_gate
-from experiments.language_model.training import Training
+from experiments.language_model.training import BlownUp, Training
 from experiments.run_folder import RunFolder
-from experiments.runner.errors import UserError
 from moe.memory import keep_memory
 
 _SHARES = ("learning_rate", "gate_learning_rate", "expert_learning_rate")
@@ -63,7 +62,7 @@ def run(
                 splits["train"], splits["valid"], lambda stage, share: None, lambda: None
             )
             found = progress.evaluations[-1]["perplexity"]
-        except UserError:
+        except BlownUp:
             # Training ends with an error where the loss is not finite. Such a point loses, and the
             # search goes on.
             found = inf

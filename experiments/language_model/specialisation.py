@@ -59,6 +59,8 @@ class ChangedGate(nn.Module):
         found: Routing = self.gate(tokens, mask)
         weight_TK = found.weight_A.view(len(self.place_T), -1)
         expert_TK = found.expert_A.view_as(weight_TK)
+        # Only the largest of the k weights: the others stay, so that a word keeps most of its
+        # answer.
         first_T1 = weight_TK.argmax(dim=1, keepdim=True)
         if self.change is Change.removed:
             weight_TK = weight_TK.scatter(1, first_T1, 0.0)
@@ -107,9 +109,12 @@ def worth(model: LanguageModel, text: Encoded, most: int, seed: int) -> pd.DataF
         word_T = window.inputs_SB.flatten().cpu().numpy()
         sibling_T = siblings(word_T, random)
         stranger_T = siblings(np.zeros_like(word_T), random)
+        # A word that occurs once has no sibling, and an exchange with itself would show nothing.
         counted_T = torch.from_numpy(sibling_T != np.arange(len(word_T)))
         count += int(counted_T.sum())
         for change in Change:
+            # Exchanges within a stretch leave every expert its load, so that rare experts stay
+            # rare.
             chosen_T = stranger_T if change is Change.stranger else sibling_T
             place_T = torch.from_numpy(chosen_T).to(window.inputs_SB.device)
             mixture.gate = ChangedGate(gate, change, place_T)
@@ -160,6 +165,7 @@ def shown_text(model: LanguageModel, text: Encoded, subwords: Subwords) -> pd.Da
 
 
 def _shown(model: LanguageModel, text: Encoded, kind: int, subwords: Subwords) -> pd.DataFrame:
+    # Documents in their order, so that the explorer shows running text.
     own = np.flatnonzero(text.kind == kind)
     ids = text.in_order(own)[0][:_NUM_SHOWN].astype(np.int64)
     output = model(torch.from_numpy(ids).to(model.config.device.value).unsqueeze(1))

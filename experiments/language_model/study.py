@@ -51,6 +51,7 @@ def run(
         progress = training.run(splits["train"], splits["valid"], report, save)
         rows = {"curves": progress.curves, "evaluations": progress.evaluations}
         rows |= _measured(training, splits)
+        # One training is enough to look at, and each would take a megabyte.
         if seed == config.first_seed and training.model.mixture is not None:
             rows["shown"] = _rows(shown_text(training.model, splits["test"], subwords))
         for name, own in rows.items():

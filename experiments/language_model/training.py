@@ -46,6 +46,10 @@ class Progress:
     evaluations: list[Row] = field(default_factory=list)
 
 
+class BlownUp(UserError):
+    """A training whose loss is no finite number any more."""
+
+
 class Optimisers:
     """Adam with the gate's own learning rate, and the factored second moment for the experts."""
 
@@ -219,7 +223,7 @@ class Training:
         progress.step += 1
         value = float(loss.detach())
         if not isfinite(value):
-            raise UserError(
+            raise BlownUp(
                 f"The loss is {value} at step {progress.step} of seed {self.seed}.",
                 "Take a smaller study.learning_rate; the last checkpoint is kept.",
             )

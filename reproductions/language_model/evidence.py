@@ -39,6 +39,7 @@ def after_equal_seconds(first: HasTables, second: HasTables) -> OrderEvidence:
     Between two evaluations the logarithm of the perplexity is taken to be a straight line.
     """
     tables = [run.table("evaluations") for run in (first, second)]
+    # No training may be asked for a time that it did not reach.
     seconds = min(float(table.groupby("seed")["core_seconds"].max().min()) for table in tables)
     one, other = (
         tuple(
@@ -86,6 +87,7 @@ def gains(wide: HasTables, many: HasTables) -> list[float]:
     Trainings of two models are no pairs; each enters one difference, so that these are independent.
     """
     logs = [np.log(perplexity_of(run).to_numpy(float)) for run in (wide, many)]
+    # A suite may give one of the two more trainings.
     num = min(map(len, logs))
     differences: list[float] = (logs[0][:num] - logs[1][:num]).tolist()
     return differences

@@ -35,6 +35,7 @@ def by_size(runs: Runs) -> Picture | None:
     found = distinct(runs.get(name) for name in _OF_SIZE)
     if not found or "wide" not in runs:
         return None
+    # Perplexities are compared by their logarithms, in which a half and a double are equally far.
     wide = np.log(perplexity_of(runs["wide"]).to_numpy(float)).mean()
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.8))
@@ -47,6 +48,7 @@ def by_size(runs: Runs) -> Picture | None:
         sizes = [run.study.num_experts for run in found]
         means = [np.exp(np.log(perplexity_of(run)).mean() - wide) for run in found]
         axes.plot(sizes, means, "-", color=COLOURS["blue"], linewidth=1)
+        # The paper has no 512 and no 2,048; and a run with other settings is none of its models.
         published = [run for run in found if MODELS[run.name][1] and run.is_as_named]
         axes.plot(
             [run.study.num_experts for run in published],
@@ -106,6 +108,7 @@ def curves(runs: Runs) -> Picture | None:
 def _curve(panels: Sequence[Axes], run: NamedRun) -> None:
     colour, line = _STYLES[run.name]
     study, table = run.study, run.table("evaluations")
+    # Before the first step every model stands near the number of subwords, far above the rest.
     table = table[table["step"] > 0]
     points = [_point(own) for _, own in table.groupby("step")]
     subwords = table["step"].unique() * study.num_streams * study.num_unrolled / 1e6
@@ -144,6 +147,7 @@ def information(runs: Runs) -> Picture | None:
                 table = run.table("evaluations")
                 words_of = label(run) if run.name in MODELS else CONTROLS[run.name]
                 colour = COLOURS[colours[run.name]]
+                # A model that is not trained has one point, which holds for all steps.
                 if run.study.untrained:
                     level = table[column].mean()
                     axes.axhline(level, color=colour, linestyle=":", label=words_of)
@@ -205,6 +209,7 @@ def languages(runs: Runs) -> Picture | None:
 
 def _shares(axes: Axes, run: NamedRun) -> AxesImage:
     shown = run.table("shown")
+    # The expert of the largest weight stands for a word, as in the measure of information.
     counts = pd.crosstab(shown["expert_1"], shown["kind"])
     shares = _sorted(counts.div(counts.sum(axis=1), axis=0))
     image = axes.imshow(shares.T.to_numpy(), aspect="auto", vmin=0, vmax=1)
@@ -216,5 +221,6 @@ def _shares(axes: Axes, run: NamedRun) -> AxesImage:
 
 def _sorted(shares: pd.DataFrame) -> pd.DataFrame:
     values = shares.to_numpy()
+    # By language, and within one the expert that has most of it first.
     order = np.lexsort((-values.max(axis=1), values.argmax(axis=1)))
     return shares.iloc[order]

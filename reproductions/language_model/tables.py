@@ -72,6 +72,7 @@ def spread(values: "Sequence[float] | pd.Series[float]") -> str:
     samples = [float(value) for value in values]
     if len(samples) < 2:
         return f"{number(samples[0])} (n = 1)" if samples else "–"
+    # Perplexities, seconds and ratios are positive and multiply; rises of a loss may be negative.
     is_positive = min(samples) > 0
     found = mean_estimate(np.log(samples).tolist() if is_positive else samples, is_log=is_positive)
     low, high = found.interval(CONFIDENCE)
@@ -114,6 +115,7 @@ def _sizes_row(run: NamedRun) -> dict[str, str]:
     }
 
 
+# Table 7 counts weights without embedding and softmax.
 def _weights(by_part: dict[str, int]) -> int:
     return sum(number for part, number in by_part.items() if part != "embedding_and_softmax")
 

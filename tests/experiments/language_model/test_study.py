@@ -402,3 +402,18 @@ def test_without_a_gate_the_learning_rate_alone_is_searched() -> None:
     config = SearchConfig(block=Block.wide, learning_rates=[0.1, 0.2])
     assert [point["learning_rate"] for point in points(config)] == [0.1, 0.2]
     assert len(points(replace(config, block=Block.experts))) == 2 * 2 * 2
+
+
+def test_a_search_does_not_take_what_cannot_be_trained_for_a_bad_rate(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = {item.name: getattr(files(tmp_path), item.name) for item in fields(LanguageModelConfig)}
+    config = SearchConfig(**own | {"name": "language_model_search", "num_seeds": 1})
+
+    def too_short(*_: object) -> None:
+        raise UserError("The training text is too short.", "Take more.")
+
+    # No rate could mend that, so that it must not be counted as one that blows up.
+    monkeypatch.setattr(Training, "run", too_short)
+    with pytest.raises(UserError, match="too short"):
+        execute(config, str(tmp_path / "runs"))
