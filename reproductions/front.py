@@ -57,6 +57,7 @@ class _Screen:
     is_answered: bool
     word: str
     counts: str
+    num_judged: int
     num_published: int
     figure: _Shown | None
     rows: tuple[tuple[str, ClaimRecord], ...]
@@ -158,6 +159,7 @@ def _screen(
         is_answered=any(row.word != NOT_RUN for _, row in rows),
         word=standing(row.word for _, row in rows),
         counts=headline((source_of(study, row.id), row.word) for study, row in rows),
+        num_judged=sum(row.word != NOT_RUN for _, row in rows),
         num_published=sum(row.id in elsewhere[study] for study, row in rows),
         figure=figure,
         rows=rows,
