@@ -431,18 +431,22 @@ def _one_word(_: re.Match[str], holds: bool) -> Worlds:
 # The language model
 
 
+def spoken(name: str, own: float, elsewhere: float) -> Worlds:
+    """A run with one perplexity on the whole test text, and with another one on any other text."""
+    table = {
+        "seed": np.tile(np.arange(NUM), 3),
+        "split": np.repeat(["test", "valid", "test"], NUM),
+        "kind": np.repeat(["all", "all", "English"], NUM),
+        "perplexity": np.r_[near(own), near(elsewhere), near(elsewhere)],
+    }
+    return {name: Synthetic(name, {"metrics": table})}
+
+
 def speaking(**by_run: float) -> Worlds:
     """Runs with a perplexity each on the whole test text; on any other text the order is turned."""
     worlds: Worlds = {}
     for name, value in by_run.items():
-        own, other = near(value), near(100 / value)
-        table = {
-            "seed": np.tile(np.arange(NUM), 3),
-            "split": np.repeat(["test", "valid", "test"], NUM),
-            "kind": np.repeat(["all", "all", "English"], NUM),
-            "perplexity": np.r_[own, other, other],
-        }
-        worlds[name] = Synthetic(name, {"metrics": table})
+        worlds |= spoken(name, value, 100 / value)
     return worlds
 
 
@@ -467,7 +471,10 @@ def as_good(one: str, other: str, ratio: float) -> World:
 
     def world(_: re.Match[str], holds: bool) -> Worlds:
         apart = 1 + (ratio - 1) * (0.9 if holds else 1.1)
-        return speaking(**{one: 10.0 * apart, other: 10.0})
+        # To turn the order would leave two equal models equal: elsewhere they are so where they
+        # are not here, and the other way round.
+        elsewhere = 20.0 if holds else 10.0
+        return spoken(one, 10.0 * apart, elsewhere) | spoken(other, 10.0, 10.0)
 
     return world
 
@@ -502,11 +509,15 @@ def losing(name: str, **rise: float) -> Worlds:
     return {name: Synthetic(name, {"worth": table})}
 
 
-def _stranger_costs(_: re.Match[str], holds: bool) -> Worlds:
+def _stranger_over_sibling(_: re.Match[str], holds: bool) -> Worlds:
     first, second = (0.2, 0.1) if holds else (0.1, 0.2)
-    return losing("experts_2048", stranger=first, sibling=second, removed=0.15) | losing(
-        "untrained_2048", stranger=second, sibling=first, removed=0.15
-    )
+    return losing("experts_2048", stranger=first, sibling=second, removed=0.15)
+
+
+def _stranger_over_untrained(found: re.Match[str], holds: bool) -> Worlds:
+    first, second = (0.2, 0.1) if holds else (0.1, 0.2)
+    untrained = losing("untrained_2048", stranger=second, sibling=first, removed=0.15)
+    return _stranger_over_sibling(found, holds) | untrained
 
 
 def _even_loads(_: re.Match[str], holds: bool) -> Worlds:
@@ -742,8 +753,8 @@ WORLDS: dict[str, World] = {
     "equal-time": _lower_after_equal_seconds,
     "learning-language": _more_learnt("ami_kind"),
     "learning-word": _more_learnt("ami_word"),
-    "worth-stranger": _stranger_costs,
-    "worth-sibling": _stranger_costs,
+    "worth-stranger": _stranger_over_untrained,
+    "worth-sibling": _stranger_over_sibling,
     "balance-perplexity": lower_perplexity("importance_01_load_01", "importance_0_load_0", 1.07),
     "balance-load": _even_loads,
     "regime-length": _larger_gain("long_", ""),
