@@ -43,7 +43,7 @@ FAST_DTYPES = {
 
 # What it costs where something is.
 COST = {
-    "cpu": "up to 2.5 times slower with many experts, and rounded otherwise",
+    "cpu": "up to 5 times slower with many experts, and rounded otherwise",
     "cuda": "slower, and rounded otherwise",
 }
 
