@@ -8,17 +8,20 @@ into the background. The SVG takes both from the page, so it follows light and d
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import matplotlib as mpl
 from cycler import cycler
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import PlaceHolderLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from experiments.runner.storage import write_atomically
 
@@ -36,6 +39,8 @@ COLOURS = {
     "sky": "#56b4e9",
     "yellow": "#f0e442",
 }
+
+Style = Literal["-", "--", "-.", ":"]
 
 _WIDTH, _HEIGHT = 6.4, 3.8  # inches; 1 inch shows as 96 CSS pixels at most
 
@@ -102,6 +107,28 @@ def figure_style() -> Iterator[None]:
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
         yield
+
+
+def key_line(label: str, style: Style = "-", colour: str = INK, width: float = 1.8) -> Artist:
+    """A legend's entry for a line."""
+    return Line2D([], [], color=colour, linestyle=style, linewidth=width, label=label)
+
+
+def key_mark(label: str, marker: str, colour: str = INK, size: float = 5.5) -> Artist:
+    """A legend's entry for a kind of point."""
+    return Line2D([], [], color=colour, marker=marker, markersize=size, linestyle="", label=label)
+
+
+def key_band(label: str, colour: str, alpha: float = 1.0) -> Artist:
+    """A legend's entry for a filled area."""
+    return Patch(facecolor=colour, alpha=alpha, edgecolor="none", label=label)
+
+
+def legend_below(figure: Figure, entries: Iterable[Artist], num_columns: int = 2) -> None:
+    """Name every mark and line of the figure below it; of entries with one label, the first."""
+    each = {entry.get_label(): entry for entry in reversed(list(entries))}
+    handles = list(reversed(each.values()))
+    figure.legend(handles=handles, loc="outside lower center", ncols=num_columns)
 
 
 def overlay_of(base: Figure) -> tuple[Figure, list[Axes]]:

@@ -60,13 +60,17 @@ def _num_clusters(pictures: Sequence[Arrays]) -> int:
     return int(pictures[0]["clusters"].max()) + 1
 
 
+def _num_experts(pictures: Sequence[Arrays]) -> int:
+    return 1 + max(int(picture["choices"].max()) for picture in pictures)
+
+
 def _empty(pictures: Sequence[Arrays], kinds: Sequence[str]) -> Drawing:
     figure = Drawing(figsize=(6.4, 7.6))
     grid = figure.subplots(2, 1)
     for axes, picture, kind in zip(grid, pictures, kinds, strict=True):
         _bare(axes, picture)
         axes.set_title(f"{kind} experts")
-    _legend(figure, _num_clusters(pictures))
+    _legend(figure, _num_clusters(pictures), _num_experts(pictures))
     return figure
 
 
@@ -80,14 +84,22 @@ def _bare(axes: Axes, picture: Arrays) -> None:
     axes.grid(visible=False)
 
 
-def _legend(figure: Drawing, num_clusters: int) -> None:
+def _legend(figure: Drawing, num_clusters: int, num_experts: int) -> None:
     markers = [_MARKERS[place % len(_MARKERS)] for place in range(num_clusters)]
     handles = [
         Line2D([], [], marker=marker, linestyle="", color=INK, label=f"cluster {place + 1}")
         for place, marker in enumerate(markers)
     ]
     handles.append(Line2D([], [], color=INK, linewidth=1.2, label="class border"))
+    handles += [
+        Line2D([], [], marker="s", linestyle="", color=colour, label=f"expert {place + 1}")
+        for place, colour in enumerate(_expert_colours()[:num_experts])
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, handletextpad=0.2)
+
+
+def _expert_colours() -> list[str]:
+    return [COLOURS[name] for name in _EXPERT_COLOURS]
 
 
 def _frame(base: Drawing, pictures: Sequence[Arrays], kinds: Sequence[str], share: float) -> Frame:
@@ -104,7 +116,7 @@ def _frame(base: Drawing, pictures: Sequence[Arrays], kinds: Sequence[str], shar
 
 def _scatter(axes: Axes, picture: Arrays, place: int) -> None:
     positions, clusters = picture["positions"], picture["clusters"]
-    colours = np.array([COLOURS[name] for name in _EXPERT_COLOURS])
+    colours = np.array(_expert_colours())
     # Thousands of points as one image: as shapes they would be megabytes per frame.
     for cluster in np.unique(clusters).tolist():
         chosen, marker = clusters == cluster, _MARKERS[cluster % len(_MARKERS)]
@@ -145,5 +157,5 @@ def _three_moments(pictures: Sequence[Arrays], kinds: Sequence[str]) -> Drawing:
             _bare(axes, picture)
             _scatter(axes, picture, place)
             axes.set_title(f"{kind}, step {int(picture['steps'][place])}")
-    _legend(figure, _num_clusters(pictures))
+    _legend(figure, _num_clusters(pictures), _num_experts(pictures))
     return figure

@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.figure import SubFigure
+from numpy.typing import NDArray
 
 from reproductions.clusters.suite import (
     EXPERT_KINDS,
@@ -18,7 +22,7 @@ from reproductions.clusters.suite import (
     setting_of,
     settings_in_words,
 )
-from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.drawing import COLOURS, INK, figure_style, key_line, key_mark, legend_below
 from reproductions.runs import NamedRun, Runs, distinct, metric
 from reproductions.study_report import Picture, as_picture
 from reproductions.verdicts.claims import Claim
@@ -117,7 +121,7 @@ class SeedRow:
 def _draw_rows(rows: Sequence[SeedRow]) -> Drawing:
     """A row of points per run, with its median; published means and spreads as bars above."""
     with figure_style():
-        figure = Drawing(figsize=(6.4, 1.1 + 0.34 * len(rows)))
+        figure = Drawing(figsize=(6.4, 1.8 + 0.34 * len(rows)))
         left, right = figure.subplots(1, 2, sharey=True)
         for place, row in enumerate(rows):
             _draw_row(left, place, row, metric(row.run, "test_accuracy", 100), row.accuracy)
@@ -132,7 +136,23 @@ def _draw_rows(rows: Sequence[SeedRow]) -> Drawing:
         for axes in (left, right):
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0)
+        legend_below(figure, _row_key(rows))
     return figure
+
+
+def _row_key(rows: Sequence[SeedRow]) -> list[Artist]:
+    entries = [
+        key_mark(
+            f"{row.run.study.activation.name} experts, one seed",
+            _MARKERS[row.colour],
+            COLOURS[row.colour],
+        )
+        for row in rows
+    ]
+    entries.append(key_mark("median of the seeds", "|", size=11))
+    if any(row.accuracy for row in rows):
+        entries.append(key_mark("published mean ± standard deviation", "D", size=3.5))
+    return [*entries, key_line("largest possible entropy", ":", width=1)]
 
 
 def _draw_row(
@@ -176,7 +196,7 @@ def curves(runs: Runs) -> Picture | None:
     if not set(names.values()) <= set(runs):
         return None
     with figure_style():
-        figure = Drawing(figsize=(6.4, 4.6))
+        figure = Drawing(figsize=(6.4, 5.2))
         grid = figure.subplots(2, 2, sharex=True, sharey=True)
         for (setting, kind), name in names.items():
             axes = grid[EXPERT_KINDS.index(kind), setting - 1]
@@ -185,10 +205,9 @@ def curves(runs: Runs) -> Picture | None:
             if runs[name].is_as_named:
                 # Other settings have no published curve.
                 published = _PUBLISHED_ENTROPIES[setting, kind]
-                axes.plot(_PUBLISHED_STEPS, published, "D", color=INK, ms=4, label="published")
+                axes.plot(_PUBLISHED_STEPS, published, "D", color=INK, ms=4)
             axes.set_title(f"setting {setting_of(study)}, {study.activation.name} experts")
-        if grid[0, 0].get_legend_handles_labels()[0]:
-            grid[0, 0].legend(loc="upper right")
+        legend_below(figure, _curve_key([runs[name] for name in names.values()]))
         for axes in grid[:, 0]:
             axes.set_ylabel("dispatch entropy (nats)")
         for axes in grid[1]:
@@ -210,6 +229,13 @@ def curves(runs: Runs) -> Picture | None:
         claim_ids=claim_ids,
         runs=[runs[name] for name in names.values()],
     )
+
+
+def _curve_key(found: Sequence[NamedRun]) -> list[Artist]:
+    entries = [key_line("one seed", width=0.6), key_line("mean of the seeds", width=2.2)]
+    if any(run.is_as_named for run in found):
+        entries.append(key_mark("published mean of ten runs", "D", size=4))
+    return [*entries, key_line("no expert tells clusters apart", ":", width=1)]
 
 
 def _draw_curves(axes: Axes, run: NamedRun, colour: str) -> None:
@@ -236,7 +262,7 @@ def alignment(runs: Runs) -> Picture | None:
     found = {run.study.activation.name: run for run in every}
     setting = setting_of(every[0].study)
     with figure_style():
-        figure = Drawing(figsize=(6.4, 4.4))
+        figure = Drawing(figsize=(6.4, 4.8))
         grid = figure.subplots(2, 2, sharex=True, sharey="row")
         for axes, (name, title) in zip(grid.flat, _PANELS.items(), strict=True):
             for kind, run in found.items():
@@ -247,11 +273,13 @@ def alignment(runs: Runs) -> Picture | None:
                 axes.plot(arrays["steps"], largest_SR, color=colour, linewidth=0.6, alpha=0.4)
                 style = "-" if kind == "cubic" else "--"
                 mean = largest_SR.mean(axis=1)
-                axes.plot(arrays["steps"], mean, style, color=colour, linewidth=2.2, label=kind)
+                label = f"{kind} experts, mean of the seeds"
+                axes.plot(arrays["steps"], mean, style, color=colour, linewidth=2.2, label=label)
             axes.set_title(title)
-        grid[0, 0].legend()
-        grid[0, 0].set_ylabel("largest |inner product|")
-        grid[1, 0].set_ylabel("largest |inner product|")
+        handles, _ = grid[0, 0].get_legend_handles_labels()
+        legend_below(figure, [*handles, key_line("one seed", width=0.6)])
+        grid[0, 0].set_ylabel("largest inner product")
+        grid[1, 0].set_ylabel("largest inner product")
         for axes in grid[1]:
             axes.set_xlabel("step")
     return as_picture(
@@ -267,6 +295,7 @@ def alignment(runs: Runs) -> Picture | None:
     )
 
 
+Shares = NDArray[np.float64]
 _PER_ROW = 9
 # Three rows of each kind of expert.
 _MOST_SEEDS = 27
@@ -289,12 +318,7 @@ def matrices(runs: Runs, prefix: str) -> Picture | None:
         for part, (kind, block) in zip(parts, blocks.items(), strict=True):
             part.suptitle(f"{num_experts} {kind} experts", fontsize=12, x=0.01, ha="left")
             grid = part.subplots(num_rows[kind], _PER_ROW, squeeze=False)
-            for axes in grid.flat:
-                axes.set_axis_off()
-            for axes, (seed, share_KE) in zip(grid.flat, block.items(), strict=False):
-                # From 0 to 1 in all of them, so that matrices can be compared.
-                axes.imshow(share_KE, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
-                axes.set_title(f"seed {seed}", fontsize=9, loc="center", pad=2)
+            _draw_matrices(part, grid, block)
     return as_picture(
         figure,
         id=f"dispatch-{prefix.replace('_', '-')}",
@@ -309,7 +333,23 @@ def matrices(runs: Runs, prefix: str) -> Picture | None:
     )
 
 
-def _shares(run: NamedRun) -> dict[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+def _draw_matrices(part: SubFigure, grid: NDArray[Any], block: Mapping[int, Shares]) -> None:
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.set_frame_on(False)
+        axes.grid(visible=False)
+    for axes, (seed, share_KE) in zip(grid.flat, block.items(), strict=False):
+        # From 0 to 1 in all of them, so that matrices can be compared.
+        image = axes.imshow(share_KE, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_title(f"seed {seed}", fontsize=9, loc="center", pad=2)
+    # All matrices have these axes; the first one names them.
+    grid[0, 0].set_xlabel("expert", fontsize=9, labelpad=2)
+    grid[0, 0].set_ylabel("cluster", fontsize=9, labelpad=2)
+    bar = part.colorbar(image, ax=grid.ravel().tolist(), aspect=30, pad=0.01)
+    bar.set_label("share of the cluster", fontsize=10)
+
+
+def _shares(run: NamedRun) -> dict[int, Shares]:
     counts_RKE = run.finished.arrays("snapshots")["counts"][-1].astype(float)
     seeds = run.table("metrics")["seed"]
     # Clusters differ a little in size, and a row should tell where its own examples go.

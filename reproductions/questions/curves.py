@@ -7,7 +7,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reproductions.drawing import COLOURS, figure_style
+from reproductions.drawing import (
+    COLOURS,
+    INK,
+    Style,
+    figure_style,
+    key_band,
+    key_line,
+    legend_below,
+)
 from reproductions.questions.evidence import STARTS, curve
 from reproductions.runs import NamedRun, Runs, distinct
 from reproductions.study_report import Picture, as_picture
@@ -69,7 +77,8 @@ _FOUND = {
         ("text_published", "kind of book", "sky"),
     ),
 }
-_METHODS = {"k-means": ":", "Gaussian mixture": "--"}
+_METHODS: dict[str, Style] = {"k-means": ":", "Gaussian mixture": "--"}
+_RANGE = key_band("range over seeds", INK, alpha=0.15)
 
 
 def collapse(runs: Runs) -> Picture | None:
@@ -145,16 +154,18 @@ def groups(runs: Runs) -> Picture | None:
     if not studies:
         return None
     with figure_style():
-        figure = Drawing(figsize=(6.4, 4.2))
+        figure = Drawing(figsize=(6.4, 4.6))
         panels = figure.subplots(1, len(studies), squeeze=False)[0]
         for axes, (study, own) in zip(panels, studies.items(), strict=True):
             for name, of, colour in own:
                 line = Line(name, of, colour)
                 _draw(axes, runs, [line], f"agreement_{of}")
                 _references(axes, runs[name], of, colour)
-            axes.set(title=study, xlabel=_STEP[study])
+            axes.set(title=study, xlabel=_STEP[study], ylim=(-0.03, 1.03))
             axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), title="groups")
         panels[0].set_ylabel("adjusted mutual information")
+        methods = [key_line(name, style, width=1.2) for name, style in _METHODS.items()]
+        legend_below(figure, [_RANGE, *methods], num_columns=3)
     return as_picture(
         figure,
         id="groups",
@@ -216,9 +227,5 @@ def _references(axes: Axes, run: NamedRun, of: str, colour: str) -> None:
 
 def _legend(figure: Drawing, panels: np.ndarray) -> None:
     """One legend for all panels, each label once."""
-    entries = {
-        label: handle
-        for axes in panels
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(entries.values(), entries.keys(), loc="outside lower center", ncols=2)
+    handles = [handle for axes in panels for handle in axes.get_legend_handles_labels()[0]]
+    legend_below(figure, [*handles, _RANGE])

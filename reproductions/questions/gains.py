@@ -8,7 +8,7 @@ from matplotlib.figure import Figure as Drawing
 from numpy.typing import NDArray
 
 from reproductions.clusters.suite import agreement_of_maps
-from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.drawing import COLOURS, INK, figure_style, key_line, key_mark, legend_below
 from reproductions.questions.evidence import (
     STARTS,
     gain,
@@ -36,6 +36,10 @@ Samples = dict[str, Array]
 _TOLD = STARTS | {"num_experts", "k", "expert_units", "init_seed", "noise_seed"}
 # More points, such as every test sentence, would be a black bar.
 _MOST_POINTS = 100
+_SAMPLE_KEY = (
+    key_mark("one seed", "o", COLOURS["blue"], size=3),
+    key_mark("mean, with its 95 % interval", "_", size=12),
+)
 
 
 def gains(runs: Runs) -> Picture | None:
@@ -53,13 +57,14 @@ def gains(runs: Runs) -> Picture | None:
     if not all(samples for samples, _ in panels.values()):
         return None
     with figure_style():
-        figure = Drawing(figsize=(6.4, 6.0))
+        figure = Drawing(figsize=(6.4, 6.4))
         places = figure.subplots(2, 2, width_ratios=(3, 4)).flat
         for axes, (title, (samples, label)) in zip(places, panels.items(), strict=True):
             _draw(axes, samples)
             axes.axhline(0, color=INK, linewidth=1, linestyle=":")
             axes.set_title(title, fontsize=10.5)
             axes.set_ylabel(label)
+        legend_below(figure, [*_SAMPLE_KEY, key_line("no gain", ":", width=1)])
     names = [*_VOWELS, *_CENTRES, *_NUMBERS]
     texts = [each for each in (*_TEXTS, _FOUR, *_DOMAINS) if f"{each}_wide" in runs]
     return as_picture(
@@ -128,18 +133,18 @@ def agreement(runs: Runs) -> Picture | None:
     if not all(map(len, maps.values())):
         return None
     with figure_style():
-        figure = Drawing(figsize=(6.4, 3.6))
+        figure = Drawing(figsize=(6.4, 4.0))
         left, right = figure.subplots(1, 2, width_ratios=(3, 1.4))
         _draw(left, maps)
         chance = 1 / runs["clusters_own"].study.num_experts
         left.axhline(chance, color=INK, linewidth=1, linestyle=":")
-        left.annotate("chance", (-0.45, chance), va="bottom", fontsize=10)
         left.set(ylim=(-0.05, 1.05), xlabel="what two seeds share", title="clusters")
         left.set_ylabel("clusters at the same expert")
         _draw(right, words)
         right.axhline(0, color=INK, linewidth=1, linestyle=":")
         right.set(ylim=(-0.05, 1.05), title="words")
-        right.set_ylabel("mutual information")
+        right.set_ylabel("adjusted mutual information")
+        legend_below(figure, [*_SAMPLE_KEY, key_line("chance", ":", width=1)])
     return as_picture(
         figure,
         id="agreement",

@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.drawing import COLOURS, INK, figure_style, key_line, legend_below
 from reproductions.runs import NamedRun, Runs, distinct
 from reproductions.scaling.evidence import limit, ours, seconds
 from reproductions.study_report import Picture, as_picture
@@ -15,6 +15,18 @@ _PEERS = {
     "ours, padded": ("sky", "v"),
     "ours, torch_grouped": ("green", "D"),
 }
+# What readers see of the names in the runs' tables.
+_WORDS = {
+    "F.grouped_mm": "the same written plainly, by torch's grouped product",
+    "transformers grouped_mm": "the library transformers, by torch's grouped product",
+    "ours, native": "this layer, by its C kernels",
+    "ours, triton": "this layer, by its Triton kernels",
+    "ours, padded": "this layer, by padded products",
+    "ours, torch_grouped": "this layer, by torch's grouped product",
+    "ours, reference": "this layer, by a loop over experts",
+}
+_DENSE = "one dense expert of the same arithmetic"
+_LIMIT = "the same, and each used expert's weights moved once"
 _GATES = {"gate, flat": ("vermillion", "s"), "gate, two levels": ("green", "^")}
 
 
@@ -24,12 +36,12 @@ def cost_per_token(runs: Runs) -> Picture | None:
     if not found:
         return None
     with figure_style():
-        figure = Drawing(figsize=(6.4, 4.4))
+        figure = Drawing(figsize=(6.4, 5.2))
         panels = figure.subplots(1, len(found), sharey=True, squeeze=False)[0]
         for axes, run in zip(panels, found, strict=True):
             _draw_cost(axes, run)
         panels[0].set_ylabel("microseconds per token")
-        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
+        legend_below(figure, panels[0].get_legend_handles_labels()[0], num_columns=1)
     sizes = sorted({size for run in found for size in run.study.num_experts})
     return as_picture(
         figure,
@@ -50,14 +62,25 @@ def _draw_cost(axes: Axes, run: NamedRun) -> None:
     times = 1e6 * seconds(run) / run.study.num_tokens
     dense = times["dense"].groupby("num_experts").median()
     bound = limit(times).groupby("num_experts").median()
-    axes.plot(dense.index, dense, ":", color=INK, linewidth=1.5, label="dense")
-    axes.plot(bound.index, bound, "--", color=INK, linewidth=1.5, label="dense + traffic")
-    _line(axes, times[ours(times)], "blue", "o", f"ours ({ours(times).partition(', ')[2]})")
+    axes.plot(dense.index, dense, ":", color=INK, linewidth=1.5, label=_DENSE)
+    axes.plot(bound.index, bound, "--", color=INK, linewidth=1.5, label=_LIMIT)
+    _line(axes, times[ours(times)], "blue", "o", _WORDS.get(ours(times), ours(times)))
     for name, (colour, marker) in _PEERS.items():
         if name in times and name != ours(times):
-            _line(axes, times[name], colour, marker, name)
-    axes.set(xscale="log", yscale="log", xlabel="experts")
+            _line(axes, times[name], colour, marker, _WORDS[name])
+    axes.set(xscale="log", yscale="log")
+    _experts_axis(axes, run)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     axes.set_title(f"{run.study.num_tokens:,} tokens")
+
+
+def _experts_axis(axes: Axes, run: NamedRun) -> None:
+    sizes = run.study.num_experts
+    # Every second size, so that the labels do not touch.
+    axes.set_xticks(sizes[::2], [f"{size:,}" for size in sizes[::2]])
+    axes.set_xticks(sizes, minor=True, labels=[""] * len(sizes))
+    axes.set_xlabel("number of experts")
 
 
 def _line(axes: Axes, values: pd.Series, colour: str, marker: str, label: str) -> None:
@@ -83,22 +106,30 @@ def skew_and_gates(runs: Runs) -> Picture | None:
         return None
     found = distinct(runs.get(name) for name in ("tokens_4096", "tokens_4096_zipf"))
     with figure_style():
-        figure = Drawing(figsize=(6.4, 3.6))
+        figure = Drawing(figsize=(6.4, 4.0))
         left, right = figure.subplots(1, 2)
         for run, (colour, marker) in zip(found, (("blue", "o"), ("orange", "s")), strict=False):
             times = seconds(run)
             _line(left, times[ours(times)] / limit(times), colour, marker, _routing(run))
         left.axhline(1.0, color=INK, linestyle="--", linewidth=1)
-        left.set(xscale="log", xlabel="experts", ylabel="ours over dense + traffic")
-        left.legend()
+        left.set(xscale="log", ylabel="this layer over its limit")
+        _experts_axis(left, found[0])
+        left.legend(title="routing")
         times = seconds(found[0])
         for name, (colour, marker) in _GATES.items():
             if name in times:
                 share = (times[name] / times[ours(times)]).dropna()
                 _line(right, share, colour, marker, name.partition(", ")[2])
         right.axhline(0.3, color=INK, linestyle=":", linewidth=1)
-        right.set(xscale="log", yscale="log", xlabel="experts", ylabel="gate over experts")
+        right.set(xscale="log", yscale="log", ylabel="gate's time over the experts'")
+        _experts_axis(right, found[0])
+        right.yaxis.set_major_formatter("{x:g}")
         right.legend(title="gate")
+        limits = [
+            key_line("the limit: dense and traffic (left)", "--", width=1),
+            key_line("this project's goal of 0.3 (right)", ":", width=1),
+        ]
+        legend_below(figure, limits)
     return as_picture(
         figure,
         id="skew-and-gates",
