@@ -167,7 +167,7 @@ def _draw_row(
         s=13,
         color=COLOURS[row.colour],
         marker=_MARKERS[row.colour],
-        alpha=0.6,
+        alpha=0.75,
         linewidths=0,
     )
     if len(numbers):

@@ -11,15 +11,26 @@ from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
 from experiments.vowel import data
-from reproductions.drawing import COLOURS, INK, PAPER, figure_style, overlay_of, to_svg
+from reproductions.drawing import (
+    COLOURS,
+    INK,
+    PAPER,
+    figure_style,
+    key_band,
+    key_line,
+    legend_below,
+    overlay_of,
+    to_svg,
+)
 from reproductions.runs import NamedRun
 from reproductions.study_report import Frame, Picture, as_picture
 from reproductions.vowel.decision_lines import Trajectory, formants, trajectory
 
 Array = NDArray[np.float64]
-_INCHES = (6.4, 5.6)
+_INCHES = (6.4, 6.6)
 # Shades of the vowels by the bit that they ask for; the sign tells the two of a bit apart.
-_BIT_COLOURS = {1: INK, 0: COLOURS["orange"]}
+# A purple that no expert has: 3 to 1 at least against the page and every tint, light and dark.
+_BIT_COLOURS = {1: INK, 0: "#b252b2"}
 
 
 def figure2(run: NamedRun, id: str = "figure2") -> Picture:
@@ -55,7 +66,7 @@ def figure2(run: NamedRun, id: str = "figure2") -> Picture:
 
 def _caption(path: Trajectory, num_cases: int) -> str:
     return (
-        f"The {num_cases} training cases as vowel signs, orange where the answer should be 0, in "
+        f"The {num_cases} training cases as vowel signs, purple where the answer should be 0, in "
         "the colour of the text where it should be 1. A line is where an expert answers exactly "
         "0.5: thick within the part of the plane in which the gate prefers this expert (tinted, "
         "the more so the surer the gate) and thin elsewhere. The dashed line is the gate's border, "
@@ -88,6 +99,13 @@ def _base(run: NamedRun) -> Drawing:
     axes.set(xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
     axes.grid(visible=False)
     axes.legend(loc="upper right", title="vowel and its target", ncols=2, handletextpad=0.1)
+    key = [
+        key_line("an expert's answer is 0.5 (in its colour)", width=3),
+        key_band("the gate prefers this expert (in its colour)", INK, alpha=0.15),
+        key_line("border of the gate", "--", width=1.3),
+        key_line("the line of an expert that is not in use (grey)", width=0.9, alpha=UNUSED_ALPHA),
+    ]
+    legend_below(figure, key, num_columns=1)
     # Room above the picture for the frame's own line of text.
     axes.set_title(" ")
     return figure
@@ -198,11 +216,11 @@ EXPERT_COLOURS = (
     COLOURS["blue"],
     COLOURS["vermillion"],
     COLOURS["green"],
-    COLOURS["purple"],
     COLOURS["orange"],
     COLOURS["sky"],
+    COLOURS["purple"],
 )
-UNUSED_ALPHA = 0.35
+UNUSED_ALPHA = 0.5
 _FONT = FontProperties(family="DejaVu Sans", weight="bold")
 
 

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
 
-from reproductions.drawing import COLOURS, INK, figure_style
+from reproductions.drawing import (
+    COLOURS,
+    INK,
+    figure_style,
+    key_band,
+    key_line,
+    key_mark,
+    legend_below,
+)
 from reproductions.runs import NamedRun, Runs
 from reproductions.study_report import Picture, as_picture
 from reproductions.verdicts.claims import Claim, Published
@@ -133,7 +143,7 @@ def _draw_panels(
 ) -> Drawing:
     counts = [len(strips) for _, strips in panels]
     with figure_style():
-        figure = Drawing(figsize=(6.4, 0.6 * len(panels) + _ROW_INCHES * sum(counts) + 0.2))
+        figure = Drawing(figsize=(6.4, 0.6 * len(panels) + _ROW_INCHES * sum(counts) + 0.8))
         grid = figure.subplots(
             len(panels), 1, height_ratios=counts, squeeze=False, sharex=is_shared
         )
@@ -148,7 +158,21 @@ def _draw_panels(
             axes.tick_params(axis="x", labelbottom=True)
             # Thousands with separators, as in the tables.
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.6g}")
+        legend_below(figure, _panel_key(panels))
     return figure
+
+
+def _panel_key(panels: Sequence[tuple[str, Sequence[_SeedRow]]]) -> list[Artist]:
+    rows = [row for _, rows in panels for row in rows]
+    entries = [
+        key_mark("one seed, in the row's colour", "o", size=4.5),
+        key_line("mean (tick), with its 95 % interval", width=2.2),
+    ]
+    if any(row.is_censored.any() for row in rows):
+        entries.append(Line2D([], [], color=INK, marker="o", mfc="none", ls="", label=_CENSORED))
+    if any(row.published for row in rows):
+        entries.append(key_mark("published mean and deviation", "D"))
+    return entries
 
 
 def _draw_seed_row(axes: Axes, strip: _SeedRow, place: int) -> None:
@@ -163,7 +187,7 @@ def _draw_seed_row(axes: Axes, strip: _SeedRow, place: int) -> None:
             color=colour,
             markerfacecolor=face,
             markersize=4.5,
-            alpha=0.6,
+            alpha=0.8,
         )
     if len(strip.values) > 1:
         estimate = mean_estimate(strip.values.tolist())
@@ -182,7 +206,8 @@ def _draw_seed_row(axes: Axes, strip: _SeedRow, place: int) -> None:
         )
 
 
-_CURVES = {"train_error": "training error", "effective_experts": "effective number of experts"}
+_CENSORED = "one seed that never reached the stop"
+_CURVES = {"train_error": "training error", "effective_experts": "effective experts"}
 
 
 def training(runs: Runs) -> Picture | None:
@@ -213,7 +238,7 @@ def _is_mixture(run: NamedRun) -> bool:
 
 def _draw_training(rows: Sequence[Table1Row], runs: Runs, stop: float) -> Drawing:
     with figure_style():
-        figure = Drawing(figsize=(6.4, 5.0))
+        figure = Drawing(figsize=(6.4, 5.5))
         grid = figure.subplots(2, len(rows), sharex=True, sharey="row", squeeze=False)
         for place, row in enumerate(rows):
             curves = runs[row.run].table("curves")
@@ -226,6 +251,12 @@ def _draw_training(rows: Sequence[Table1Row], runs: Runs, stop: float) -> Drawin
         grid[1, 0].set(ylim=(0, None), xlim=(0, None))
         for axes, label in zip(grid[:, 0], _CURVES.values(), strict=True):
             axes.set_ylabel(label)
+        key = [
+            key_line("one seed, in its column's colour", width=0.7),
+            key_line("the first seed"),
+            key_line("error at which training stops", ":", width=1.2),
+        ]
+        legend_below(figure, key)
     return figure
 
 
@@ -268,7 +299,7 @@ def interval_overview(judged: Sequence[Judged]) -> Figure:
     if not rows:
         raise ValueError("no judged value claim with a published value other than 0")
     with figure_style():
-        figure = Figure(figsize=(6.4, 0.75 + _CLAIM_INCHES * len(rows)))
+        figure = Figure(figsize=(6.4, 1.1 + _CLAIM_INCHES * len(rows)))
         axes = figure.add_subplot()
         left, right = _limits(rows)
         axes.set(xlim=(left, right), ylim=(len(rows) - 0.55, -0.75), yticks=[])
@@ -277,6 +308,13 @@ def interval_overview(judged: Sequence[Judged]) -> Figure:
         axes.grid(visible=False)
         for place, row in enumerate(rows):
             _draw_overview_row(axes, row, place)
+        key = [
+            key_mark("ours", "o"),
+            key_line("its 95 % interval", width=2),
+            key_line("published", colour=COLOURS["blue"], width=1.5),
+            key_band("within the margin", COLOURS["blue"], alpha=0.22),
+        ]
+        legend_below(figure, key, num_columns=4)
     return figure
 
 

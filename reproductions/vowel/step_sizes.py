@@ -3,10 +3,20 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
+from matplotlib.lines import Line2D
 
-from reproductions.drawing import COLOURS, INK, PAPER, figure_style
+from reproductions.drawing import (
+    COLOURS,
+    INK,
+    PAPER,
+    figure_style,
+    key_line,
+    key_mark,
+    legend_below,
+)
 from reproductions.runs import NamedRun, Runs
 from reproductions.study_report import Picture, as_picture
 from reproductions.verdicts.claims import Claim
@@ -62,7 +72,7 @@ def _draw(
 ) -> Drawing:
     num_lines = (len(rows) + 1) // 2
     with figure_style():
-        figure = Drawing(figsize=(6.4, 2.75 * num_lines + 0.5))
+        figure = Drawing(figsize=(6.4, 2.75 * num_lines + 1.0))
         panels = figure.subplots(num_lines, 2, sharex=True, sharey=True, squeeze=False)
         for axes, row in zip(panels.flat, rows, strict=False):
             axes.set(xscale="log", yscale="log", title=row.label)
@@ -74,9 +84,25 @@ def _draw(
         for axes in list(panels.flat)[len(rows) :]:
             axes.set_visible(False)
         _finish(panels[0, 0], limit)
-        figure.supxlabel("step size (on the mean gradient)", color=INK, fontsize=11.5)
+        legend_below(figure, _key())
+        for axes in panels[-1]:
+            axes.set_xlabel("step size (on the mean gradient)")
         figure.supylabel("epochs to the stop", color=INK, fontsize=11.5)
     return figure
+
+
+def _key() -> list[Artist]:
+    tuned = "step tuned towards the paper"
+    hollow = Line2D([], [], color=INK, marker="o", mfc="none", ls="", ms=9, label=tuned)
+    return [
+        key_mark("one seed", "o", size=3.5),
+        key_line("mean, where every seed arrives"),
+        key_mark("step that the rule takes", "o", size=9),
+        hollow,
+        key_mark("seeds that did not arrive", "x", size=5),
+        key_line("epochs as published", "--", width=1),
+        key_line("limit of epochs", ":", width=1),
+    ]
 
 
 def _is_tuned(row: Table1Row, runs: Runs) -> bool:
@@ -110,7 +136,7 @@ def _draw_panel(axes: Axes, row: Table1Row, run: NamedRun, limit: int) -> None:
         row.marker,
         color=colour,
         markersize=3.5,
-        alpha=0.6,
+        alpha=0.8,
     )
     _mark_lost(axes, tried["step_size"][~arrived], colour, limit)
     # A mean over seeds of which some were cut off would be too low: the line stops there.
