@@ -65,18 +65,41 @@ def render_page(report: StudyReport) -> str:
     claim, and one whose frames would not lie exactly over its base.
     """
     known = {claim.id for claim, _, _ in report.judged}
+    return _filled(
+        report,
+        counts=_counts(report.judged),
+        tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
+        rows=[_claim_row(judged) for judged in report.judged],
+        figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
+    )
+
+
+def _filled(
+    report: object,
+    counts: Sequence[tuple[str, dict[str, int]]],
+    tables: Sequence[tuple[str, TableView]],
+    rows: Sequence[_ClaimRow],
+    figures: Sequence[_FigureView],
+    whose: str = "",
+) -> str:
+    # What moves says most, and stands on the first screen.
+    lead = next((view for view in figures if len(view.frames) > 1), None)
+    lead = lead or next(iter(figures), None)
     return render(
         "study.html",
         "slider.js",
         report=report,
-        counts=_counts(report.judged),
+        counts=counts,
         sources=SOURCE_MEANINGS,
         rules=rules(),
         symbols=SYMBOLS,
         meanings=MEANINGS,
-        tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
-        rows=[_claim_row(judged) for judged in report.judged],
-        figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
+        tables=tables,
+        rows=rows,
+        differing=[row for row in rows if row.word == "differs"],
+        lead=lead,
+        figures=[view for view in figures if view is not lead],
+        whose=whose,
     )
 
 

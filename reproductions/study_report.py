@@ -66,8 +66,9 @@ class StudyReport:
 
     ``study`` is the study's id, ``summary`` has an empty line between paragraphs, ``command`` is
     the line that makes the page again, ``num_printed`` says how many of the tables the terminal
-    shows. ``overrides`` are the settings in which its runs differ from the suite's. It tells no
-    time of day, so that the same runs give the same page.
+    shows. ``overrides`` are the settings in which its runs differ from the suite's. ``about`` says
+    to a newcomer what the paper did. It tells no time of day, so that the same runs give the same
+    page.
     """
 
     study: str
@@ -82,6 +83,7 @@ class StudyReport:
     citation_url: str | None = None
     num_printed: int = 1
     overrides: tuple[str, ...] = ()
+    about: str = ""
 
 
 # What the page shows, and what RESULTS.md shows of it.
@@ -160,6 +162,7 @@ class Study:
         parts: puts pictures, tables and closing paragraphs together, from the finished runs, the
             judged claims and the source of runs of other suites.
         target: the make target that trains it.
+        about: what the paper did, and what gate and experts are in it, for a newcomer.
         reasons: measured reasons for differences, by the groups of claims that they explain.
         shown_suite: the suite that its name stands for in reports, where that is a larger one.
         next_steps: what to try next, one line each.
@@ -176,6 +179,7 @@ class Study:
     why_not_comparable: Callable[[Claim, Sequence[NamedRun]], str | None]
     parts: Callable[[SuiteRuns, Sequence[Judged], Source], Parts]
     target: str
+    about: str = ""
     reasons: Mapping[str, Callable[[Runs], str]] = field(default_factory=dict)
     shown_suite: str | None = None
     next_steps: tuple[str, ...] = ()
@@ -238,6 +242,7 @@ class Study:
             command=command,
             citation_url=self.citation_url,
             num_printed=self.num_printed,
+            about=self.about,
         )
         return report, pictures
 

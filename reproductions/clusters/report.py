@@ -129,6 +129,10 @@ STUDY = Study(
         "written-linear": _written,
     },
     target="reproduce-clusters",
+    about="Every example belongs to one of four hidden clusters, and each cluster has its own "
+    "sign for the class. The gate sends an example to one of eight small networks, the "
+    "experts. The paper proves that experts with a cubic activation divide the clusters "
+    "among themselves, and that one network alone cannot solve the task.",
     shown_suite="clusters_all",
     next_steps=(
         f"{_EVERYTHING}   settings 3 and 4, code against text, sensitivity",

@@ -58,6 +58,10 @@ STUDY = Study(
     why_not_comparable=why_not_comparable,
     parts=_parts,
     target="reproduce-language-model",
+    about="A network reads text and guesses the next piece of a word. In its middle a gate picks "
+    "four of up to 4,096 small experts for every word, so that a larger model costs no more"
+    " per word. Perplexity says how many equally likely choices the guess amounts to: lower"
+    " is better.",
     shown_suite="language_model_all",
     next_steps=(
         "python -m experiments.run study=language_model study.num_experts=512   another size",

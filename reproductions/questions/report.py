@@ -103,6 +103,9 @@ STUDY = Study(
     why_not_comparable=departures_except(FREE),
     parts=_parts,
     target="questions",
+    about="The three studies answer five questions about mixtures of experts. Here the same "
+    "models start from other places: a gate that sends everything to one expert, identical "
+    "experts, data with more or fewer clusters.",
     shown_suite="questions_domains",
     next_steps=(
         "make front   the front page of all studies: reports/index.html",

@@ -101,6 +101,9 @@ STUDY = Study(
         "balance": why_uneven,
     },
     target="reproduce-translation",
+    about="A network translates English into French. In its middle a gate picks a few of up to "
+    "2,048 small experts for every word. The paper found that experts specialise in kinds "
+    "of words, though nobody told them to.",
     shown_suite="translation_all",
     next_steps=(
         "python -m experiments.translation.translate show=words   type English, see French",

@@ -147,6 +147,9 @@ STUDY = Study(
         "first-together": _strictness,
     },
     target="reproduce-vowel",
+    about="Four small experts learn to tell similar vowels apart by two numbers measured from "
+    "each recording. A gate learns beside them which expert to ask: it cuts the plane into "
+    "regions, and each expert draws its border only in the region that it is asked about.",
     next_steps=(
         f"{COMMAND}   which claims hold in which reading",
         'make reproduce-vowel ARGS="study.num_experts=16"',
