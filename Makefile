@@ -101,7 +101,7 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
 .PHONY: reproduce-language-model reproduce-language-model-all search-language-model
-.PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front reproduce
+.PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front site reproduce
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -143,6 +143,8 @@ fetch-texts: $(READY) ## Texts of three other kinds, for corpus=domains | 1 | De
 questions-domains: $(READY) ## Question 1 on four kinds of text, after fetch-texts | 45 | CPU
 	$(SUITE) suite=questions_domains $(ARGS)
 	$(REPORT) suite=questions $(ARGS)
+site: $(READY) ## The whole site from what is published, in site/ | <1 | nothing
+	$(RUN) -m reproductions.site $(ARGS)
 front: $(READY) ## The front page of all studies, from finished runs | 1 | finished runs
 	$(RUN) -m reproductions.front
 # What is done is not done again. The long studies share the cores, those of the longest runs first,

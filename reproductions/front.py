@@ -18,6 +18,7 @@ from markupsafe import Markup
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.runner.errors import UserError
 from reproductions.drawing import rename_ids
+from reproductions.explorers import Explorer
 from reproductions.html import render, write
 from reproductions.records import FOLDER, ClaimRecord, StudyRecord, filled_in, read, record_of
 from reproductions.report import STUDIES, BuiltReport, build_report, page_of
@@ -88,6 +89,7 @@ def render_front(
     every: Sequence[BuiltReport],
     earlier: Sequence[StudyRecord] = (),
     links: Mapping[str, str] | None = None,
+    explorers: Sequence[Explorer] = (),
 ) -> str:
     """Return the page's HTML.
 
@@ -95,6 +97,7 @@ def render_front(
         every: the reports that there are.
         earlier: what is published; it speaks for what was not run here, marked so.
         links: addresses of the studies' own pages, where there are any.
+        explorers: pages to play with that lie beside this one.
     """
     here = {each.report.study: record_of(each.report, each.found.runs) for each in every}
     records, elsewhere = [], {}
@@ -121,6 +124,7 @@ def render_front(
         records=records,
         elsewhere=elsewhere,
         links=links or {},
+        explorers=explorers,
         source_of=source_of,
         outdated=_outdated(records, elsewhere, earlier),
         total=headline(

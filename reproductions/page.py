@@ -12,11 +12,13 @@ from pathlib import Path
 from markupsafe import Markup
 
 from reproductions.drawing import rename_ids, view_box
+from reproductions.explorers import Explorer
 from reproductions.html import render, write
-from reproductions.study_report import Figure, StudyReport
+from reproductions.records import ClaimRecord, StudyRecord
+from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.claims import Claim, rules
-from reproductions.verdicts.judge import Judged, Verdict
+from reproductions.verdicts.judge import RULE, Judged, Verdict
 from reproductions.verdicts.number_text import is_share
 from reproductions.verdicts.orders import allowed_span
 from reproductions.verdicts.power_text import power_text
@@ -58,8 +60,8 @@ class _FigureView:
     runs: "tuple[ProvenanceView, ...]"
 
 
-def render_page(report: StudyReport) -> str:
-    """Return the page's HTML.
+def render_page(report: StudyReport, beside: Sequence[Explorer] = ()) -> str:
+    """Return the page's HTML; `beside` has the pages to play with that belong to the study.
 
     Raises ValueError for a figure without picture or text alternative, one that names an unknown
     claim, and one whose frames would not lie exactly over its base.
@@ -71,6 +73,88 @@ def render_page(report: StudyReport) -> str:
         tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
         rows=[_claim_row(judged) for judged in report.judged],
         figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
+        beside=beside,
+    )
+
+
+@dataclass(frozen=True)
+class RecordPage:
+    """A study of which only the published record is at hand, as its page shows it.
+
+    Attributes:
+        record: what is published.
+        claims: today's, by whose ids the record's are explained.
+        notes: where the paper is silent.
+        about: what the paper did, for a newcomer.
+        citation: the paper.
+        citation_url: its address, if any.
+        pictures: one per figure of the record.
+        command: the line that trains the study.
+    """
+
+    record: StudyRecord
+    claims: Sequence[Claim]
+    notes: Sequence[Silence]
+    about: str
+    citation: str
+    citation_url: str | None
+    pictures: Sequence[Markup]
+    command: str
+
+    @property
+    def title(self) -> str:
+        """The report's title."""
+        return self.record.title
+
+    @property
+    def summary(self) -> str:
+        """The report's paragraphs, with an empty line between them."""
+        return "\n\n".join(self.record.summary)
+
+    @property
+    def overrides(self) -> tuple[str, ...]:
+        """None: only a suite's own settings are published."""
+        return ()
+
+
+_FIRST_RULE = (
+    "These verdicts were given by the first rule; docs/verdicts.md says what the second changed. "
+)
+
+
+def render_record(page: RecordPage, beside: Sequence[Explorer] = ()) -> str:
+    """Return the page of a study whose runs are not stored, from its published record."""
+    claims = {claim.id: claim for claim in page.claims}
+    rows = [_record_row(row, claims.get(row.id)) for row in page.record.rows]
+    found = by_source((row.claim.source, row.word) for row in rows)
+    counts = [(source, {word: words[word] for word in SYMBOLS}) for source, words in found.items()]
+    return _filled(
+        page,
+        counts=counts,
+        tables=(),
+        rows=rows,
+        figures=[
+            _FigureView(Figure(f.id, f.title, f.caption, f.alt, None, (), (), ()), picture, (), ())
+            for f, picture in zip(page.record.figures, page.pictures, strict=True)
+        ],
+        beside=beside,
+        whose=f"{'' if page.record.rule == RULE else _FIRST_RULE}The tables are in RESULTS.md.",
+    )
+
+
+def _record_row(row: ClaimRecord, claim: Claim | None) -> _ClaimRow:
+    # A claim that was taken back since its verdict is shown until the study is published again.
+    old = Claim(row.id, row.sentence, row.place, "shape", question=row.question)
+    return _ClaimRow(
+        claim=claim or old,
+        published=_unbroken(row.published),
+        ours=_unbroken(row.ours),
+        interval=_unbroken(row.interval),
+        margin=_unbroken(margin_text(claim)) if claim else "This claim was taken back since",
+        word=row.word,
+        symbol=SYMBOLS[row.word],
+        explanation="",
+        bar=None,
     )
 
 
@@ -80,6 +164,7 @@ def _filled(
     tables: Sequence[tuple[str, TableView]],
     rows: Sequence[_ClaimRow],
     figures: Sequence[_FigureView],
+    beside: Sequence[Explorer],
     whose: str = "",
 ) -> str:
     # What moves says most, and stands on the first screen.
@@ -99,6 +184,7 @@ def _filled(
         differing=[row for row in rows if row.word == "differs"],
         lead=lead,
         figures=[view for view in figures if view is not lead],
+        beside=beside,
         whose=whose,
     )
 

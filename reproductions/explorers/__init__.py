@@ -1,0 +1,34 @@
+"""Pages to play with: each a file of its own that needs nothing beside itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """One page to play with.
+
+    Attributes:
+        file: its name in the site.
+        title: of the page and of links to it.
+        sentence: what there is to see, in one sentence.
+        study: that it belongs to.
+        page: "module:function"; the function returns the whole page as text.
+    """
+
+    file: str
+    title: str
+    sentence: str
+    study: str
+    page: str
+
+
+EXPLORERS: list[Explorer] = []
+
+
+def page_of(explorer: Explorer) -> str:
+    """An explorer's page; its module is imported only now."""
+    module, _, function = explorer.page.partition(":")
+    return cast(Callable[[], str], getattr(import_module(module), function))()

@@ -1,0 +1,130 @@
+"""Laws of the site: complete from what is published, and every page is whole on its own."""
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from experiments.runner.errors import UserError
+from reproductions import site
+from reproductions.explorers import EXPLORERS
+from reproductions.records import read
+from reproductions.report import STUDIES
+from reproductions.site import write_site
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+class Tags(HTMLParser):
+    """All start tags of a page."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page.read_text("utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Keep the tag."""
+        self.found.append((tag, dict(attrs)))
+
+    def ids(self) -> list[str]:
+        """Every id of the page."""
+        return [own["id"] or "" for _, own in self.found if "id" in own]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("site")
+    with pytest.MonkeyPatch.context() as patch:
+        # What is made of stored runs is the report of test_page.py, and takes longer.
+        patch.setattr(site, "is_stored", lambda *_: False)
+        return {page.name: page for page in write_site(folder)}
+
+
+def test_every_study_and_every_explorer_has_a_page(pages: dict[str, Path]) -> None:
+    wanted = {"index.html"} | {f"{record.study}.html" for record in read(list(STUDIES))}
+    assert set(pages) == wanted | {each.file for each in EXPLORERS}
+
+
+def test_links_within_the_site_arrive(pages: dict[str, Path]) -> None:
+    tags = {name: Tags(page) for name, page in pages.items()}
+    for name, own in tags.items():
+        for tag, attributes in own.found:
+            address = attributes.get("href") or ""
+            if tag != "a" or address.startswith("https://"):
+                continue
+            file, _, anchor = address.partition("#")
+            assert (file or name) in pages, (name, address)
+            assert not anchor or anchor in tags[file or name].ids(), (name, address)
+
+
+def test_pages_ask_nothing_of_the_network(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        for tag, attributes in Tags(page).found:
+            for name in ("src", "srcset", "poster", "action", "data"):
+                target = attributes.get(name) or ""
+                assert not target or target.startswith("data:"), (page.name, tag, target[:60])
+        assert not re.search(r"@import|url\([^#)]", page.read_text("utf-8")), page.name
+
+
+def test_ids_occur_once(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        ids = Tags(page).ids()
+        assert len(ids) == len(set(ids)), page.name
+
+
+def test_headings_leave_out_no_level(pages: dict[str, Path]) -> None:
+    for page in pages.values():
+        levels = [int(tag[1]) for tag, _ in Tags(page).found if re.fullmatch("h[1-6]", tag)]
+        assert levels.count(1) == 1
+        assert all(low <= high + 1 for high, low in pairwise(levels)), page
+
+
+def test_the_published_claims_are_all_there(pages: dict[str, Path]) -> None:
+    for record in read(list(STUDIES)):
+        ids = Tags(pages[f"{record.study}.html"]).ids()
+        assert {f"claim-{row.id}" for row in record.rows} <= set(ids)
+
+
+def test_a_missing_picture_names_the_fix(tmp_path: Path) -> None:
+    record = read(["clusters"])[0]
+    with pytest.raises(UserError, match="git checkout"):
+        list(site._picture(record, tmp_path))
+
+
+def test_an_unknown_setting_is_refused() -> None:
+    with pytest.raises(UserError, match="out=FOLDER"):
+        site._folder_of(["folder=x"])
+    assert site._folder_of(["out=here"]) == Path("here")
+    assert site._folder_of([]) == Path("site")
+
+
+_TOP = "document.title = Math.round(document.querySelector('figure').getBoundingClientRect().top)"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize(("width", "height", "most"), [(1200, 800, 300), (390, 844, 844)])
+def test_the_first_figure_is_on_the_first_screen(
+    pages: dict[str, Path], tmp_path: Path, width: int, height: int, most: int
+) -> None:
+    assert CHROMIUM is not None
+    text = pages["clusters.html"].read_text("utf-8")
+    # The page's policy forbids every other script.
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
+    measured = tmp_path / "measured.html"
+    measured.write_text(text.replace("</body>", f"<script>{_TOP}</script></body>"), "utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    result = subprocess.run(
+        [*command, f"--window-size={width},{height}", measured.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = re.search(r"<title>(\d+)</title>", result.stdout)
+    assert found is not None
+    assert int(found[1]) <= most
