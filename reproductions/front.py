@@ -1,8 +1,8 @@
 """Write the front page of all studies from finished runs: `python -m reproductions.front`.
 
-One screen per question, one table of all claims, times and machines: reports/index.html. What was
-not run here stands there as it is published, and is marked so. Trains nothing. The only setting is
-runs_dir=PATH; with it the page has a folder of its own.
+A picture, the five questions, a table of all claims, times and machines: reports/index.html. What
+was not run here stands there as it is published, and is marked so. Trains nothing. The only setting
+is runs_dir=PATH; with it the page has a folder of its own.
 """
 
 import base64
@@ -24,21 +24,39 @@ from reproductions.records import FOLDER, ClaimRecord, StudyRecord, filled_in, r
 from reproductions.report import STUDIES, BuiltReport, build_report, page_of
 from reproductions.study_report import Figure
 from reproductions.verdicts.judge import RULE
-from reproductions.verdicts.sources import headline, source_of
+from reproductions.verdicts.sources import Counted, by_source, counted, headline, source_of
 from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 
 _ANSWERS = Path(__file__).with_name("answers.yaml")
+_GATE_CAPTION = (
+    "A mixture learns to tell vowels apart. Each dot is one recording of a spoken vowel. The "
+    "tinted regions show which expert the gate asks there; the lines are the borders that the experts "
+    "draw between the vowels."
+)
+_GATE_ALT = (
+    "Animation: coloured regions grow over a plane of dots while straight lines turn into place."
+)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A question, our answer, and where its figure is."""
+    """A question, our answer, and where its figure is.
+
+    Attributes:
+        question: its number.
+        asked: the question.
+        answer: two sentences.
+        more: what a reader who wants to know more is told.
+        study: the study that its figure belongs to.
+        figure: its id.
+    """
 
     question: int
     asked: str
     answer: str
     study: str
     figure: str
+    more: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +75,7 @@ class _Screen:
     answer: Answer
     is_answered: bool
     word: str
-    counts: str
+    worth: tuple[tuple[str, str], ...]
     num_judged: int
     num_published: int
     figure: _Shown | None
@@ -90,6 +108,7 @@ def render_front(
     earlier: Sequence[StudyRecord] = (),
     links: Mapping[str, str] | None = None,
     explorers: Sequence[Explorer] = (),
+    is_site: bool = False,
 ) -> str:
     """Return the page's HTML.
 
@@ -98,6 +117,7 @@ def render_front(
         earlier: what is published; it speaks for what was not run here, marked so.
         links: addresses of the studies' own pages, where there are any.
         explorers: pages to play with that lie beside this one.
+        is_site: whether it is the site's front page, where all is as published.
     """
     here = {each.report.study: record_of(each.report, each.found.runs) for each in every}
     records, elsewhere = [], {}
@@ -125,6 +145,10 @@ def render_front(
         elsewhere=elsewhere,
         links=links or {},
         explorers=explorers,
+        is_site=is_site,
+        num_claims=sum(len(record.rows) for record in records),
+        moving=_moving(),
+        about={study.name: study.about for study in STUDIES.values()},
         source_of=source_of,
         outdated=_outdated(records, elsewhere, earlier),
         total=headline(
@@ -162,12 +186,40 @@ def _screen(
         answer,
         is_answered=any(row.word != NOT_RUN for _, row in rows),
         word=standing(row.word for _, row in rows),
-        counts=headline((source_of(study, row.id), row.word) for study, row in rows),
+        worth=_worth((source_of(study, row.id), row.word) for study, row in rows),
         num_judged=sum(row.word != NOT_RUN for _, row in rows),
         num_published=sum(row.id in elsewhere[study] for study, row in rows),
         figure=figure,
         rows=rows,
     )
+
+
+def _worth(verdicts: Iterable[Counted]) -> tuple[tuple[str, str], ...]:
+    """What an answer rests on: what papers print, and everything else apart from it."""
+    counts = by_source(verdicts)
+    printed = counts.pop("printed", Counter())
+    others = sum(counts.values(), Counter[str]())
+    # Where a paper prints nothing, a reader should know that before our own claims are counted.
+    return (
+        ("In print", counted(printed) if printed else "no paper prints a number for this"),
+        ("Our own tests", counted(others) if others else "none"),
+    )
+
+
+def _moving() -> _Shown | None:
+    """The picture that moves, of the gate as it forms; the published one stands in for it."""
+    folder = FOLDER.parent / "figures" / "vowel"
+    for name, kind in (("gate.svg", "svg+xml"), ("gate.gif", "gif")):
+        if (folder / name).exists():
+            image = _image((folder / name).read_bytes(), kind)
+            return _Shown("gate", _GATE_CAPTION, _GATE_ALT, image, is_published=True)
+    return None
+
+
+def _image(data: bytes, kind: str) -> Markup:
+    # Within the page, which makes no request and can be sent as one file.
+    text = base64.b64encode(data).decode()
+    return Markup('<img alt="" src="data:image/{};base64,{}">').format(kind, text)
 
 
 def _shown(
@@ -183,9 +235,7 @@ def _shown(
     for record in earlier:
         for old in record.figures:
             if (record.study, old.id) == (answer.study, answer.figure) and png.exists():
-                # Within the page, which makes no request and can be sent as one file.
-                data = base64.b64encode(png.read_bytes()).decode()
-                image = Markup('<img alt="" src="data:image/png;base64,{}">').format(data)
+                image = _image(png.read_bytes(), "png")
                 return _Shown(old.id, old.caption, old.alt, image, is_published=True)
     return None
 

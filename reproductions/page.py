@@ -60,8 +60,35 @@ class _FigureView:
     runs: "tuple[ProvenanceView, ...]"
 
 
-def render_page(report: StudyReport, beside: Sequence[Explorer] = ()) -> str:
-    """Return the page's HTML; `beside` has the pages to play with that belong to the study.
+@dataclass(frozen=True)
+class Surroundings:
+    """What lies around a study's page.
+
+    Attributes:
+        beside: pages to play with that belong to the study.
+        groups: file and words of the pages of its groups of claims.
+        whose: says whose runs the page shows.
+        is_site: whether it is a page of the site, which has a front page to lead back to.
+    """
+
+    beside: Sequence[Explorer] = ()
+    groups: Sequence[tuple[str, str]] = ()
+    whose: str = ""
+    is_site: bool = False
+
+
+ALONE = Surroundings()
+OWN_RUNS = (
+    "Yours: all numbers and pictures on this page are of your own runs. Published: the column "
+    "of that name alone, which is what the paper prints."
+)
+PUBLISHED_RUNS = (
+    "Published: all numbers and pictures on this page are of this project's own runs, made before."
+)
+
+
+def render_page(report: StudyReport, around: Surroundings = ALONE) -> str:
+    """Return the page's HTML.
 
     Raises ValueError for a figure without picture or text alternative, one that names an unknown
     claim, and one whose frames would not lie exactly over its base.
@@ -71,9 +98,9 @@ def render_page(report: StudyReport, beside: Sequence[Explorer] = ()) -> str:
         report,
         counts=_counts(report.judged),
         tables=[(caption, _breaking(table_view(frame))) for caption, frame in report.tables],
-        rows=[_claim_row(judged) for judged in report.judged],
+        rows=claim_rows(report.judged),
         figures=[_view(figure, known, place) for place, figure in enumerate(report.figures)],
-        beside=beside,
+        around=around,
     )
 
 
@@ -90,6 +117,7 @@ class RecordPage:
         citation_url: its address, if any.
         pictures: one per figure of the record.
         command: the line that trains the study.
+        tables: its published tables, as far as they are at hand.
     """
 
     record: StudyRecord
@@ -100,6 +128,7 @@ class RecordPage:
     citation_url: str | None
     pictures: Sequence[Markup]
     command: str
+    tables: Sequence[tuple[str, TableView]] = ()
 
     @property
     def title(self) -> str:
@@ -118,27 +147,80 @@ class RecordPage:
 
 
 _FIRST_RULE = (
-    "These verdicts were given by the first rule; docs/verdicts.md says what the second changed. "
+    "These verdicts were given by the first rule; docs/verdicts.md says what the second changed."
 )
 
 
-def render_record(page: RecordPage, beside: Sequence[Explorer] = ()) -> str:
-    """Return the page of a study whose runs are not stored, from its published record."""
-    claims = {claim.id: claim for claim in page.claims}
-    rows = [_record_row(row, claims.get(row.id)) for row in page.record.rows]
+def claim_rows(judged: Sequence[Judged]) -> list[_ClaimRow]:
+    """What the table of claims shows, from a report."""
+    return [_claim_row(each) for each in judged]
+
+
+def record_rows(record: StudyRecord, claims: Sequence[Claim]) -> list[_ClaimRow]:
+    """What the table of claims shows, from a published record and today's claims."""
+    known = {claim.id: claim for claim in claims}
+    return [_record_row(row, known.get(row.id)) for row in record.rows]
+
+
+@dataclass(frozen=True)
+class ClaimGroup:
+    """A page of claims that say one thing.
+
+    Attributes:
+        file: its name in the site.
+        words: what the claims say.
+        why: the written reason for differences, if any.
+        study: title of the study's page.
+        study_file: its name in the site.
+        rows: the claims.
+        neighbours: file and words of the group before and of the one after, where there are any.
+    """
+
+    file: str
+    words: str
+    why: str
+    study: str
+    study_file: str
+    rows: Sequence[_ClaimRow]
+    neighbours: Sequence[tuple[str, str]] = ()
+
+
+def render_group(group: ClaimGroup) -> str:
+    """Return the page of one group of claims."""
+    return render(
+        "group.html",
+        "slider.js",
+        group=group,
+        rows=group.rows,
+        counts=_row_counts(group.rows),
+        sources=SOURCE_MEANINGS,
+        rules=rules(),
+        symbols=SYMBOLS,
+        meanings={row.word: MEANINGS[row.word] for row in group.rows},
+    )
+
+
+def _row_counts(rows: Sequence[_ClaimRow]) -> list[tuple[str, dict[str, int]]]:
     found = by_source((row.claim.source, row.word) for row in rows)
-    counts = [(source, {word: words[word] for word in SYMBOLS}) for source, words in found.items()]
+    return [(source, {word: words[word] for word in SYMBOLS}) for source, words in found.items()]
+
+
+def render_record(page: RecordPage, around: Surroundings = ALONE) -> str:
+    """Return the page of a study whose runs are not stored, from its published record."""
+    rows = record_rows(page.record, page.claims)
+    told = [around.whose, "" if page.record.rule == RULE else _FIRST_RULE]
+    if len(page.tables) < len(page.record.tables):
+        told.append("Not all of its tables are on this page; they are with the published results.")
     return _filled(
         page,
-        counts=counts,
-        tables=(),
+        counts=_row_counts(rows),
+        tables=[(caption, _breaking(view)) for caption, view in page.tables],
         rows=rows,
         figures=[
             _FigureView(Figure(f.id, f.title, f.caption, f.alt, None, (), (), ()), picture, (), ())
             for f, picture in zip(page.record.figures, page.pictures, strict=True)
         ],
-        beside=beside,
-        whose=f"{'' if page.record.rule == RULE else _FIRST_RULE}The tables are in RESULTS.md.",
+        around=replace(around, whose=" ".join(filter(None, told))),
     )
 
 
@@ -164,8 +246,7 @@ def _filled(
     tables: Sequence[tuple[str, TableView]],
     rows: Sequence[_ClaimRow],
     figures: Sequence[_FigureView],
-    beside: Sequence[Explorer],
-    whose: str = "",
+    around: Surroundings,
 ) -> str:
     # What moves says most, and stands on the first screen.
     lead = next((view for view in figures if len(view.frames) > 1), None)
@@ -184,8 +265,10 @@ def _filled(
         differing=[row for row in rows if row.word == "differs"],
         lead=lead,
         figures=[view for view in figures if view is not lead],
-        beside=beside,
-        whose=whose,
+        beside=around.beside,
+        groups=around.groups,
+        whose=around.whose,
+        is_site=around.is_site,
     )
 
 
@@ -195,9 +278,15 @@ def _counts(judged: Sequence[Judged]) -> list[tuple[str, dict[str, int]]]:
     return [(source, {word: counts[word] for word in SYMBOLS}) for source, counts in found.items()]
 
 
-def write_page(report: StudyReport, path: Path) -> None:
-    """Writes the page, and the folder above it if need be. Raises as ``render_page`` does."""
-    write(render_page(report), path)
+def write_page(report: StudyReport, path: Path, whose: str = OWN_RUNS) -> None:
+    """Writes the page, and the folder above it if need be. Raises as ``render_page`` does.
+
+    Args:
+        report: what it shows.
+        path: the page.
+        whose: says whose runs it shows.
+    """
+    write(render_page(report, Surroundings(whose=whose)), path)
 
 
 def _claim_row(judged: Judged) -> _ClaimRow:

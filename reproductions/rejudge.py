@@ -18,7 +18,7 @@ from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.runner.errors import UserError
 from reproductions import records
 from reproductions.drawing import to_png
-from reproductions.page import write_page
+from reproductions.page import PUBLISHED_RUNS, write_page
 from reproductions.publish import ROOT, publish, record_with_section, settings_of
 from reproductions.records import ClaimRecord, StudyRecord
 from reproductions.report import REPORTS, STUDIES, BuiltReport, build_report
@@ -163,7 +163,7 @@ def main() -> None:
             console.print(f"{study}: {'; '.join(found) or 'nothing changes'}")
         for study in stored:
             page = REPORTS / "published" / study / "index.html"
-            write_page(rebuilt(study).report, page)
+            write_page(rebuilt(study).report, page, PUBLISHED_RUNS)
             console.print(f"report: {page}")
 
 

@@ -1,12 +1,14 @@
 """Build the whole site from what is published, without training: `python -m reproductions.site`.
 
-Front page, a page per study, and the pages to play with, as files that need nothing beside
-themselves. A study whose runs are stored has its whole report, with sliders; any other has its
-published claims and pictures. Settings: out=FOLDER, by default site.
+Front page, a page per study and per group of claims, and the pages to play with, as files that need
+nothing beside themselves. A study whose runs are stored has its whole report, with sliders; any
+other has its published claims, tables and pictures. Settings: out=FOLDER, by default site.
 """
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from markupsafe import Markup
@@ -16,7 +18,17 @@ from experiments.runner.errors import UserError
 from reproductions.explorers import EXPLORERS, page_of
 from reproductions.front import render_front
 from reproductions.html import write
-from reproductions.page import RecordPage, render_page, render_record
+from reproductions.page import (
+    PUBLISHED_RUNS,
+    ClaimGroup,
+    RecordPage,
+    Surroundings,
+    claim_rows,
+    record_rows,
+    render_group,
+    render_page,
+    render_record,
+)
 from reproductions.publish import ROOT
 from reproductions.records import StudyRecord, read
 from reproductions.rejudge import rebuilt
@@ -24,8 +36,13 @@ from reproductions.report import STUDIES, BuiltReport
 from reproductions.results_md import FIGURE_FOLDER
 from reproductions.stored import is_stored
 from reproductions.study_report import load_notes
+from reproductions.tables import TableView, is_numeric
 
 DEFAULT_FOLDER = "site"
+# A table of the published results: its caption, and its lines.
+_TABLE = re.compile(r"^\*\*(?P<caption>.+)\*\*\n\n(?P<lines>(?:\|.*\n)+)", re.MULTILINE)
+# Cells end at a bar, unless a backslash makes it a bar of the text.
+_BAR = re.compile(r"(?<!\\)\|")
 
 
 def write_site(folder: Path, root: Path = ROOT) -> list[Path]:
@@ -39,28 +56,73 @@ def write_site(folder: Path, root: Path = ROOT) -> list[Path]:
         The pages, the front page first.
 
     Raises:
-        UserError: a record or a stored run is damaged, or the folder cannot be written.
+        UserError: a record is damaged, or the folder cannot be written.
     """
-    published = root / "reproductions" / "published"
-    records = read(list(STUDIES), published)
-    stored = [record.study for record in records if is_stored(record.study, published)]
-    reports = {study: rebuilt(study, root) for study in stored}
+    records = read(list(STUDIES), root / "reproductions" / "published")
     links = {record.study: f"{record.study}.html" for record in records}
-    front = render_front([], records, links, EXPLORERS)
-    pages = {"index.html": front} | {
-        links[record.study]: _study_page(record, reports.get(record.study), root)
-        for record in records
-    }
+    pages = {"index.html": render_front([], records, links, EXPLORERS, is_site=True)}
+    for record in records:
+        whole = _whole(record.study, root)
+        groups = _groups(record, whole)
+        pages[links[record.study]] = _study_page(record, whole, groups, root)
+        pages |= {group.file: render_group(group) for group in groups}
     pages |= {each.file: page_of(each) for each in EXPLORERS}
     for name, page in pages.items():
         write(page, folder / name)
     return [folder / name for name in pages]
 
 
-def _study_page(record: StudyRecord, whole: BuiltReport | None, root: Path) -> str:
-    beside = [each for each in EXPLORERS if each.study == record.study]
+def _whole(study: str, root: Path) -> BuiltReport | None:
+    """A study's report from its stored runs; None where they are not there or do not fit."""
+    if not is_stored(study, root / "reproductions" / "published"):
+        return None
+    try:
+        return rebuilt(study, root)
+    except UserError as error:
+        # A suite that has changed since must not take the whole site away, nor do so in silence.
+        console.print(f"{study}: its page shows the published record, without sliders. {error}")
+        return None
+
+
+def _groups(record: StudyRecord, whole: BuiltReport | None) -> list[ClaimGroup]:
+    """A page's content for each group of claims that has any."""
+    study = STUDIES[record.study]
+    rows = claim_rows(whole.report.judged) if whole else record_rows(record, study.claims)
+    found = [
+        ClaimGroup(
+            file=f"{record.study}-{group.prefix.strip('-')}.html",
+            words=group.words,
+            # Reasons that are measured need the runs.
+            why=group.why(whole.found.runs if whole else {})
+            if whole or group.prefix not in study.reasons
+            else "",
+            study=record.title,
+            study_file=f"{record.study}.html",
+            rows=own,
+        )
+        for group in study.groups
+        if (own := [row for row in rows if row.claim.id.startswith(group.prefix)])
+    ]
+    named = [(group.file, group.words) for group in found]
+    return [
+        replace(
+            group, neighbours=[*named[max(0, place - 1) : place], *named[place + 1 : place + 2]]
+        )
+        for place, group in enumerate(found)
+    ]
+
+
+def _study_page(
+    record: StudyRecord, whole: BuiltReport | None, groups: Sequence[ClaimGroup], root: Path
+) -> str:
+    around = Surroundings(
+        beside=[each for each in EXPLORERS if each.study == record.study],
+        groups=[(group.file, group.words) for group in groups],
+        whose=PUBLISHED_RUNS,
+        is_site=True,
+    )
     if whole is not None:
-        return render_page(whole.report, beside)
+        return render_page(whole.report, around)
     study = STUDIES[record.study]
     page = RecordPage(
         record=record,
@@ -71,8 +133,37 @@ def _study_page(record: StudyRecord, whole: BuiltReport | None, root: Path) -> s
         citation_url=study.citation_url,
         pictures=tuple(_picture(record, root)),
         command=f"make {study.target}",
+        tables=list(published_tables(record, root)),
     )
-    return render_record(page, beside)
+    return render_record(page, around)
+
+
+def published_tables(record: StudyRecord, root: Path) -> Iterable[tuple[str, TableView]]:
+    """Captions and texts of a study's tables, as far as the published results have them.
+
+    The record says which tables there are, but not their numbers; these stand in RESULTS.md, or
+    in a page of its own under docs/results.
+    """
+    places = [root / "docs" / "results" / f"{record.study}.md", root / "RESULTS.md"]
+    text = "\n".join(path.read_text("utf-8") for path in places if path.exists())
+    known = {}
+    for found in _TABLE.finditer(text):
+        columns, _, *rows = map(_cells, found["lines"].splitlines())
+        known[_plain(found["caption"]), tuple(columns), len(rows)] = rows
+    for table in record.tables:
+        rows = known.get((table.caption, table.columns, table.num_rows), [])
+        if rows:
+            numeric = tuple(all(map(is_numeric, column)) for column in zip(*rows, strict=True))
+            yield table.caption, TableView(table.columns, tuple(map(tuple, rows)), numeric)
+
+
+def _cells(line: str) -> list[str]:
+    return [_plain(cell) for cell in _BAR.split(line)[1:-1]]
+
+
+def _plain(text: str) -> str:
+    """A text without the backslashes that markdown needs."""
+    return re.sub(r"\\(.)", r"\1", text).strip()
 
 
 def _picture(record: StudyRecord, root: Path) -> Iterable[Markup]:

@@ -38,7 +38,7 @@ def table_view(frame: pd.DataFrame) -> TableView:
     )
     columns = tuple(_heading(column) for column in frame.columns)
     numeric = tuple(
-        bool(rows) and all(_is_numeric(row[place]) for row in rows) for place in range(len(columns))
+        bool(rows) and all(is_numeric(row[place]) for row in rows) for place in range(len(columns))
     )
     return TableView(columns, rows, numeric)
 
@@ -59,7 +59,8 @@ def _cell(entry: object) -> str:
     return number(float(entry)) if isinstance(entry, Real) else shown(str(entry))
 
 
-def _is_numeric(text: str) -> bool:
+def is_numeric(text: str) -> bool:
+    """Tell whether a cell is a number, or the dash that stands for none."""
     return text == DASH or _LOOKS_NUMERIC.match(text) is not None
 
 

@@ -46,8 +46,7 @@ def headline(verdicts: Iterable[Counted]) -> str:
     """The count of verdicts in words: of the printed claims, then of each other kind apart."""
     counts = by_source(verdicts)
     parts = [
-        f"of {_claims(found.total(), source)}, {_counted(found)}"
-        for source, found in counts.items()
+        f"of {_claims(found.total(), source)}, {counted(found)}" for source, found in counts.items()
     ]
     if not parts:
         return "There are no claims."
@@ -60,7 +59,8 @@ def _claims(num: int, source: Source) -> str:
     return f"{num} {_ADJECTIVES[source]} claim{'s' if num != 1 else ''}"
 
 
-def _counted(counts: Counter[str]) -> str:
+def counted(counts: Counter[str]) -> str:
+    """The count of verdicts in words, such as "3 match and 1 differs"."""
     words = [
         f"{counts[word]} {verbs[counts[word] != 1]}"
         for word, verbs in _VERBS.items()
