@@ -30,8 +30,8 @@ from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 _ANSWERS = Path(__file__).with_name("answers.yaml")
 _GATE_CAPTION = (
     "A mixture learns to tell vowels apart. Each dot is one recording of a spoken vowel. The "
-    "tinted regions show which expert the gate asks there; the lines are the borders that the experts "
-    "draw between the vowels."
+    "tinted regions show which expert the gate asks there; the lines are the borders that the "
+    "experts draw between the vowels."
 )
 _GATE_ALT = (
     "Animation: coloured regions grow over a plane of dots while straight lines turn into place."
