@@ -28,10 +28,14 @@ from reproductions.verdicts.sources import Counted, by_source, counted, headline
 from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 
 _ANSWERS = Path(__file__).with_name("answers.yaml")
+_CLAIMS = "{}: {} claims"
 _GATE_CAPTION = (
-    "A mixture learns to tell vowels apart. Each dot is one recording of a spoken vowel. The "
+    "A mixture has learnt to tell vowels apart. Each sign is one recording of a spoken vowel. The "
     "tinted regions show which expert the gate asks there; the lines are the borders that the "
     "experts draw between the vowels."
+)
+_STILL_ALT = (
+    "Two tinted regions over a plane of dots, and in each of them a straight line between vowels."
 )
 _GATE_ALT = (
     "Animation: coloured regions grow over a plane of dots while straight lines turn into place."
@@ -147,6 +151,9 @@ def render_front(
         explorers=explorers,
         is_site=is_site,
         num_claims=sum(len(record.rows) for record in records),
+        worth=_worth(
+            (source_of(record.study, row.id), row.word) for record in records for row in record.rows
+        ),
         moving=_moving(),
         about={study.name: study.about for study in STUDIES.values()},
         source_of=source_of,
@@ -201,18 +208,23 @@ def _worth(verdicts: Iterable[Counted]) -> tuple[tuple[str, str], ...]:
     others = sum(counts.values(), Counter[str]())
     # Where a paper prints nothing, a reader should know that before our own claims are counted.
     return (
-        ("In print", counted(printed) if printed else "no paper prints a number for this"),
-        ("Our own tests", counted(others) if others else "none"),
+        (_CLAIMS.format("Printed in a paper", printed.total()), counted(printed))
+        if printed
+        else ("Printed in a paper", "no number"),
+        (_CLAIMS.format("All other claims", others.total()), counted(others))
+        if others
+        else ("All other claims", "none"),
     )
 
 
 def _moving() -> _Shown | None:
     """The picture that moves, of the gate as it forms; the published one stands in for it."""
     folder = FOLDER.parent / "figures" / "vowel"
-    for name, kind in (("gate.svg", "svg+xml"), ("gate.gif", "gif")):
+    for name, kind in (("gate.svg", "svg+xml"), ("gate.gif", "gif"), ("figure2.png", "png")):
         if (folder / name).exists():
             image = _image((folder / name).read_bytes(), kind)
-            return _Shown("gate", _GATE_CAPTION, _GATE_ALT, image, is_published=True)
+            alt = _GATE_ALT if name.startswith("gate") else _STILL_ALT
+            return _Shown("gate", _GATE_CAPTION, alt, image, is_published=True)
     return None
 
 

@@ -67,12 +67,14 @@ class Surroundings:
     Attributes:
         beside: pages to play with that belong to the study.
         groups: file and words of the pages of its groups of claims.
+        found: what the published runs showed, in two plain sentences.
         whose: says whose runs the page shows.
         is_site: whether it is a page of the site, which has a front page to lead back to.
     """
 
     beside: Sequence[Explorer] = ()
     groups: Sequence[tuple[str, str]] = ()
+    found: str = ""
     whose: str = ""
     is_site: bool = False
 
@@ -221,6 +223,7 @@ def render_record(page: RecordPage, around: Surroundings = ALONE) -> str:
             for f, picture in zip(page.record.figures, page.pictures, strict=True)
         ],
         around=replace(around, whose=" ".join(filter(None, told))),
+        is_record=True,
     )
 
 
@@ -247,10 +250,11 @@ def _filled(
     rows: Sequence[_ClaimRow],
     figures: Sequence[_FigureView],
     around: Surroundings,
+    is_record: bool = False,
 ) -> str:
-    # What moves says most, and stands on the first screen.
+    # What moves says most, and stands on the first screen; else what was learnt, and not verdicts.
     lead = next((view for view in figures if len(view.frames) > 1), None)
-    lead = lead or next(iter(figures), None)
+    lead = lead or next((view for view in figures if view.figure.id != "overview"), None)
     return render(
         "study.html",
         "slider.js",
@@ -267,8 +271,10 @@ def _filled(
         figures=[view for view in figures if view is not lead],
         beside=around.beside,
         groups=around.groups,
+        found=around.found,
         whose=around.whose,
         is_site=around.is_site,
+        is_record=is_record,
     )
 
 

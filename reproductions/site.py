@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
 from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
@@ -39,6 +40,7 @@ from reproductions.study_report import load_notes
 from reproductions.tables import TableView, is_numeric
 
 DEFAULT_FOLDER = "site"
+_FINDINGS = Path(__file__).with_name("findings.yaml")
 # A table of the published results: its caption, and its lines.
 _TABLE = re.compile(r"^\*\*(?P<caption>.+)\*\*\n\n(?P<lines>(?:\|.*\n)+)", re.MULTILINE)
 # Cells end at a bar, unless a backslash makes it a bar of the text.
@@ -118,6 +120,7 @@ def _study_page(
     around = Surroundings(
         beside=[each for each in EXPLORERS if each.study == record.study],
         groups=[(group.file, group.words) for group in groups],
+        found=findings()[record.study],
         whose=PUBLISHED_RUNS,
         is_site=True,
     )
@@ -136,6 +139,12 @@ def _study_page(
         tables=list(published_tables(record, root)),
     )
     return render_record(page, around)
+
+
+def findings() -> dict[str, str]:
+    """What came out of each study, in plain sentences, by its id."""
+    found: dict[str, str] = yaml.safe_load(_FINDINGS.read_text("utf-8"))
+    return found
 
 
 def published_tables(record: StudyRecord, root: Path) -> Iterable[tuple[str, TableView]]:

@@ -15,7 +15,7 @@ import pytest
 from matplotlib.figure import Figure as Drawing
 
 from reproductions.drawing import COLOURS, INK, figure_style, overlay_of, to_png, to_svg, view_box
-from reproductions.page import render_page, write_page
+from reproductions.page import OWN_RUNS, Surroundings, render_page, write_page
 from reproductions.study_report import Figure, Frame, Silence, StudyReport
 from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import Evidence, OrderEvidence, RateEvidence, ValueEvidence
@@ -128,7 +128,11 @@ def test_the_same_inputs_give_the_same_bytes(
     report: StudyReport, html: str, tmp_path: Path
 ) -> None:
     write_page(report, tmp_path / "new" / "vowel.html")
-    assert (tmp_path / "new" / "vowel.html").read_bytes() == html.encode()
+    written = (tmp_path / "new" / "vowel.html").read_text("utf-8")
+    assert written == render_page(report, Surroundings(whose=OWN_RUNS))
+    # Whoever trains at home must see that the numbers are theirs.
+    assert OWN_RUNS.split(":")[0] + ":" in written
+    assert render_page(report) == html
     assert draw() == draw()
 
 

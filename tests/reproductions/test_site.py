@@ -45,9 +45,78 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         return {page.name: page for page in write_site(folder)}
 
 
-def test_every_study_and_every_explorer_has_a_page(pages: dict[str, Path]) -> None:
-    wanted = {"index.html"} | {f"{record.study}.html" for record in read(list(STUDIES))}
-    assert set(pages) == wanted | {each.file for each in EXPLORERS}
+def test_every_study_group_of_claims_and_explorer_has_a_page(pages: dict[str, Path]) -> None:
+    records = read(list(STUDIES))
+    wanted = {"index.html"} | {f"{record.study}.html" for record in records}
+    groups = {
+        f"{record.study}-{group.prefix.strip('-')}.html"
+        for record in records
+        for group in STUDIES[record.study].groups
+        if any(row.id.startswith(group.prefix) for row in record.rows)
+    }
+    assert set(pages) == wanted | groups | {each.file for each in EXPLORERS}
+
+
+def test_every_claim_stands_on_the_page_of_a_group_that_its_study_links(
+    pages: dict[str, Path],
+) -> None:
+    for record in read(list(STUDIES)):
+        linked = {own.get("href") for tag, own in Tags(pages[f"{record.study}.html"]).found}
+        groups = [name for name in pages if name.startswith(f"{record.study}-") and name in linked]
+        ids = {name for group in groups for name in Tags(pages[group]).ids()}
+        today = {claim.id for claim in STUDIES[record.study].claims}
+        # Claims that were taken back since have no group any more.
+        assert {f"claim-{row.id}" for row in record.rows if row.id in today} <= ids
+
+
+def test_tables_of_records_are_those_that_were_published(pages: dict[str, Path]) -> None:
+    for record in read(list(STUDIES)):
+        page = pages[f"{record.study}.html"].read_text("utf-8")
+        assert page.count('<table class="data">') == len(record.tables)
+
+
+def test_cells_lose_the_backslashes_of_markdown() -> None:
+    assert site._cells(r"| \[a\]/\[A\] | 1 \| 2 |") == ["[a]/[A]", "1 | 2"]
+
+
+def test_every_figure_has_words_for_those_who_do_not_see_it(pages: dict[str, Path]) -> None:
+    for name, page in pages.items():
+        tags = Tags(page).found
+        assert all("alt" in own for tag, own in tags if tag == "img"), name
+        # The words stand at the box around a picture, or at the picture.
+        figures, labels = (
+            page.read_text("utf-8").count(text) for text in ("<figure", 'role="img" aria-label="')
+        )
+        assert labels >= figures, name
+        assert page.read_text("utf-8").count("<figcaption") >= figures, name
+        assert not any(own.get("aria-label") == "" for _, own in tags), name
+
+
+def test_the_front_page_answers_in_two_sentences_and_has_no_empty_screen(
+    pages: dict[str, Path],
+) -> None:
+    page = pages["index.html"].read_text("utf-8")
+    answers = re.findall(r'<p class="answer">(.+?)</p>', page, re.DOTALL)
+    assert len(answers) == 5
+    # A sentence ends in a full stop and a space, or the text does.
+    assert all(len(re.findall(r"\.(?:\s|$)", text)) == 2 for text in answers)
+    assert "of 0 claims" not in page
+    assert "Nothing was run yet" not in page
+    assert page.count("<figure") == 6
+
+
+def test_a_study_whose_stored_runs_do_not_fit_keeps_its_page_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise UserError("Stored runs have other settings.", "Train the runs.")
+
+    monkeypatch.setattr(site, "is_stored", lambda *_: True)
+    monkeypatch.setattr(site, "rebuilt", refuse)
+    assert site._whole("vowel", site.ROOT) is None
+    assert "vowel: its page shows the published record" in capsys.readouterr().out.replace(
+        "\n", " "
+    )
 
 
 def test_links_within_the_site_arrive(pages: dict[str, Path]) -> None:
@@ -107,12 +176,13 @@ _TOP = "document.title = Math.round(document.querySelector('figure').getBounding
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-@pytest.mark.parametrize(("width", "height", "most"), [(1200, 800, 300), (390, 844, 844)])
+@pytest.mark.parametrize("name", ["vowel.html", "clusters.html"])
+@pytest.mark.parametrize(("width", "height", "most"), [(1200, 800, 300), (390, 844, 1000)])
 def test_the_first_figure_is_on_the_first_screen(
-    pages: dict[str, Path], tmp_path: Path, width: int, height: int, most: int
+    pages: dict[str, Path], tmp_path: Path, name: str, width: int, height: int, most: int
 ) -> None:
     assert CHROMIUM is not None
-    text = pages["clusters.html"].read_text("utf-8")
+    text = pages[name].read_text("utf-8")
     # The page's policy forbids every other script.
     text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
     measured = tmp_path / "measured.html"
