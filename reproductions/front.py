@@ -20,7 +20,15 @@ from experiments.runner.errors import UserError
 from reproductions.drawing import rename_ids
 from reproductions.explorers import Explorer
 from reproductions.html import render, write
-from reproductions.records import FOLDER, ClaimRecord, StudyRecord, filled_in, read, record_of
+from reproductions.records import (
+    FOLDER,
+    ClaimRecord,
+    StudyRecord,
+    filled_in,
+    read,
+    record_of,
+    still_caption,
+)
 from reproductions.report import STUDIES, BuiltReport, build_report, page_of
 from reproductions.study_report import Figure
 from reproductions.verdicts.judge import RULE
@@ -248,7 +256,7 @@ def _shown(
         for old in record.figures:
             if (record.study, old.id) == (answer.study, answer.figure) and png.exists():
                 image = _image(png.read_bytes(), "png")
-                return _Shown(old.id, old.caption, old.alt, image, is_published=True)
+                return _Shown(old.id, still_caption(old.caption), old.alt, image, is_published=True)
     return None
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from reproductions.drawing import rename_ids, view_box
 from reproductions.explorers import Explorer
 from reproductions.html import render, write
-from reproductions.records import ClaimRecord, StudyRecord
+from reproductions.records import ClaimRecord, FigureRecord, StudyRecord, still_caption
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.claims import Claim, rules
@@ -219,12 +219,18 @@ def render_record(page: RecordPage, around: Surroundings = ALONE) -> str:
         tables=[(caption, _breaking(view)) for caption, view in page.tables],
         rows=rows,
         figures=[
-            _FigureView(Figure(f.id, f.title, f.caption, f.alt, None, (), (), ()), picture, (), ())
+            _still(f, picture)
             for f, picture in zip(page.record.figures, page.pictures, strict=True)
         ],
         around=replace(around, whose=" ".join(filter(None, told))),
         is_record=True,
     )
+
+
+def _still(figure: FigureRecord, picture: Markup) -> _FigureView:
+    caption = still_caption(figure.caption)
+    shown = Figure(figure.id, figure.title, caption, figure.alt, None, (), (), ())
+    return _FigureView(shown, picture, (), ())
 
 
 def _record_row(row: ClaimRecord, claim: Claim | None) -> _ClaimRow:

@@ -311,6 +311,11 @@ def filled_in(
     return replace(record, rows=rows), taken
 
 
+def still_caption(caption: str) -> str:
+    """A caption for a picture that does not move: without the sentence about its slider."""
+    return re.sub(r"\s*[^.]*\bslider\b[^.]*\.", "", caption)
+
+
 def readme_table(records: Sequence[StudyRecord]) -> str:
     """Return the README's table of verdicts, by what the claims go back to."""
     lines = [

@@ -12,7 +12,7 @@ import pytest
 from experiments.runner.errors import UserError
 from reproductions import site
 from reproductions.explorers import EXPLORERS
-from reproductions.records import read
+from reproductions.records import read, still_caption
 from reproductions.report import STUDIES
 from reproductions.site import write_site
 
@@ -198,3 +198,9 @@ def test_the_first_figure_is_on_the_first_screen(
     found = re.search(r"<title>(\d+)</title>", result.stdout)
     assert found is not None
     assert int(found[1]) <= most
+
+
+def test_a_picture_that_does_not_move_speaks_of_no_slider(pages: dict[str, Path]) -> None:
+    assert still_caption("A line. Move the slider to see. The end.") == "A line. The end."
+    for name in ("vowel.html", "clusters.html"):
+        assert "slider to" not in re.sub(r"<script.*", "", pages[name].read_text("utf-8"))
