@@ -38,7 +38,7 @@ from reproductions.verdicts.verdict_text import NOT_RUN, SYMBOLS
 _ANSWERS = Path(__file__).with_name("answers.yaml")
 _CLAIMS = "{}: {} claims"
 _GATE_CAPTION = (
-    "A mixture has learnt to tell vowels apart. Each sign is one recording of a spoken vowel. The "
+    "A mixture learns to tell vowels apart. Each sign is one recording of a spoken vowel. The "
     "tinted regions show which expert the gate asks there; the lines are the borders that the "
     "experts draw between the vowels."
 )
@@ -226,20 +226,30 @@ def _worth(verdicts: Iterable[Counted]) -> tuple[tuple[str, str], ...]:
 
 
 def _moving() -> _Shown | None:
-    """The picture that moves, of the gate as it forms; the published one stands in for it."""
+    """The picture that moves, of the gate as it forms; a still one stands in for it."""
     folder = FOLDER.parent / "figures" / "vowel"
-    for name, kind in (("gate.svg", "svg+xml"), ("gate.gif", "gif"), ("figure2.png", "png")):
+    still = folder / "figure2.png"
+    for name, kind in (("gate.svg", "svg+xml"), ("gate.gif", "gif")):
         if (folder / name).exists():
             image = _image((folder / name).read_bytes(), kind)
-            alt = _GATE_ALT if name.startswith("gate") else _STILL_ALT
-            return _Shown("gate", _GATE_CAPTION, alt, image, is_published=True)
-    return None
+            # Who has asked the system for less motion gets the last state, at rest.
+            source = '<source media="(prefers-reduced-motion: reduce)" srcset="{}">'
+            rest = Markup(source).format(_data(still.read_bytes(), "png"))
+            picture = Markup("<picture>{}{}</picture>").format(rest, image)
+            return _Shown("gate", _GATE_CAPTION, _GATE_ALT, picture, is_published=True)
+    if not still.exists():
+        return None
+    image = _image(still.read_bytes(), "png")
+    return _Shown("gate", _GATE_CAPTION, _STILL_ALT, image, is_published=True)
+
+
+def _data(data: bytes, kind: str) -> str:
+    # Within the page, which makes no request and can be sent as one file.
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _image(data: bytes, kind: str) -> Markup:
-    # Within the page, which makes no request and can be sent as one file.
-    text = base64.b64encode(data).decode()
-    return Markup('<img alt="" src="data:image/{};base64,{}">').format(kind, text)
+    return Markup('<img alt="" src="{}">').format(_data(data, kind))
 
 
 def _shown(

@@ -249,8 +249,15 @@ def _record_row(row: ClaimRecord, claim: Claim | None) -> _ClaimRow:
     )
 
 
+def _reasons(summary: str) -> list[str]:
+    """The summary's sentences about differences, one each."""
+    told = [text for text in summary.split("\n\n") if ": differs" in text]
+    # A full stop within a sentence, as in 1.3, has no space behind it.
+    return [sentence for text in told for sentence in re.split(r"(?<=\.) (?=[A-Z0-9])", text)]
+
+
 def _filled(
-    report: object,
+    report: StudyReport | RecordPage,
     counts: Sequence[tuple[str, dict[str, int]]],
     tables: Sequence[tuple[str, TableView]],
     rows: Sequence[_ClaimRow],
@@ -273,6 +280,7 @@ def _filled(
         tables=tables,
         rows=rows,
         differing=[row for row in rows if row.word == "differs"],
+        reasons=_reasons(report.summary),
         lead=lead,
         figures=[view for view in figures if view is not lead],
         beside=around.beside,

@@ -64,6 +64,13 @@ def figure2(run: NamedRun, id: str = "figure2") -> Picture:
     )
 
 
+def state_at(run: NamedRun, path: Trajectory, step: int) -> Drawing:
+    """The whole picture at one snapshot; draw it within `figure_style`."""
+    figure = _base(run)
+    _draw_state(figure.axes[0], path, step)
+    return figure
+
+
 def _caption(path: Trajectory, num_cases: int) -> str:
     return (
         f"The {num_cases} training cases as vowel signs, purple where the answer should be 0, in "

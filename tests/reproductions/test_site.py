@@ -204,3 +204,38 @@ def test_a_picture_that_does_not_move_speaks_of_no_slider(pages: dict[str, Path]
     assert still_caption("A line. Move the slider to see. The end.") == "A line. The end."
     for name in ("vowel.html", "clusters.html"):
         assert "slider to" not in re.sub(r"<script.*", "", pages[name].read_text("utf-8"))
+
+
+# Within a frame of that width: windows of a headless browser are wider.
+_FRAME = """<!DOCTYPE html><title>-</title>
+<iframe style="width:390px;height:844px"></iframe>
+<script>
+const frame = document.querySelector("iframe");
+frame.onload = () => {
+  const page = frame.contentDocument.documentElement;
+  for (const folded of page.querySelectorAll("details")) folded.open = true;
+  document.title = page.scrollWidth;
+};
+frame.src = "%s";
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("name", ["index.html", "vowel.html", "vowel-epochs.html"])
+def test_a_phone_need_not_scroll_sideways(
+    pages: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    assert CHROMIUM is not None
+    frame = tmp_path / "frame.html"
+    frame.write_text(_FRAME % pages[name].as_uri(), "utf-8")
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    result = subprocess.run(
+        [*command, "--allow-file-access-from-files", "--virtual-time-budget=5000", frame.as_uri()],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    found = re.search(r"<title>(\d+)</title>", result.stdout)
+    assert found is not None
+    assert int(found[1]) <= 390
