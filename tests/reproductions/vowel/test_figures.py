@@ -1,5 +1,6 @@
 """The vowel study's figures: geometry, labels, and pictures of toy runs."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from matplotlib.path import Path as Outline
 from numpy.typing import NDArray
+from PIL import Image
 
 from experiments.execute import execute
 from experiments.run_folder import read_finished
+from experiments.runner.errors import UserError
 from experiments.vowel.settings import Coding, VowelConfig
 from reproductions.drawing import view_box
 from reproductions.runs import NamedRun
@@ -21,6 +24,7 @@ from reproductions.vowel.decision_lines import has_lines, trajectory
 from reproductions.vowel.figure2 import figure2
 from reproductions.vowel.figure3 import figure3, spread_apart
 from reproductions.vowel.figures import costs, seeds, training
+from reproductions.vowel.gate import finished_run, moving_gate
 from reproductions.vowel.step_sizes import steps
 
 Array = NDArray[np.float64]
@@ -170,6 +174,26 @@ def test_figure_2_follows_the_first_seed_from_the_start_to_the_stop(
     assert {view_box(frame.svg) for frame in figure.frames} == {view_box(figure.base_svg)}
     assert "seed 0, the first one" in figure.caption
     assert drawing.axes
+
+
+def test_the_gate_that_forms_has_a_frame_for_each_state_and_rests_at_the_stop(
+    runs: dict[str, NamedRun],
+) -> None:
+    run = runs["experts_4"]
+    moving = Image.open(BytesIO(moving_gate(run)))
+    num_states = len(drawn.frame_positions(len(trajectory(run).epochs)))
+    pauses = []
+    for place in range(getattr(moving, "n_frames", 1)):
+        moving.seek(place)
+        pauses.append(moving.info["duration"])
+    assert len(pauses) == num_states > 1
+    # The reader has time to look at what was learnt before it begins again.
+    assert pauses[-1] > 10 * max(pauses[:-1])
+
+
+def test_a_moving_picture_without_its_run_names_the_fix(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make reproduce-vowel"):
+        finished_run(str(tmp_path))
 
 
 def test_a_run_that_never_stopped_is_not_said_to_have(runs: dict[str, NamedRun]) -> None:
