@@ -61,6 +61,7 @@ class Answer:
         more: what a reader who wants to know more is told.
         study: the study that its figure belongs to.
         figure: its id.
+        rests_on: claims that it is taken from, none of which may be inconclusive.
     """
 
     question: int
@@ -69,6 +70,7 @@ class Answer:
     study: str
     figure: str
     more: str = ""
+    rests_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
