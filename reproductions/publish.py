@@ -1,10 +1,11 @@
 """Publish finished runs: `python -m reproductions.publish`. A maintainer's command.
 
-Writes the sections of RESULTS.md, their pictures, reproductions/published/ and the README's table,
-for every study with finished runs, or for study=NAME,NAME alone. The runs are those of the suites
-as they are, in runs_dir=PATH; what the reports read of them is stored, so that `make judge` makes
-all of it again without them. Nothing is published that would take away what is: the command then
-says what, and accept=... takes it away on purpose. Trains nothing.
+Writes a page of results for each study (docs/results), pictures, reproductions/published/, the
+index RESULTS.md, and what follows from them in README.md and docs/verdicts.md. It does so for every
+study with finished runs, or for study=NAME,NAME alone. The runs are those of the suites as they
+are, in runs_dir=PATH; what the reports read of them is stored, so that `make judge` makes all of it
+again without them. Nothing is published that would take away what is: the command then says what,
+and accept=... takes it away on purpose. Trains nothing.
 """
 
 import re
@@ -23,13 +24,16 @@ from experiments.runner.storage import (
 )
 from reproductions import records
 from reproductions.drawing import to_png
+from reproductions.filled import WRITTEN_IN, fill_in, untold
 from reproductions.records import StudyRecord, record_of
 from reproductions.report import STUDIES, BuiltReport, build_report
 from reproductions.results_md import (
     FIGURE_FOLDER,
+    index_sections,
     publishing,
     study_section,
     text_of,
+    write_page,
     write_sections,
 )
 from reproductions.stored import Watched, store, watching
@@ -59,30 +63,33 @@ def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -
         UserError: something that is published would be lost, or was damaged, or there is no room.
     """
     order, folder = list(STUDIES), root / "reproductions" / "published"
-    sections = {each.report.study: study_section(each.report) for each in every}
     new = list(map(record_with_section, every))
     # One lock from reading to the last picture: what was compared is what is replaced.
     with publishing(root):
         earlier = records.read(order, folder)
         _refuse_losses(earlier, new, accept)
-        readme = text_of(root / "README.md")
-        records.with_table(readme, "")
+        # Before anything is written: a text without a place for its numbers stops it all.
+        texts = {name: text_of(root / name) for name in WRITTEN_IN}
+        fill_in(texts, earlier)
         for each, record in zip(every, new, strict=True):
             _write_pictures(each, root)
             # Reports that were made from stored runs have nothing to store.
             if each.watched:
                 store(record.study, each.watched, folder)
+            write_page(record.study, study_section(each.report), root)
             records.write(record, folder)
+        known = records.read(order, folder)
+        names = {record.study for record in new}
+        sections = {k: text for k, text in index_sections(known).items() if k in names}
         write_sections(sections, order, root / "RESULTS.md")
-        table = records.readme_table(records.read(order, folder))
-        whole = records.with_table(readme, table)
-        write_atomically(root / "README.md", whole.encode())
+        for name, text in fill_in(texts, known).items():
+            write_atomically(root / name, text.encode())
         for record in new:
             _remove_others(record, root)
 
 
 def record_with_section(each: BuiltReport) -> StudyRecord:
-    """What a report says, what it cost, and the checksum of its section of RESULTS.md."""
+    """What a report says, what it cost, and the checksum of its page of results."""
     section = sha256(study_section(each.report).encode())
     return replace(record_of(each.report, each.found.runs), section=section)
 
@@ -243,6 +250,10 @@ def main() -> None:
         for each in every:
             left_out = f" without {', '.join(each.found.missing)}" if each.found.missing else ""
             console.print(f"published: {each.report.study}{left_out}")
+        for sentence in untold(records.read(list(STUDIES))):
+            console.print(
+                f"no longer told in README, so write it anew in came_out.yaml: {sentence}"
+            )
 
 
 if __name__ == "__main__":

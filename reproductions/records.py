@@ -1,7 +1,7 @@
-"""What is published, as data: what RESULTS.md, the README and the front page share.
+"""What is published, as data: what the pages of results, the README and the front page share.
 
-One file per study, `reproductions/published/<study>.json`, written together with its section of
-RESULTS.md. It says what the section shows, so that nothing of it can be lost unseen, and carries
+One file per study, `reproductions/published/<study>.json`, written together with its page of
+docs/results. It says what the page shows, so that nothing of it can be lost unseen, and carries
 a seal, so that a change by anything but `python -m reproductions.publish` is found on reading.
 """
 
@@ -19,8 +19,9 @@ from experiments.runner.storage import sha256, storage_errors, write_atomically
 from reproductions.runs import Runs
 from reproductions.study_report import StudyReport
 from reproductions.tables import table_view
+from reproductions.verdicts.claims import Source
 from reproductions.verdicts.judge import RULE
-from reproductions.verdicts.sources import SOURCES, source_of
+from reproductions.verdicts.sources import MEANINGS, SOURCES, source_of
 from reproductions.verdicts.verdict_text import (
     NOT_RUN,
     SYMBOLS,
@@ -83,7 +84,7 @@ class StudyRecord:
         seconds: their wall time, added up.
         hardware: machines that they ran on, in words.
         versions: of the libraries that decide results.
-        section: SHA-256 of the study's section of RESULTS.md.
+        section: SHA-256 of the study's page of docs/results.
         rule: version of the rule that gave its verdicts; records without one are of the first.
     """
 
@@ -103,7 +104,7 @@ class StudyRecord:
 
 
 def record_of(report: StudyReport, runs: Runs) -> StudyRecord:
-    """What a report says, and what it cost; without the checksum of its section."""
+    """What a report says, and what it cost; without the checksum of its page."""
     # By folder, since one run may have several names and its time counts once.
     manifests = {run.finished.path: run.finished.manifest for run in runs.values()}.values()
     tables = [(caption, table_view(frame)) for caption, frame in report.tables]
@@ -144,7 +145,7 @@ def record_of(report: StudyReport, runs: Runs) -> StudyRecord:
 
 
 def _line_of(text: str) -> str:
-    """The text on one line with single spaces, as RESULTS.md has it."""
+    """The text on one line with single spaces, as the page of results has it."""
     return " ".join(text.split())
 
 
@@ -317,26 +318,39 @@ def still_caption(caption: str) -> str:
 
 
 def readme_table(records: Sequence[StudyRecord]) -> str:
-    """Return the README's table of verdicts, by what the claims go back to."""
+    """Return the README's table of verdicts: printed claims by study, all others in a line each."""
     lines = [
-        f"| claims | study | number | {' | '.join(SYMBOLS)} |",
-        f"| --- | --- | --: | {' | '.join('--:' for _ in SYMBOLS)} |",
+        f"| study | printed claims | {' | '.join(SYMBOLS)} |",
+        f"| --- | --: | {' | '.join('--:' for _ in SYMBOLS)} |",
     ]
     # What a paper prints comes first and is never added to the rest.
-    for source in SOURCES:
-        total: Counter[str] = Counter()
-        for record in records:
-            counts = Counter(
-                row.word for row in record.rows if source_of(record.study, row.id) == source
-            )
-            if counts:
-                lines.append(_line(source, f"[{record.study}](RESULTS.md)", counts))
-            total += counts
+    by_source = {source: _counts(records, source) for source in SOURCES}
+    for study, counts in by_source["printed"].items():
+        lines.append(_line(f"[{study}](docs/results/{study}.md)", counts))
+    lines.append(_line("**all**", sum(by_source["printed"].values(), Counter())))
+    lines.append("")
+    for source in SOURCES[1:]:
+        total = sum(by_source[source].values(), Counter())
         if total:
-            lines.append(_line(f"**{source}**", "**all**", total))
+            words = ", ".join(f"{total[word]} {word}" for word in SYMBOLS if total[word])
+            studies = ", ".join(by_source[source])
+            lines.append(
+                f"- *{source}* ({MEANINGS[source]}), {total.total()}: {words} ({studies})."
+            )
     if outdated := outdated_text(records):
         lines += ["", outdated]
     return "\n".join(lines)
+
+
+def _counts(records: Sequence[StudyRecord], source: Source) -> dict[str, Counter[str]]:
+    """How often each word occurs among a study's claims of one source, by the study's id."""
+    counts = {
+        record.study: Counter(
+            row.word for row in record.rows if source_of(record.study, row.id) == source
+        )
+        for record in records
+    }
+    return {study: found for study, found in counts.items() if found}
 
 
 def outdated_text(records: Iterable[StudyRecord]) -> str:
@@ -350,26 +364,28 @@ def outdated_text(records: Iterable[StudyRecord]) -> str:
     )
 
 
-def _line(source: str, name: str, counts: Mapping[str, int]) -> str:
-    numbers = " | ".join(str(counts.get(word, 0)) for word in SYMBOLS)
-    return f"| {source} | {name} | {sum(counts.values())} | {numbers} |"
+def _line(name: str, counts: Counter[str]) -> str:
+    numbers = " | ".join(str(counts[word]) for word in SYMBOLS)
+    return f"| {name} | {counts.total()} | {numbers} |"
 
 
-def with_table(readme: str, table: str) -> str:
-    """The README's text with its table replaced.
+def with_table(text: str, table: str, name: str = "verdicts", file: str = "README.md") -> str:
+    """A text with what stands between two marks replaced.
+
+    Args:
+        text: of the file.
+        table: what is to stand there.
+        name: of the marks, `<!-- name: begin -->` and `<!-- name: end -->`.
+        file: to be named where they are missing.
 
     Raises:
-        UserError: the README has no place for it, or more than one.
+        UserError: the text has no place for it, or more than one.
     """
-    if (
-        readme.count(BEGIN) != 1
-        or readme.count(END) != 1
-        or readme.index(BEGIN) > readme.index(END)
-    ):
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise UserError(
-            f"README.md has no place for the table of verdicts between {BEGIN} and {END}.",
-            "Put the two lines back, in this order and once each, around the table.",
+            f"{file} has no place for what a command writes between {begin} and {end}.",
+            "Put the two lines back, in this order and once each, around it.",
         )
-    # A function as replacement: backslashes in the table would be read as group references.
-    pattern = re.compile(f"{re.escape(BEGIN)}.*?{re.escape(END)}", re.DOTALL)
-    return pattern.sub(lambda _: f"{BEGIN}\n{table}\n{END}", readme)
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{table}\n{end}{rest.partition(end)[2]}"

@@ -1,10 +1,11 @@
 """Make all that is published again from stored runs: `python -m reproductions.rejudge`.
 
-Every verdict, table and figure of RESULTS.md, the README's table and the published records follow
-from the stored runs by today's rules and claims. Says claim by claim what changes by it, and writes
-a page with sliders for each study, reports/published/<study>/index.html. Settings: study=NAME,NAME
-for some studies alone; check=true writes nothing, and fails where anything would change. Claims
-that would vanish are refused as in publishing, and accept=... takes them away. Trains nothing.
+Every verdict, table and figure of docs/results, the index RESULTS.md, what README and
+docs/verdicts.md say of them, and the published records follow from the stored runs by today's rules
+and claims. Says claim by claim what changes by it, and writes a page with sliders for each study,
+reports/published/<study>/index.html. Settings: study=NAME,NAME for some studies alone; check=true
+writes nothing, and fails where anything would change. Claims that would vanish are refused as in
+publishing, and accept=... takes them away. Trains nothing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,13 +17,23 @@ from matplotlib.image import imread
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.runner.errors import UserError
+from experiments.runner.storage import sha256
 from reproductions import records
 from reproductions.drawing import to_png
+from reproductions.filled import WRITTEN_IN, fill_in
 from reproductions.page import PUBLISHED_RUNS, write_page
 from reproductions.publish import ROOT, publish, record_with_section, settings_of
 from reproductions.records import ClaimRecord, StudyRecord
 from reproductions.report import REPORTS, STUDIES, BuiltReport, build_report
-from reproductions.results_md import FIGURE_FOLDER, header_of, study_section, text_of
+from reproductions.results_md import (
+    FIGURE_FOLDER,
+    RESULTS_FOLDER,
+    header_of,
+    index_sections,
+    page_path,
+    study_section,
+    text_of,
+)
 from reproductions.stored import is_stored, stored_runs
 from reproductions.study_report import Picture
 
@@ -57,9 +68,8 @@ def changes(study: str, whole: BuiltReport, root: Path = ROOT) -> list[str]:
     new = record_with_section(whole)
     # What a reader is told first is which verdicts change; words and numbers come after.
     found = [*claim_changes(old.rows, new.rows), *_other_changes(old, new)]
-    text = text_of(root / "RESULTS.md")
-    if not found and study_section(whole.report) not in text:
-        found.append("numbers or words of its section of RESULTS.md")
+    if not found and study_section(whole.report) != text_of(page_path(study, root)):
+        found.append(f"numbers or words of {RESULTS_FOLDER}/{study}.md")
     return found + list(_picture_changes(whole.pictures, root / FIGURE_FOLDER / study))
 
 
@@ -97,14 +107,22 @@ def _look_the_same(first: Path, second: Path) -> bool:
 
 
 def page_changes(root: Path = ROOT) -> list[str]:
-    """What of RESULTS.md and the README does not follow from the records, in words."""
+    """What of the texts that are tracked does not follow from the records, in words."""
     known = records.read(list(STUDIES), _published(root))
-    readme = text_of(root / "README.md")
     found = []
-    if records.with_table(readme, records.readme_table(known)) != readme:
-        found.append("the table of README.md")
-    if not text_of(root / "RESULTS.md").startswith(header_of(list(STUDIES), root)):
+    for record in known:
+        path = page_path(record.study, root)
+        if not path.exists() or sha256(path.read_bytes()) != record.section:
+            found.append(f"{path.relative_to(root)}, which is not what was published")
+    index = text_of(root / "RESULTS.md")
+    if not index.startswith(header_of(list(STUDIES), root)):
         found.append("the head of RESULTS.md")
+    if any(section not in index for section in index_sections(known).values()):
+        found.append("the studies of RESULTS.md")
+    texts = {name: text_of(root / name) for name in WRITTEN_IN}
+    for name, text in fill_in(texts, known).items():
+        if text != texts[name]:
+            found.append(f"what is filled in in {name}")
     return found
 
 

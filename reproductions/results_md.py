@@ -1,21 +1,37 @@
-"""Writes RESULTS.md: the reports again as plain GitHub markdown with pictures beside it."""
+"""Writes what is published as plain GitHub markdown: RESULTS.md, and a page for each study.
+
+RESULTS.md is an index of one screen, with a section of a few lines per study. All else stands in
+docs/results/<study>.md.
+"""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from textwrap import fill
 
+import yaml
 from filelock import FileLock
 
 from experiments.runner.errors import UserError
-from experiments.runner.storage import TEMPORARY_PREFIX, sha256, storage_errors, write_atomically
+from experiments.runner.storage import TEMPORARY_PREFIX, storage_errors, write_atomically
 from reproductions import records
+from reproductions.records import StudyRecord
+from reproductions.results_page import (
+    HEAD,
+    ClaimLine,
+    PictureLine,
+    ResultsPage,
+    page_text,
+    table_lines,
+)
 from reproductions.stored import is_stored
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.power_text import power_text
+from reproductions.verdicts.sources import headline, source_of
 from reproductions.verdicts.verdict_text import (
     SYMBOLS,
     headline_of,
@@ -28,47 +44,99 @@ from reproductions.verdicts.verdict_text import (
 )
 
 FIGURE_FOLDER = "reproductions/figures"
+RESULTS_FOLDER = "docs/results"
+# From a page of docs/results to the root.
+_UP = "../.."
 
 # Invisible in the rendered page: where a study's section begins.
 _MARK = "<!-- study: {} -->"
 _ANY_MARK = re.compile(r"^<!-- study: (\w+) -->$", re.MULTILINE)
 # All that GitHub's markdown gives a meaning, with $ of its formulas and ~ of struck-out text.
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#]")
-_HEADER = """\
-<!-- Written from finished runs by python -m reproductions.publish; edits here are lost. -->
+_HEADER = f"""\
+{HEAD}
 
 # Results
 
-One function gives the verdicts, by the rules of docs/verdicts.md; margins and rules are committed
-before the runs that they judge. Claims that a paper prints are counted first, all others apart.
-Intervals are 95 % intervals over seeds where nothing else is said.
+A page for each study: pictures, the paper's table beside ours, and every claim with its verdict.
+One function gives the verdicts, by the [rules](docs/verdicts.md); margins are committed before the
+runs that they judge. Claims that a paper prints are counted first, all others apart. Intervals are
+95 % intervals over seeds where nothing else is said.
 """
 
 
 def study_section(report: StudyReport) -> str:
-    """One study's section: summary, tables, claims, pictures, choices and the command.
+    """One study's page of results.
 
-    Pictures are links to ``reproductions/figures/<study>/<id>.png``, relative to the root.
+    Pictures are links to ``reproductions/figures/<study>/<id>.png``, relative to the page.
     """
     citation = escape(report.citation)
-    blocks = [
-        f"## {escape(report.title)}",
-        f"[{citation}]({report.citation_url})" if report.citation_url else citation,
-        *map(escape, report.summary.split("\n\n")),
-        f"**Verdicts:** {headline_of(report.judged)}",
-        *(
-            block
-            for caption, frame in report.tables
-            for block in _table(caption, table_view(frame))
-        ),
-        "### Claims",
-        _claims(report.judged),
-        *(block for figure in report.figures for block in _figure(report.study, figure)),
-        *_notes(report.notes),
-        "### Make it again",
-        _code(report.command),
-    ]
-    return "\n\n".join(blocks) + "\n"
+    counted = headline_of(report.judged)
+    return page_text(
+        ResultsPage(
+            title=escape(report.title),
+            citation=f"[{citation}]({report.citation_url})" if report.citation_url else citation,
+            about=escape(report.about),
+            found=escape(findings().get(report.study, "")),
+            verdicts=f"**Verdicts:** {counted}",
+            summary=[
+                text
+                for paragraph in report.summary.split("\n\n")
+                # The count of verdicts is told once.
+                if (text := escape(paragraph).replace(escape(counted), "").strip())
+            ],
+            pictures=[_picture(report.study, figure) for figure in report.figures],
+            tables=[
+                (escape(caption), _table(table_view(frame))) for caption, frame in report.tables
+            ],
+            claims=[_claim(each) for each in report.judged],
+            notes=[_note(note) for note in report.notes],
+            command=report.command,
+        )
+    )
+
+
+def page_path(study: str, root: Path) -> Path:
+    """Where a study's page of results lies in a checkout."""
+    return root / RESULTS_FOLDER / f"{study}.md"
+
+
+def write_page(study: str, text: str, root: Path) -> None:
+    """Write a study's page of results."""
+    path = page_path(study, root)
+    with storage_errors(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, text.encode())
+
+
+@cache
+def findings() -> Mapping[str, str]:
+    """What came out of each study, in plain sentences, by its id."""
+    path = Path(__file__).with_name("findings.yaml")
+    found: dict[str, str] = yaml.safe_load(path.read_text("utf-8"))
+    return found
+
+
+def index_section(record: StudyRecord, what: str) -> str:
+    """A study's few lines in RESULTS.md: what it is in one sentence, its verdicts, and its page."""
+    counted = headline((source_of(record.study, row.id), row.word) for row in record.rows)
+    link = f"[{escape(record.title)}]({RESULTS_FOLDER}/{record.study}.md)"
+    return f"**{link}.** {escape(what)}".rstrip() + f"\n{counted}\n"
+
+
+def index_sections(known: Iterable[StudyRecord]) -> dict[str, str]:
+    """The sections of RESULTS.md, by the study's id."""
+    return {
+        record.study: index_section(record, stories().get(record.study, "")) for record in known
+    }
+
+
+@cache
+def stories() -> Mapping[str, str]:
+    """What each study is, in one sentence, by its id."""
+    path = Path(__file__).with_name("came_out.yaml")
+    found: dict[str, dict[str, str]] = yaml.safe_load(path.read_text("utf-8"))
+    return {study: entry["what"] for study, entry in found.items()}
 
 
 def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> None:
@@ -110,10 +178,10 @@ def header_of(order: Sequence[str], root: Path) -> str:
     outdated = records.outdated_text(published)
     told = [outdated] if outdated else []
     if kept:
-        told.append(f"`make judge` makes the sections of {', '.join(kept)} again from stored runs.")
+        told.append(f"`make judge` makes the pages of {', '.join(kept)} again from stored runs.")
     if others:
         told.append(
-            f"The runs of {', '.join(others)} are not stored: these sections stand as they were "
+            f"The runs of {', '.join(others)} are not stored: these pages stand as they were "
             "published."
         )
     return "\n".join([_HEADER, *(fill(line, 100) for line in told), ""]) if told else _HEADER
@@ -150,8 +218,9 @@ def publishing(root: Path) -> Iterator[None]:
         lock = FileLock(root / ".publish.lock", is_singleton=True).acquire()
     with lock:
         # Left by a process that was killed while it wrote.
-        for leftover in root.glob(f"{TEMPORARY_PREFIX}*.md"):
-            leftover.unlink()
+        for place in (root, root / RESULTS_FOLDER):
+            for leftover in place.glob(f"{TEMPORARY_PREFIX}*.md"):
+                leftover.unlink()
         yield
 
 
@@ -161,10 +230,12 @@ def _check(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
     wrong = {f"{name} (there is no such study)" for name in set(marks) - set(order)}
     wrong |= {f"{name} (it is there twice)" for name in marks if marks.count(name) > 1}
     sections = _sections(text)
-    for record in records.read(order, path.parent / "reproductions" / "published"):
+    published = records.read(order, path.parent / "reproductions" / "published")
+    index = index_sections(published)
+    for record in published:
         if record.study in kept and record.study not in sections:
             wrong.add(f"{record.study} (it is missing)")
-        elif record.study in kept and sha256(sections[record.study].encode()) != record.section:
+        elif record.study in kept and sections[record.study] != index[record.study]:
             wrong.add(f"{record.study} (it is not what was published)")
     if wrong:
         raise UserError(
@@ -186,57 +257,37 @@ def escape(text: str) -> str:
     return _MARKUP.sub(lambda found: f"\\{found[0]}", " ".join(text.split()))
 
 
-def _rows(columns: Iterable[str], rows: Iterable[Iterable[str]], rule: Iterable[str]) -> str:
-    lines = [columns, rule, *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _table(caption: str, view: TableView) -> list[str]:
-    columns = map(escape, view.columns)
+def _table(view: TableView) -> str:
     rows = [map(escape, row) for row in view.rows]
     rule = ("--:" if numeric else "---" for numeric in view.numeric)
-    return [f"**{escape(caption)}**", _rows(columns, rows, rule)]
+    return table_lines(map(escape, view.columns), rows, rule)
 
 
-def _claims(judged: Sequence[Judged]) -> str:
-    columns = ("Claim", "Place", "Source", "Published", "Ours", "Allowed", "Verdict", "Why")
-    return _rows(columns, map(_claim_row, judged), ["---"] * len(columns))
-
-
-def _claim_row(judged: Judged) -> list[str]:
+def _claim(judged: Judged) -> ClaimLine:
     claim, _, verdict = judged
     word = verdict_word(verdict)
-    interval = escape(interval_text(claim, verdict))
-    return [
-        escape(claim.sentence),
-        escape(claim.place),
-        claim.source,
-        escape(published_text(claim)),
-        escape(ours_text(claim, verdict)) + (f"<br>{interval}" if interval else ""),
-        escape(margin_text(claim)),
-        f"{escape(SYMBOLS[word])} **{word}**",
-        escape(verdict.explanation + power_text(claim.id) if verdict else why_not_run(claim)),
-    ]
+    why = verdict.explanation + power_text(claim.id) if verdict else why_not_run(claim)
+    return ClaimLine(
+        source=claim.source,
+        sentence=escape(claim.sentence),
+        place=escape(claim.place),
+        published=escape(published_text(claim)),
+        ours=escape(ours_text(claim, verdict)),
+        interval=escape(interval_text(claim, verdict)),
+        allowed=escape(margin_text(claim)),
+        verdict=f"{escape(SYMBOLS[word])} **{word}**",
+        why=escape(why),
+    )
 
 
-def _figure(study: str, figure: Figure) -> list[str]:
-    return [
-        f"### {escape(figure.title)}",
-        f"![{escape(figure.alt)}]({FIGURE_FOLDER}/{study}/{figure.id}.png)",
-        escape(figure.caption),
-    ]
+def _picture(study: str, figure: Figure) -> PictureLine:
+    link = f"{_UP}/{FIGURE_FOLDER}/{study}/{figure.id}.png"
+    caption = records.still_caption(figure.caption)
+    return PictureLine(escape(figure.title), f"![{escape(figure.alt)}]({link})", escape(caption))
 
 
-def _notes(notes: Sequence[Silence]) -> list[str]:
-    if not notes:
-        return []
-    lines = [
+def _note(note: Silence) -> str:
+    return (
         f"- {escape(note.silence)} **{escape(note.choice)}** {escape(note.reason)} "
         f"(`{note.config_key}`)"
-        for note in notes
-    ]
-    return ["### Where the paper is silent", "\n".join(lines)]
-
-
-def _code(command: str) -> str:
-    return f"```bash\n{command}\n```"
+    )

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
 from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
@@ -34,13 +33,12 @@ from reproductions.publish import ROOT
 from reproductions.records import StudyRecord, read
 from reproductions.rejudge import rebuilt
 from reproductions.report import STUDIES, BuiltReport
-from reproductions.results_md import FIGURE_FOLDER
+from reproductions.results_md import FIGURE_FOLDER, findings, page_path
 from reproductions.stored import is_stored
 from reproductions.study_report import load_notes
 from reproductions.tables import TableView, is_numeric
 
 DEFAULT_FOLDER = "site"
-_FINDINGS = Path(__file__).with_name("findings.yaml")
 # A table of the published results: its caption, and its lines.
 _TABLE = re.compile(r"^\*\*(?P<caption>.+)\*\*\n\n(?P<lines>(?:\|.*\n)+)", re.MULTILINE)
 # Cells end at a bar, unless a backslash makes it a bar of the text.
@@ -141,20 +139,14 @@ def _study_page(
     return render_record(page, around)
 
 
-def findings() -> dict[str, str]:
-    """What came out of each study, in plain sentences, by its id."""
-    found: dict[str, str] = yaml.safe_load(_FINDINGS.read_text("utf-8"))
-    return found
-
-
 def published_tables(record: StudyRecord, root: Path) -> Iterable[tuple[str, TableView]]:
     """Captions and texts of a study's tables, as far as the published results have them.
 
-    The record says which tables there are, but not their numbers; these stand in RESULTS.md, or
-    in a page of its own under docs/results.
+    The record says which tables there are, but not their numbers; these stand in the study's page
+    of results.
     """
-    places = [root / "docs" / "results" / f"{record.study}.md", root / "RESULTS.md"]
-    text = "\n".join(path.read_text("utf-8") for path in places if path.exists())
+    path = page_path(record.study, root)
+    text = path.read_text("utf-8") if path.exists() else ""
     known = {}
     for found in _TABLE.finditer(text):
         columns, _, *rows = map(_cells, found["lines"].splitlines())

@@ -1,4 +1,4 @@
-"""Tables as texts: their cells, the same for the page and RESULTS.md, and means over seeds."""
+"""Tables as texts: their cells, the same for all pages, and means over seeds."""
 
 import re
 from dataclasses import dataclass
@@ -10,6 +10,8 @@ from experiments.runner.errors import shown
 from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.number_text import number
 
+# The least and the greatest percentage.
+PERCENT = (0.0, 100.0)
 # What stands where there is no number.
 DASH = "–"
 # A sign or a bound may stand before the digits.
@@ -72,9 +74,17 @@ def mean_text(values: pd.Series, decimals: int, mark: str = "") -> str:
     return f"{mark}{values.mean():,.{decimals}f}{spread}"
 
 
-def interval_text(values: pd.Series, decimals: int) -> str:
-    """The 95 % Student-t interval of the mean; a dash for fewer than two seeds."""
+def interval_text(
+    values: pd.Series, decimals: int, bounds: tuple[float, float] | None = None
+) -> str:
+    """The 95 % Student-t interval of the mean; a dash for fewer than two seeds.
+
+    Args:
+        values: one per seed.
+        decimals: of both ends.
+        bounds: the least and the greatest value of the measure, which the interval stays within.
+    """
     if len(values) < 2:
         return DASH
-    low, high = mean_estimate(values.tolist()).interval(0.95)
+    low, high = mean_estimate(values.tolist(), bounds=bounds).interval(0.95)
     return f"{low:,.{decimals}f} to {high:,.{decimals}f}"

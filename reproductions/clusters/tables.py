@@ -17,7 +17,7 @@ from reproductions.clusters.suite import (
     setting_of,
 )
 from reproductions.runs import NamedRun, Runs, distinct, metric
-from reproductions.tables import DASH, interval_text, mean_text
+from reproductions.tables import DASH, PERCENT, interval_text, mean_text
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import SYMBOLS, verdict_word
@@ -50,7 +50,7 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
                 "ours": mean_text(values, decimals),
                 # Accuracies and entropies are skewed, so a mean alone would mislead.
                 "median": _median(values, decimals),
-                "95 % interval": interval_text(values, decimals),
+                "95 % interval": interval_text(values, decimals, claim.bounds),
                 "verdict": f"{SYMBOLS[word]} {word}",
                 "seeds": _num_seeds(run),
             }
@@ -120,7 +120,7 @@ def _measures(run: NamedRun) -> dict[str, str]:
     accuracy = metric(run, "test_accuracy", 100)
     return {
         "accuracy %": mean_text(accuracy, 2),
-        "95 % interval": interval_text(accuracy, 2),
+        "95 % interval": interval_text(accuracy, 2, PERCENT),
         "median": _median(accuracy, 2),
         "entropy": mean_text(metric(run, "entropy"), 3),
         "steps": f"{metric(run, 'steps').mean():.0f}",
@@ -246,7 +246,7 @@ def map_table(runs: Runs) -> pd.DataFrame:
             {
                 "seeds differ in": label,
                 "same expert %": f"{agreement.mean():.0f}",
-                "95 % interval": interval_text(agreement, 0),
+                "95 % interval": interval_text(agreement, 0, PERCENT),
                 "clusters whose expert saw them best at first": mean_text(
                     metric(run, "init_predicts"), 1
                 ),

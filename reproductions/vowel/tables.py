@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reproductions.runs import NamedRun, Runs, metric
-from reproductions.tables import DASH, interval_text, mean_text
+from reproductions.tables import DASH, PERCENT, interval_text, mean_text
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import SYMBOLS, verdict_word
@@ -92,7 +92,9 @@ def _texts(run: NamedRun | None, column: str, scale: float, decimals: int) -> tu
     values = metric(run, column, scale)
     if column == "epochs" and _num_lost(run):
         return mean_text(values, decimals, "≥ "), DASH
-    return mean_text(values, decimals), interval_text(values, decimals)
+    # A share of cases that is written in percent ends at 100; epochs have no end.
+    bounds = PERCENT if scale == PERCENT[1] else None
+    return mean_text(values, decimals), interval_text(values, decimals, bounds)
 
 
 def _num_lost(run: NamedRun | None) -> int:

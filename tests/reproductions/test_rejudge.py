@@ -14,6 +14,7 @@ from experiments.runner.errors import UserError
 from experiments.suite import suite_runs
 from reproductions import rejudge, stored
 from reproductions.drawing import to_png
+from reproductions.filled import WRITTEN_IN
 from reproductions.publish import publish, record_with_section
 from reproductions.records import BEGIN
 from reproductions.rejudge import changes, claim_changes, page_changes, rebuilt
@@ -67,11 +68,20 @@ def folder(kept: tuple[BuiltReport, Path], tmp_path: Path) -> Path:
 @pytest.fixture
 def root(built: BuiltReport, folder: Path, tmp_path: Path) -> Path:
     """A checkout in which the toy runs' report is published."""
-    for name in ("RESULTS.md", "README.md"):
-        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "docs").mkdir()
+    for name in ("RESULTS.md", *WRITTEN_IN):
+        shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "RESULTS.md").write_text("")
     publish([built], tmp_path)
     return tmp_path
+
+
+def test_a_page_that_was_changed_by_hand_is_stale(root: Path) -> None:
+    page = root / "docs" / "results" / "vowel.md"
+    page.write_text(page.read_text().replace("not run", "matches"))
+    assert page_changes(root) == ["docs/results/vowel.md, which is not what was published"]
+    (root / "RESULTS.md").write_text((root / "RESULTS.md").read_text().replace("claims", "clams"))
+    assert "the studies of RESULTS.md" in page_changes(root)
 
 
 def again(folder: Path) -> BuiltReport:
@@ -187,7 +197,7 @@ def test_what_changes_is_named(built: BuiltReport, root: Path) -> None:
     again = replace(built, report=replace(built.report, title="Vowels anew"))
     assert changes("vowel", again, root) == ["the title"]
     with_command = replace(built, report=replace(built.report, command="another"))
-    assert changes("vowel", with_command, root) == ["numbers or words of its section of RESULTS.md"]
+    assert changes("vowel", with_command, root) == ["numbers or words of docs/results/vowel.md"]
 
 
 def test_a_picture_is_held_against_the_published_one(built: BuiltReport, root: Path) -> None:
@@ -220,7 +230,7 @@ def test_what_is_stale_is_refused_until_it_is_judged_again(root: Path) -> None:
     readme = root / "README.md"
     text = readme.read_text()
     readme.write_text(text.replace(BEGIN, f"{BEGIN}\nby hand\n"))
-    with pytest.raises(UserError, match=r"stale.*the table of README\.md") as refused:
+    with pytest.raises(UserError, match=r"stale.*filled in in README\.md") as refused:
         rejudge.check(["vowel"], root)
     assert "make judge" in refused.value.fix
     place = root / "reproductions" / "figures" / "vowel"
@@ -234,7 +244,7 @@ def test_what_is_stale_is_refused_until_it_is_judged_again(root: Path) -> None:
 
 def test_the_head_of_results_says_what_can_be_judged_again(root: Path) -> None:
     head = header_of(list(STUDIES), root)
-    assert "`make judge` makes the sections of vowel again" in head
+    assert "`make judge` makes the pages of vowel again" in head
     shutil.rmtree(root / "reproductions" / "published" / "vowel")
     assert "The runs of vowel are not stored" in header_of(list(STUDIES), root)
     assert page_changes(root) == ["the head of RESULTS.md"]
