@@ -21,7 +21,7 @@ from reproductions.study_report import StudyReport
 from reproductions.tables import table_view
 from reproductions.verdicts.claims import Source
 from reproductions.verdicts.judge import RULE
-from reproductions.verdicts.sources import MEANINGS, SOURCES, source_of
+from reproductions.verdicts.sources import MEANINGS, SOURCES, counted, source_of
 from reproductions.verdicts.verdict_text import (
     NOT_RUN,
     SYMBOLS,
@@ -332,10 +332,9 @@ def readme_table(records: Sequence[StudyRecord]) -> str:
     for source in SOURCES[1:]:
         total = sum(by_source[source].values(), Counter())
         if total:
-            words = ", ".join(f"{total[word]} {word}" for word in SYMBOLS if total[word])
             studies = ", ".join(by_source[source])
             lines.append(
-                f"- *{source}* ({MEANINGS[source]}), {total.total()}: {words} ({studies})."
+                f"- *{source}* ({MEANINGS[source]}), {total.total()}: {counted(total)} ({studies})."
             )
     if outdated := outdated_text(records):
         lines += ["", outdated]

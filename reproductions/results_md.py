@@ -85,7 +85,11 @@ def study_section(report: StudyReport) -> str:
                 # The count of verdicts is told once.
                 if (text := escape(paragraph).replace(escape(counted), "").strip())
             ],
-            pictures=[_picture(report.study, figure) for figure in report.figures],
+            # What has a slider on the report's page shows the matter itself, so it comes first.
+            pictures=[
+                _picture(report.study, figure)
+                for figure in sorted(report.figures, key=lambda figure: not figure.frames)
+            ],
             tables=[
                 (escape(caption), _table(table_view(frame))) for caption, frame in report.tables
             ],
