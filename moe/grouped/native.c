@@ -221,39 +221,45 @@ static void block_weight(int add, int past_cache, long n, const REAL *x, const R
   for (; k < D; k++) weight_columns(1, add, past_cache, n, x + k, D, g, out + k * H, H);
 }
 
+/* One product. `a` are rows [rows][D], or [rows][H] for the gradient by the rows; `b` are the
+ * matrices, or for their gradient the rows [rows][H]. There `out` holds experts from `origin` on. */
+struct product {
+  const int64_t *start;
+  const REAL *a, *b;
+  REAL *out;
+  long rows, most, D, H, origin, past_cache;
+};
+
 /* Each product returns how many experts it left out, or -1 where their rows are not among the
  * `rows` that there are. */
 #define FOR_EXPERTS                                                                              \
+  const long D = p->D, H = p->H;                                                                 \
   long left_out = 0;                                                                             \
   for (long e = first; e < last; e++) {                                                          \
-    const long s = start[e], n = start[e + 1] - s;                                               \
-    if (s < 0 || n < 0 || s + n > rows) return -1;                                               \
-    left_out += n > most;                                                                        \
-    if (n > most) continue;
+    const long s = p->start[e], n = p->start[e + 1] - s;                                         \
+    if (s < 0 || n < 0 || s + n > p->rows) return -1;                                            \
+    left_out += n > p->most;                                                                     \
+    if (n > p->most) continue;
 
-long forward(long first, long last, const int64_t *start, long rows, long most, const REAL *x,
-             const REAL *w, REAL *out, long D, long H) {
-  FOR_EXPERTS expert_forward(n, x + s * D, w + e * D * H, out + s * H, D, H);
+long forward(long first, long last, const struct product *p) {
+  FOR_EXPERTS expert_forward(n, p->a + s * D, p->b + e * D * H, p->out + s * H, D, H);
   }
   return left_out;
 }
 
-long backward_rows(long first, long last, const int64_t *start, long rows, long most,
-                   const REAL *g, const REAL *w, REAL *d, long D, long H) {
+long backward_rows(long first, long last, const struct product *p) {
   FOR_EXPERTS
     for (long r = s; r < s + n; r += ROWS)
-      block_rows(at_most(s + n - r, ROWS), g + r * H, w + e * D * H, d + r * D, D, H);
+      block_rows(at_most(s + n - r, ROWS), p->a + r * H, p->b + e * D * H, p->out + r * D, D, H);
   }
   return left_out;
 }
 
-/* `out` holds the experts from `origin` on. */
-long backward_weight(long first, long last, const int64_t *start, long rows, long most,
-                     const REAL *x, const REAL *g, REAL *out, long D, long H, long origin,
-                     long past_cache) {
-  past_cache = past_cache && H % LINE == 0 && (uintptr_t)out % 64 == 0;
+long backward_weight(long first, long last, const struct product *p) {
+  const int past_cache = p->past_cache && p->H % LINE == 0 && (uintptr_t)p->out % 64 == 0;
+  const REAL *x = p->a, *g = p->b;
   FOR_EXPERTS
-    REAL *matrix = out + (e - origin) * D * H;
+    REAL *matrix = p->out + (e - p->origin) * D * H;
     block_weight(0, past_cache && n <= ROWS, at_most(n, ROWS), x + s * D, g + s * H, matrix, D, H);
     for (long r = s + ROWS; r < s + n; r += ROWS)
       block_weight(1, 0, at_most(s + n - r, ROWS), x + r * D, g + r * H, matrix, D, H);

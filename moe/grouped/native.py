@@ -6,28 +6,22 @@ Shapes as in `moe.grouped.backends.Products`.
 """
 
 import ctypes
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from moe.grouped import compiler
+from moe.grouped import compiler, team
 from moe.grouped.compiler import CompilerError, compiled
 
 SOURCE = cast(Path, files("moe.grouped") / "native.c")
 REALS = {torch.float32: "float", torch.float64: "double"}
 # Rows from which torch's own product, on all threads, is the faster one (see the benchmark).
 LARGE_EXPERT = 96
-
-# Work is handed out in pieces, because skewed routing makes some experts dearer than others.
-CHUNKS_PER_THREAD = 8
 
 # Reading an expert's matrix takes about as long as computing this many rows.
 MATRIX_COST_IN_ROWS = 8
@@ -63,48 +57,18 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
     return compiled(SOURCE, f"REAL={REALS[dtype]}")
 
 
+class _Product(ctypes.Structure):
+    """As `struct product` in native.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("start", "a", "b", "out")),
+        *((name, ctypes.c_long) for name in ("rows", "most", "D", "H", "origin", "past_cache")),
+    )
+
+
 @cache
 def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
-    function = getattr(_library(dtype), name)
-    size, address = ctypes.c_long, ctypes.c_void_p
-    function.restype = size
-    rest = [size, size] if name == "backward_weight" else []
-    function.argtypes = [size, size, address, size, size, *[address] * 3, size, size, *rest]
-    return cast(Callable[..., int], function)
-
-
-@cache
-def threads(count: int) -> ThreadPoolExecutor:
-    """Threads that work beside this one, kept for the next call."""
-    return ThreadPoolExecutor(count, thread_name_prefix="moe-native")
-
-
-# A process that was forked off has none of its parent's threads: it would wait for them forever.
-os.register_at_fork(after_in_child=threads.cache_clear)
-
-
-def _for_experts(
-    work: Callable[[int, int], int], start_E1: Tensor, experts: range, matrix_size: int
-) -> list[int]:
-    """Share the experts out over the threads; what each piece of work answered."""
-    num_threads = torch.get_num_threads()
-    num_rows = int(start_E1[-1]) + MATRIX_COST_IN_ROWS * len(experts)
-    if num_threads == 1 or num_rows * matrix_size < SMALL_PRODUCT:
-        return [work(experts.start, experts.stop)]
-    cost = start_E1[experts.start : experts.stop + 1].diff().clamp(max=LARGE_EXPERT)
-    cumulative = (cost + MATRIX_COST_IN_ROWS).cumsum(0)
-    num_chunks = max(1, min(num_threads * CHUNKS_PER_THREAD, len(experts) // 4))
-    shares = torch.arange(1, num_chunks) * (int(cumulative[-1]) / num_chunks)
-    inner = (torch.searchsorted(cumulative, shares) + experts.start).tolist()
-    chunks = iter(list(pairwise([experts.start, *inner, experts.stop])))
-
-    def work_off() -> list[int]:
-        # Taking the next chunk is one step of the interpreter, so no two threads get the same.
-        return [work(first, last) for first, last in chunks]
-
-    # ctypes gives up the interpreter's lock during a call, so plain threads run side by side.
-    helpers = [threads(num_threads).submit(work_off) for _ in range(num_threads - 1)]
-    return [*work_off(), *(answer for helper in helpers for answer in helper.result())]
+    return cast(Callable[..., int], getattr(_library(dtype), name))
 
 
 def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:
@@ -169,16 +133,14 @@ def _run(
     if not len(experts):
         return []
     features = (b.shape[1], b.shape[2]) if b.dim() == 3 else (a.shape[1], b.shape[1])
-    function = _function(name, a.dtype)
-    start_E1 = start_E1.contiguous()
     # The tensors, not their addresses: whoever interrupts the main thread must not free them.
-    operands = (start_E1, a, b, out)
-
-    def work(first: int, last: int) -> int:
-        start, *others = (tensor.data_ptr() for tensor in operands)
-        return function(first, last, start, a.shape[0], LARGE_EXPERT, *others, *features, *rest)
-
-    left_out = _for_experts(work, start_E1, experts, features[0] * features[1])
-    if min(left_out) < 0:
+    operands = (start_E1.contiguous(), a, b, out)
+    addresses = (tensor.data_ptr() for tensor in operands)
+    product = _Product(*addresses, a.shape[0], LARGE_EXPERT, *features, *rest)
+    num_rows = int(start_E1[-1]) + MATRIX_COST_IN_ROWS * len(experts)
+    is_small = num_rows * features[0] * features[1] < SMALL_PRODUCT
+    num_threads = 1 if is_small else torch.get_num_threads()
+    left_out = team.share(_function(name, a.dtype), experts, product, num_threads)
+    if left_out < 0:
         raise ValueError("start_E1 does not ascend: the plan is damaged")
-    return _large(start_E1, experts) if sum(left_out) else []
+    return _large(start_E1, experts) if left_out else []
