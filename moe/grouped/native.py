@@ -39,6 +39,7 @@ def unavailable(dtype: torch.dtype = torch.float32) -> str | None:
     try:
         # Half-precision operands are multiplied in float32.
         _library(dtype if dtype in REALS else torch.float32)
+        team.work_off()
     except CompilerError as error:
         return str(error)
     return None
@@ -57,7 +58,7 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
     return compiled(SOURCE, f"REAL={REALS[dtype]}")
 
 
-class _Product(ctypes.Structure):
+class _Product(team.Arguments):
     """As `struct product` in native.c."""
 
     _fields_ = (
@@ -133,10 +134,10 @@ def _run(
     if not len(experts):
         return []
     features = (b.shape[1], b.shape[2]) if b.dim() == 3 else (a.shape[1], b.shape[1])
-    # The tensors, not their addresses: whoever interrupts the main thread must not free them.
     operands = (start_E1.contiguous(), a, b, out)
     addresses = (tensor.data_ptr() for tensor in operands)
     product = _Product(*addresses, a.shape[0], LARGE_EXPERT, *features, *rest)
+    product.operands = operands
     num_rows = int(start_E1[-1]) + MATRIX_COST_IN_ROWS * len(experts)
     is_small = num_rows * features[0] * features[1] < SMALL_PRODUCT
     num_threads = 1 if is_small else torch.get_num_threads()

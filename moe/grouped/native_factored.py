@@ -22,7 +22,7 @@ SOURCE = cast(Path, files("moe.grouped") / "factored.c")
 SMALL_UPDATE = 2**15
 
 
-class _Update(ctypes.Structure):
+class _Update(team.Arguments):
     """As `struct update` in factored.c."""
 
     _fields_ = (
@@ -35,6 +35,7 @@ class _Update(ctypes.Structure):
 @cache
 def _function() -> Callable[..., int] | None:
     try:
+        team.work_off()
         return cast(Callable[..., int], compiled(SOURCE).update)
     except CompilerError:
         # The layer's products need the same compiler, and say so once.
@@ -73,12 +74,12 @@ def update(
     """
     function = _function()
     assert function is not None
-    # The tensors, not their addresses: whoever interrupts the main thread must not free them.
     operands = (weight_EDH, gradient_EDH, row_ED, column_EH)
     num_experts, *sizes = weight_EDH.shape
     if weight_EDH.numel() == 0:
         return
     arguments = _Update(*(tensor.data_ptr() for tensor in operands), *sizes, *numbers)
+    arguments.operands = operands
     num_threads = 1 if weight_EDH.numel() < SMALL_UPDATE else torch.get_num_threads()
     if team.share(function, range(num_experts), arguments, num_threads) < 0:
         raise MemoryError("no memory for a column of the factored second moment")

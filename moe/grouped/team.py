@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from moe.grouped.compiler import compiled
 
@@ -22,6 +23,12 @@ SOURCE = cast(Path, files("moe.grouped") / "team.c")
 
 # Work is handed out in pieces, because skewed routing makes some experts dearer than others.
 PIECES_PER_THREAD = 16
+
+
+class Arguments(ctypes.Structure):
+    """A kernel's struct, and the tensors that its addresses are of."""
+
+    operands: tuple[Tensor, ...]
 
 
 class _Team(ctypes.Structure):
@@ -36,17 +43,18 @@ class _Team(ctypes.Structure):
         ("sum", ctypes.c_long),
         ("lowest", ctypes.c_long),
     )
+    held: Arguments
 
 
 def share(
-    kernel: Callable[..., int], experts: range, arguments: ctypes.Structure, num_threads: int
+    kernel: Callable[..., int], experts: range, arguments: Arguments, num_threads: int
 ) -> int:
     """Call a kernel for all experts, piece by piece.
 
     Args:
         kernel: of a compiled library, `long kernel(long first, long last, const void *arguments)`.
         experts: which.
-        arguments: the kernel's struct; what it points to must live until the call returns.
+        arguments: the kernel's struct, which holds on to the tensors that it points to.
         num_threads: how many threads share the work, this one included.
 
     Returns:
@@ -56,21 +64,28 @@ def share(
     address = ctypes.cast(cast(Any, kernel), ctypes.c_void_p)
     size = max(1, -(-len(experts) // pieces))
     team = _Team(address, ctypes.addressof(arguments), experts.start, experts.stop, size, 0, 0)
-    work_off, of_team = _work_off(), ctypes.byref(team)
+    # Whoever interrupts the main thread must not free what plain threads still work on.
+    team.held = arguments
+    work, of_team = work_off(), ctypes.byref(team)
     if num_threads == 1:
-        work_off(of_team)
+        work(of_team)
     elif (parallel := _parallel()) and _owner() == os.getpid():
-        parallel(work_off, of_team, num_threads, 0)
+        parallel(work, of_team, num_threads, 0)
     else:
-        helpers = [_threads(num_threads).submit(work_off, of_team) for _ in range(num_threads - 1)]
-        work_off(of_team)
+        helpers = [_threads(num_threads).submit(work, of_team) for _ in range(num_threads - 1)]
+        work(of_team)
         for helper in helpers:
             helper.result()
-    return team.lowest or team.sum
+    return int(team.lowest or team.sum)
 
 
 @cache
-def _work_off() -> Any:
+def work_off() -> Any:
+    """The function of that name in team.c.
+
+    Raises:
+        CompilerError: it cannot be compiled.
+    """
     function = compiled(SOURCE).work_off
     function.restype, function.argtypes = None, [ctypes.c_void_p]
     return function
