@@ -20,8 +20,15 @@ from moe.grouped.compiler import CompilerError, compiled
 
 SOURCE = cast(Path, files("moe.grouped") / "native.c")
 REALS = {torch.float32: "float", torch.float64: "double"}
-# Rows from which torch's own product, on all threads, is the faster one (see the benchmark).
+# Rows from which torch's own product, on all threads, may be the faster one (see the benchmark).
 LARGE_EXPERT = 96
+
+# Features out from which these kernels keep up with it, if they fill whole vectors: with 256 rows
+# per expert and 256 hidden units a layer took 90 ms of one core, with torch's products 104.
+WIDE, LANES = 64, 16
+
+# An expert of a larger part of one thread's rows would leave other threads waiting.
+LARGEST_PART = 4
 
 # Reading an expert's matrix takes about as long as computing this many rows.
 MATRIX_COST_IN_ROWS = 8
@@ -72,9 +79,16 @@ def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
     return cast(Callable[..., int], getattr(_library(dtype), name))
 
 
-def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:
+def _most_rows(num_rows: int, features_out: int) -> int:
+    """The most rows of an expert that these kernels multiply; larger ones are torch's."""
+    if features_out < WIDE or features_out % LANES:
+        return LARGE_EXPERT
+    return max(LARGE_EXPERT, num_rows // (LARGEST_PART * torch.get_num_threads()))
+
+
+def _large(start_E1: Tensor, experts: range, most: int) -> list[tuple[int, slice]]:
     counts = start_E1.diff()[experts.start : experts.stop]
-    large = (counts > LARGE_EXPERT).nonzero().squeeze(1) + experts.start
+    large = (counts > most).nonzero().squeeze(1) + experts.start
     return [
         (e, slice(first, last))
         for e, first, last in zip(
@@ -134,14 +148,16 @@ def _run(
     if not len(experts):
         return []
     features = (b.shape[1], b.shape[2]) if b.dim() == 3 else (a.shape[1], b.shape[1])
+    num_rows = int(start_E1[experts.stop]) - int(start_E1[experts.start])
+    most = _most_rows(num_rows, features[1])
     operands = (start_E1.contiguous(), a, b, out)
     addresses = (tensor.data_ptr() for tensor in operands)
-    product = _Product(*addresses, a.shape[0], LARGE_EXPERT, *features, *rest)
+    product = _Product(*addresses, a.shape[0], most, *features, *rest)
     product.operands = operands
-    num_rows = int(start_E1[-1]) + MATRIX_COST_IN_ROWS * len(experts)
-    is_small = num_rows * features[0] * features[1] < SMALL_PRODUCT
+    cost = num_rows + MATRIX_COST_IN_ROWS * len(experts)
+    is_small = cost * features[0] * features[1] < SMALL_PRODUCT
     num_threads = 1 if is_small else torch.get_num_threads()
     left_out = team.share(_function(name, a.dtype), experts, product, num_threads)
     if left_out < 0:
         raise ValueError("start_E1 does not ascend: the plan is damaged")
-    return _large(start_E1, experts) if left_out else []
+    return _large(start_E1, experts, most) if left_out else []

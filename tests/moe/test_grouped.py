@@ -328,6 +328,31 @@ def test_without_a_compiler_torchs_products_are_chosen_and_their_cost_told_once(
             cached.cache_clear()
 
 
+@pytest.mark.parametrize("counts", [[300, 200, 3], [120] * 10, [0, 700]])
+def test_large_experts_of_wide_answers_are_multiplied_right(counts: list[int]) -> None:
+    _needs(Backend.native)
+    start, num_rows = _start(counts), sum(counts)
+    rows, d_rows = torch.randn(num_rows, 20).double(), torch.randn(num_rows, 64).double()
+    weight = torch.randn(len(counts), 20, 64).double()
+    for name, arguments in {
+        "forward": (rows, weight, start),
+        "backward_rows": (d_rows, weight, start),
+        "backward_weight": (rows, d_rows, start, slice(None)),
+    }.items():
+        expected = getattr(Reference, name)(*arguments)
+        torch.testing.assert_close(getattr(native, name)(*arguments), expected)
+
+
+def test_an_expert_that_would_keep_other_threads_waiting_is_torchs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert native._most_rows(8_000, 64) == 1_000
+    assert native._most_rows(80, 64) == native.LARGE_EXPERT
+    # Answers that leave a vector half empty, or are of a few features.
+    assert native._most_rows(8_000, 65) == native._most_rows(8_000, 16) == native.LARGE_EXPERT
+
+
 def _check_share_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several threads share out experts of few rows in batches; one thread never does."""
     rows = torch.zeros(100 * backends.FEW_ROWS, 1)
