@@ -46,7 +46,7 @@ def _contender(problem: Problem, answers_TD: Answer) -> Callable[[], None]:
 def _each_expert(problem: Problem, rows_RD: Tensor, counts_E: list[int]) -> Tensor:
     """A list of experts, called one by one; the parts are put together again."""
     first, second = (weight.unbind() for weight in problem.weights)
-    parts = rows_RD.split(counts_E)
+    parts = torch.split(rows_RD, counts_E)
     # Shazeer et al. (2017), appendix E: E_i(x) = W_2 relu(W_1 x).
     pairs = zip(parts, first, second, strict=True)
     return torch.cat([torch.relu(part @ w1) @ w2 for part, w1, w2 in pairs])

@@ -38,7 +38,7 @@ def markdown(run: dict[str, object], records: Sequence[Record]) -> str:
     doubts = [
         f"- {record['name']}, threads: {record['threads']}: {reason}."
         for record in records
-        if (reason := doubt(record))
+        if (reason := doubt(record, records))
     ]
     if doubts:
         lines += ["", "**The machine was busy: these sizes are not to be believed.**", "", *doubts]
