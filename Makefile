@@ -188,7 +188,6 @@ benchmark-clusters: $(READY) ## Time a step against the paper written plainly | 
 	$(RUN) -m benchmarks.clusters $(ARGS)
 benchmark-core: $(READY) ## Time the sparse layer against its limits | 5 | an otherwise idle machine
 	$(RUN) -m benchmarks.core $(ARGS)
-	$(RUN) -m benchmarks.step
 benchmark-translation: $(READY) ## Time translation's training and search | 6 | an idle machine
 	$(RUN) -m benchmarks.translation $(ARGS)
 benchmark-gpu: $(READY) ## The same on a GPU, and the tests that need one | 5 | one NVIDIA GPU

@@ -35,6 +35,11 @@ FASTEST_FIRST = {
     "cuda": [Backend.triton, Backend.torch_grouped, Backend.padded],
 }
 
+# Rows per expert below which several threads share experts out in padded batches, where there is no
+# compiler. With 32 rows padded products won there and with 256 torch's grouped ones did; on one
+# thread the grouped ones won at every size (docs/speed.md).
+FEW_ROWS = 64
+
 # What the fastest backend of a device multiplies where nothing is missing.
 FAST_DTYPES = {
     "cpu": {torch.float32, torch.float64},
@@ -47,6 +52,7 @@ COST = {
     "cuda": "slower, and rounded otherwise",
 }
 
+IN_BATCHES = f", as several threads share experts of fewer than {FEW_ROWS} rows"
 
 OF_TORCH: dict[Backend, "Products"] = {
     Backend.reference: Reference(),
@@ -106,22 +112,25 @@ def refusal(backend: Backend, device: str, dtype: torch.dtype) -> str | None:
     return None
 
 
-def chosen_backend(wanted: Backend, rows_RD: Tensor) -> Backend:
+def chosen_backend(wanted: Backend, rows_RD: Tensor, num_experts: int = 0) -> Backend:
     """Settle which backend multiplies.
 
     Args:
         wanted: `Backend.auto`, or the user's choice.
         rows_RD: the rows to multiply.
+        num_experts: that share the rows, where it is known: without a C compiler the choice hangs
+            on the rows that each of them has.
 
     Returns:
-        A backend that can run; the choice is logged once per device and dtype.
+        A backend that can run; the choice is logged once per device, dtype and kind of share.
 
     Raises:
         ValueError: the user's choice cannot run here; the message says why.
     """
     device, dtype = rows_RD.device.type, rows_RD.dtype
     if wanted is Backend.auto:
-        return _fastest(device, dtype)
+        has_few_rows = device == "cpu" and rows_RD.shape[0] < FEW_ROWS * num_experts
+        return _fastest(device, dtype, has_few_rows and torch.get_num_threads() > 1)
     if reason := refusal(wanted, device, dtype):
         able = [backend.value for backend in Backend if not refusal(backend, device, dtype)]
         raise ValueError(
@@ -131,8 +140,10 @@ def chosen_backend(wanted: Backend, rows_RD: Tensor) -> Backend:
 
 
 @cache
-def _fastest(device: str, dtype: torch.dtype) -> Backend:
+def _fastest(device: str, dtype: torch.dtype, in_batches: bool = False) -> Backend:
     order = FASTEST_FIRST.get(device, [Backend.padded])
+    if in_batches:
+        order = [Backend.native, Backend.padded]
     unfit = set() if dtype in WHOLE else {Backend.native}
     # torch's grouped product has no float64, and of halves on the CPU it was not measured.
     if device == "cpu" and dtype is not torch.float32:
@@ -146,7 +157,7 @@ def _fastest(device: str, dtype: torch.dtype) -> Backend:
         if dtype in FAST_DTYPES[device]:
             _warn_once(
                 f"backend {faster.value} cannot run: {reasons[faster]}. Backend {backend.value} "
-                f"multiplies instead: {COST[device]}."
+                f"multiplies instead{IN_BATCHES if in_batches else ''}: {COST[device]}."
             )
         else:
             log.info("not backend %s: %s", faster.value, reasons[faster])

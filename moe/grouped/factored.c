@@ -25,16 +25,25 @@ static void step_row(long H, float *restrict w, const float *restrict g, float r
   for (long h = 0; h < H; h++) w[h] -= lr * g[h] / (row * column[h] + eps);
 }
 
-/* Update experts `first` up to `last` of w and g [E, D, H], row [E, D] and column [E, H].
+/* w and g are [E, D, H], row is [E, D] and column [E, H]. */
+struct update {
+  float *w;
+  const float *g;
+  float *row, *column;
+  long D, H;
+  double lr, beta2, eps, correction;
+};
+
+/* Update experts `first` up to `last`.
  * Returns 0, or -1 where there is no memory for one column. */
-long update(long first, long last, long D, long H, float *w, const float *g, float *row,
-            float *column, double lr, double beta2, double eps, double correction) {
+long update(long first, long last, const struct update *u) {
+  const long D = u->D, H = u->H;
   float *root = malloc((size_t)(H ? H : 1) * sizeof(float));
   if (!root) return -1;
-  const float fresh = (float)(1 - beta2);
+  const float fresh = (float)(1 - u->beta2);
   for (long e = first; e < last; e++) {
-    float *r = row + e * D, *c = column + e * H;
-    const float *gradient = g + e * D * H;
+    float *r = u->row + e * D, *c = u->column + e * H;
+    const float *gradient = u->g + e * D * H;
     float total = 0;
     for (long h = 0; h < H; h++) root[h] = 0;
     for (long d = 0; d < D; d++) {
@@ -51,8 +60,9 @@ long update(long first, long last, long D, long H, float *w, const float *g, flo
     float mean = total / (float)D;
     if (mean < FLT_MIN) mean = FLT_MIN;
     for (long d = 0; d < D; d++) {
-      float scale = __builtin_sqrtf(r[d] / mean / (float)correction);
-      step_row(H, w + (e * D + d) * H, gradient + d * H, scale, root, (float)lr, (float)eps);
+      float scale = __builtin_sqrtf(r[d] / mean / (float)u->correction);
+      step_row(H, u->w + (e * D + d) * H, gradient + d * H, scale, root, (float)u->lr,
+               (float)u->eps);
     }
   }
   free(root);

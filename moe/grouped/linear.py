@@ -165,15 +165,15 @@ class _ProductIntoSink(Function):
         if needs_rows:
             d_rows = _Product.forward(d_RH, weight_EDH, start_E1, True, ctx.backend.value)
         if needs_weight:
-            products = _products(ctx.backend, rows_RD)
+            products = _products(ctx.backend, rows_RD, start_E1)
             for experts in expert_blocks(weight_EDH):
                 block = products.backward_weight(rows_RD, d_RH, start_E1, experts)
                 ctx.sink(experts.start, block)
         return d_rows, None, None, None, None
 
 
-def _products(backend: Backend, rows_RX: Tensor) -> Products:
-    return implementation(chosen_backend(backend, rows_RX))
+def _products(backend: Backend, rows_RX: Tensor, start_E1: Tensor) -> Products:
+    return implementation(chosen_backend(backend, rows_RX, start_E1.shape[0] - 1))
 
 
 def _product(
@@ -183,7 +183,7 @@ def _product(
     check_memory(rows_RX, weight_EDH, start_E1)
     if not weight_EDH.numel():
         return _product_shape(rows_RX, weight_EDH, start_E1, transposed, backend).zero_()
-    products = _products(Backend(backend), rows_RX)
+    products = _products(Backend(backend), rows_RX, start_E1)
     function = products.backward_rows if transposed else products.forward
     return function(rows_RX, weight_EDH, start_E1).contiguous()
 
@@ -200,7 +200,7 @@ def _outer(rows_RD: Tensor, d_RH: Tensor, start_E1: Tensor, backend: str) -> Ten
     check_memory(rows_RD, d_RH, start_E1)
     if not d_RH.shape[1] or not rows_RD.shape[1]:
         return _outer_shape(rows_RD, d_RH, start_E1, backend)
-    products = _products(Backend(backend), rows_RD)
+    products = _products(Backend(backend), rows_RD, start_E1)
     return products.backward_weight(rows_RD, d_RH, start_E1, slice(None)).contiguous()
 
 

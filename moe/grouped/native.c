@@ -9,7 +9,6 @@
  * of more than `most` rows, for which a library's matrix product is faster.
  */
 #include <stdint.h>
-#include <string.h>
 
 #ifndef REAL
 #define REAL float
@@ -22,15 +21,21 @@
 #define LANES ((long)(BYTES / sizeof(REAL)))
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
+
+/* Hold a value in a register: GCC would load it anew for each product, and then loads, not
+ * products, set the pace. */
+#ifdef __AVX512F__
+#define KEEP(value) __asm__("" : "+v"(value))
+#else
+#define KEEP(value)
+#endif
 #define LINE (64 / (long)sizeof(REAL))
 
 typedef REAL vec __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
 
 enum {
-  DEPTH = 16, /* rows of a matrix that stay in the first cache while tokens pass */
-  ROWS = 32,  /* tokens whose answers stay there while the matrix passes */
-  PACK = 20,  /* tokens from which copying a panel of the matrix together pays */
-  DEEP = 1024 /* the most rows of a matrix whose panel fits the second cache */
+  DEPTH = 32, /* rows of a matrix that stay in the first cache while eight tokens pass */
+  ROWS = 32   /* tokens whose answers stay there while the matrix passes */
 };
 
 /* How a vector is handed to a function is no matter where every such function is inlined. */
@@ -69,15 +74,15 @@ INLINE long at_most(long value, long limit) { return value < limit ? value : lim
 
 /* out[m][width vectors] (+)= x[m][depth] w[depth][...] */
 INLINE void forward_tile(const int m, const int width, int add, int ahead, const REAL *x, long D,
-                         long depth, const REAL *w, long stride, REAL *out, long H) {
+                         long depth, const REAL *w, REAL *out, long H) {
   vec sum[8][2];
   UNROLL for (int r = 0; r < m; r++) UNROLL for (int c = 0; c < width; c++)
     sum[r][c] = add ? *(const vec *)(out + r * H + c * LANES) : (vec){0};
   for (long k = 0; k < depth; k++) {
     vec b[2];
     UNROLL for (int c = 0; c < width; c++) {
-      b[c] = *(const vec *)(w + k * stride + c * LANES);
-      if (ahead) __builtin_prefetch(w + (k + DEPTH) * stride + c * LANES, 0, 2);
+      b[c] = *(const vec *)(w + k * H + c * LANES);
+      if (ahead) __builtin_prefetch(w + (k + DEPTH) * H + c * LANES, 0, 2);
     }
     UNROLL for (int r = 0; r < m; r++) UNROLL for (int c = 0; c < width; c++)
       sum[r][c] += x[r * D + k] * b[c];
@@ -90,9 +95,9 @@ INLINE void forward_rows(const int m, int add, int ahead, const REAL *x, long D,
                          const REAL *w, REAL *out, long H) {
   long j = 0;
   for (; j + 2 * LANES <= H; j += 2 * LANES)
-    forward_tile(m, 2, add, ahead, x, D, depth, w + j, H, out + j, H);
+    forward_tile(m, 2, add, ahead, x, D, depth, w + j, out + j, H);
   for (; j + LANES <= H; j += LANES)
-    forward_tile(m, 1, add, ahead, x, D, depth, w + j, H, out + j, H);
+    forward_tile(m, 1, add, ahead, x, D, depth, w + j, out + j, H);
   for (; j < H; j++)
     for (int r = 0; r < m; r++) {
       REAL sum = add ? out[r * H + j] : 0;
@@ -101,38 +106,14 @@ INLINE void forward_rows(const int m, int add, int ahead, const REAL *x, long D,
     }
 }
 
-static void block_forward(long n, const REAL *x, const REAL *w, REAL *out, long D, long H) {
-  for (long k = 0; k < D; k += DEPTH) {
-    long depth = at_most(D - k, DEPTH);
-    int ahead = k + 2 * DEPTH <= D;
-    for (long r = 0; r < n; r += 8)
-      WITH_CONSTANT(forward_rows, at_most(n - r, 8), k > 0, ahead && r == 0, x + r * D + k, D,
-                    depth, w + k * H, out + r * H, H)
-  }
-}
-
-INLINE void packed_rows(const int m, const REAL *x, long D, const REAL *panel, REAL *out, long H) {
-  forward_tile(m, 2, 0, 0, x, D, D, panel, 2 * LANES, out, H);
-}
-
-/* With many tokens a panel of the matrix is copied together first: its rows lie a power of two
- * apart, so that they would compete for the same few places in the first cache. */
-static void packed_forward(long n, const REAL *x, const REAL *w, REAL *out, long D, long H) {
-  REAL panel[DEEP * 2 * LANES] __attribute__((aligned(64)));
-  for (long j = 0; j < H; j += 2 * LANES) {
-    for (long k = 0; k < D; k++) memcpy(panel + k * 2 * LANES, w + k * H + j, 2 * BYTES);
-    for (long r = 0; r < n; r += 8)
-      WITH_CONSTANT(packed_rows, at_most(n - r, 8), x + r * D, D, panel, out + r * H + j, H)
-  }
-}
-
+/* The whole matrix passes for eight tokens at a time: the second cache has it for the next eight. */
 static void expert_forward(long n, const REAL *x, const REAL *w, REAL *out, long D, long H) {
-  if (n >= PACK && D <= DEEP && H % (2 * LANES) == 0) {
-    packed_forward(n, x, w, out, D, H);
-    return;
-  }
-  for (long r = 0; r < n; r += ROWS)
-    block_forward(at_most(n - r, ROWS), x + r * D, w, out + r * H, D, H);
+  for (long r = 0; r < n; r += 8)
+    for (long k = 0; k < D; k += DEPTH) {
+      long depth = at_most(D - k, DEPTH);
+      WITH_CONSTANT(forward_rows, at_most(n - r, 8), k > 0, k + 2 * DEPTH <= D, x + r * D + k, D,
+                    depth, w + k * H, out + r * H, H)
+    }
 }
 
 INLINE REAL total(vec value) {
@@ -151,10 +132,12 @@ INLINE void rows_tile(const int m, const int width, const REAL *g, const REAL *w
     vec b[4];
     UNROLL for (int c = 0; c < width; c++) {
       b[c] = *(const vec *)(w + c * H + j);
+      KEEP(b[c]);
       __builtin_prefetch(w + (c + 16) * H + j, 0, 2);
     }
     UNROLL for (int r = 0; r < m; r++) {
       vec a = *(const vec *)(g + r * H + j);
+      KEEP(a);
       UNROLL for (int c = 0; c < width; c++) sum[r][c] += a * b[c];
     }
   }
@@ -188,7 +171,10 @@ INLINE void weight_tile(const int height, const int width, int add, int past_cac
     sum[a][c] = add ? *(const vec *)(out + a * H + c * LANES) : (vec){0};
   for (long r = 0; r < n; r++) {
     vec b[4];
-    UNROLL for (int c = 0; c < width; c++) b[c] = *(const vec *)(g + r * H + c * LANES);
+    UNROLL for (int c = 0; c < width; c++) {
+      b[c] = *(const vec *)(g + r * H + c * LANES);
+      KEEP(b[c]);
+    }
     UNROLL for (int a = 0; a < height; a++) UNROLL for (int c = 0; c < width; c++)
       sum[a][c] += x[r * D + a] * b[c];
   }
@@ -221,39 +207,45 @@ static void block_weight(int add, int past_cache, long n, const REAL *x, const R
   for (; k < D; k++) weight_columns(1, add, past_cache, n, x + k, D, g, out + k * H, H);
 }
 
+/* One product. `a` are rows [rows][D], or [rows][H] for the gradient by the rows; `b` are the
+ * matrices, or for their gradient the rows [rows][H]. There `out` holds experts from `origin` on. */
+struct product {
+  const int64_t *start;
+  const REAL *a, *b;
+  REAL *out;
+  long rows, most, D, H, origin, past_cache;
+};
+
 /* Each product returns how many experts it left out, or -1 where their rows are not among the
  * `rows` that there are. */
 #define FOR_EXPERTS                                                                              \
+  const long D = p->D, H = p->H;                                                                 \
   long left_out = 0;                                                                             \
   for (long e = first; e < last; e++) {                                                          \
-    const long s = start[e], n = start[e + 1] - s;                                               \
-    if (s < 0 || n < 0 || s + n > rows) return -1;                                               \
-    left_out += n > most;                                                                        \
-    if (n > most) continue;
+    const long s = p->start[e], n = p->start[e + 1] - s;                                         \
+    if (s < 0 || n < 0 || s + n > p->rows) return -1;                                            \
+    left_out += n > p->most;                                                                     \
+    if (n > p->most) continue;
 
-long forward(long first, long last, const int64_t *start, long rows, long most, const REAL *x,
-             const REAL *w, REAL *out, long D, long H) {
-  FOR_EXPERTS expert_forward(n, x + s * D, w + e * D * H, out + s * H, D, H);
+long forward(long first, long last, const struct product *p) {
+  FOR_EXPERTS expert_forward(n, p->a + s * D, p->b + e * D * H, p->out + s * H, D, H);
   }
   return left_out;
 }
 
-long backward_rows(long first, long last, const int64_t *start, long rows, long most,
-                   const REAL *g, const REAL *w, REAL *d, long D, long H) {
+long backward_rows(long first, long last, const struct product *p) {
   FOR_EXPERTS
     for (long r = s; r < s + n; r += ROWS)
-      block_rows(at_most(s + n - r, ROWS), g + r * H, w + e * D * H, d + r * D, D, H);
+      block_rows(at_most(s + n - r, ROWS), p->a + r * H, p->b + e * D * H, p->out + r * D, D, H);
   }
   return left_out;
 }
 
-/* `out` holds the experts from `origin` on. */
-long backward_weight(long first, long last, const int64_t *start, long rows, long most,
-                     const REAL *x, const REAL *g, REAL *out, long D, long H, long origin,
-                     long past_cache) {
-  past_cache = past_cache && H % LINE == 0 && (uintptr_t)out % 64 == 0;
+long backward_weight(long first, long last, const struct product *p) {
+  const int past_cache = p->past_cache && p->H % LINE == 0 && (uintptr_t)p->out % 64 == 0;
+  const REAL *x = p->a, *g = p->b;
   FOR_EXPERTS
-    REAL *matrix = out + (e - origin) * D * H;
+    REAL *matrix = p->out + (e - p->origin) * D * H;
     block_weight(0, past_cache && n <= ROWS, at_most(n, ROWS), x + s * D, g + s * H, matrix, D, H);
     for (long r = s + ROWS; r < s + n; r += ROWS)
       block_weight(1, 0, at_most(s + n - r, ROWS), x + r * D, g + r * H, matrix, D, H);

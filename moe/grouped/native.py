@@ -6,28 +6,29 @@ Shapes as in `moe.grouped.backends.Products`.
 """
 
 import ctypes
-import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from moe.grouped import compiler
+from moe.grouped import compiler, team
 from moe.grouped.compiler import CompilerError, compiled
 
 SOURCE = cast(Path, files("moe.grouped") / "native.c")
 REALS = {torch.float32: "float", torch.float64: "double"}
-# Rows from which torch's own product, on all threads, is the faster one (see the benchmark).
+# Rows from which torch's own product, on all threads, may be the faster one (see the benchmark).
 LARGE_EXPERT = 96
 
-# Work is handed out in pieces, because skewed routing makes some experts dearer than others.
-CHUNKS_PER_THREAD = 8
+# Features out from which these kernels keep up with it, if they fill whole vectors: with 256 rows
+# per expert and 256 hidden units a layer took 90 ms of one core, with torch's products 104.
+WIDE, LANES = 64, 16
+
+# An expert of a larger part of one thread's rows would leave other threads waiting.
+LARGEST_PART = 4
 
 # Reading an expert's matrix takes about as long as computing this many rows.
 MATRIX_COST_IN_ROWS = 8
@@ -45,6 +46,7 @@ def unavailable(dtype: torch.dtype = torch.float32) -> str | None:
     try:
         # Half-precision operands are multiplied in float32.
         _library(dtype if dtype in REALS else torch.float32)
+        team.work_off()
     except CompilerError as error:
         return str(error)
     return None
@@ -63,53 +65,30 @@ def _library(dtype: torch.dtype) -> ctypes.CDLL:
     return compiled(SOURCE, f"REAL={REALS[dtype]}")
 
 
+class _Product(team.Arguments):
+    """As `struct product` in native.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("start", "a", "b", "out")),
+        *((name, ctypes.c_long) for name in ("rows", "most", "D", "H", "origin", "past_cache")),
+    )
+
+
 @cache
 def _function(name: str, dtype: torch.dtype) -> Callable[..., int]:
-    function = getattr(_library(dtype), name)
-    size, address = ctypes.c_long, ctypes.c_void_p
-    function.restype = size
-    rest = [size, size] if name == "backward_weight" else []
-    function.argtypes = [size, size, address, size, size, *[address] * 3, size, size, *rest]
-    return cast(Callable[..., int], function)
+    return cast(Callable[..., int], getattr(_library(dtype), name))
 
 
-@cache
-def threads(count: int) -> ThreadPoolExecutor:
-    """Threads that work beside this one, kept for the next call."""
-    return ThreadPoolExecutor(count, thread_name_prefix="moe-native")
+def _most_rows(num_rows: int, features_out: int) -> int:
+    """The most rows of an expert that these kernels multiply; larger ones are torch's."""
+    if features_out < WIDE or features_out % LANES:
+        return LARGE_EXPERT
+    return max(LARGE_EXPERT, num_rows // (LARGEST_PART * torch.get_num_threads()))
 
 
-# A process that was forked off has none of its parent's threads: it would wait for them forever.
-os.register_at_fork(after_in_child=threads.cache_clear)
-
-
-def _for_experts(
-    work: Callable[[int, int], int], start_E1: Tensor, experts: range, matrix_size: int
-) -> list[int]:
-    """Share the experts out over the threads; what each piece of work answered."""
-    num_threads = torch.get_num_threads()
-    num_rows = int(start_E1[-1]) + MATRIX_COST_IN_ROWS * len(experts)
-    if num_threads == 1 or num_rows * matrix_size < SMALL_PRODUCT:
-        return [work(experts.start, experts.stop)]
-    cost = start_E1[experts.start : experts.stop + 1].diff().clamp(max=LARGE_EXPERT)
-    cumulative = (cost + MATRIX_COST_IN_ROWS).cumsum(0)
-    num_chunks = max(1, min(num_threads * CHUNKS_PER_THREAD, len(experts) // 4))
-    shares = torch.arange(1, num_chunks) * (int(cumulative[-1]) / num_chunks)
-    inner = (torch.searchsorted(cumulative, shares) + experts.start).tolist()
-    chunks = iter(list(pairwise([experts.start, *inner, experts.stop])))
-
-    def work_off() -> list[int]:
-        # Taking the next chunk is one step of the interpreter, so no two threads get the same.
-        return [work(first, last) for first, last in chunks]
-
-    # ctypes gives up the interpreter's lock during a call, so plain threads run side by side.
-    helpers = [threads(num_threads).submit(work_off) for _ in range(num_threads - 1)]
-    return [*work_off(), *(answer for helper in helpers for answer in helper.result())]
-
-
-def _large(start_E1: Tensor, experts: range) -> list[tuple[int, slice]]:
+def _large(start_E1: Tensor, experts: range, most: int) -> list[tuple[int, slice]]:
     counts = start_E1.diff()[experts.start : experts.stop]
-    large = (counts > LARGE_EXPERT).nonzero().squeeze(1) + experts.start
+    large = (counts > most).nonzero().squeeze(1) + experts.start
     return [
         (e, slice(first, last))
         for e, first, last in zip(
@@ -169,16 +148,16 @@ def _run(
     if not len(experts):
         return []
     features = (b.shape[1], b.shape[2]) if b.dim() == 3 else (a.shape[1], b.shape[1])
-    function = _function(name, a.dtype)
-    start_E1 = start_E1.contiguous()
-    # The tensors, not their addresses: whoever interrupts the main thread must not free them.
-    operands = (start_E1, a, b, out)
-
-    def work(first: int, last: int) -> int:
-        start, *others = (tensor.data_ptr() for tensor in operands)
-        return function(first, last, start, a.shape[0], LARGE_EXPERT, *others, *features, *rest)
-
-    left_out = _for_experts(work, start_E1, experts, features[0] * features[1])
-    if min(left_out) < 0:
+    num_rows = int(start_E1[experts.stop]) - int(start_E1[experts.start])
+    most = _most_rows(num_rows, features[1])
+    operands = (start_E1.contiguous(), a, b, out)
+    addresses = (tensor.data_ptr() for tensor in operands)
+    product = _Product(*addresses, a.shape[0], most, *features, *rest)
+    product.operands = operands
+    cost = num_rows + MATRIX_COST_IN_ROWS * len(experts)
+    is_small = cost * features[0] * features[1] < SMALL_PRODUCT
+    num_threads = 1 if is_small else torch.get_num_threads()
+    left_out = team.share(_function(name, a.dtype), experts, product, num_threads)
+    if left_out < 0:
         raise ValueError("start_E1 does not ascend: the plan is damaged")
-    return _large(start_E1, experts) if sum(left_out) else []
+    return _large(start_E1, experts, most) if left_out else []

@@ -7,15 +7,14 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
-from itertools import pairwise
 from pathlib import Path
 from typing import cast
 
 import torch
 from torch import Tensor
 
+from moe.grouped import team
 from moe.grouped.compiler import CompilerError, compiled
-from moe.grouped.native import threads
 
 SOURCE = cast(Path, files("moe.grouped") / "factored.c")
 
@@ -23,17 +22,24 @@ SOURCE = cast(Path, files("moe.grouped") / "factored.c")
 SMALL_UPDATE = 2**15
 
 
+class _Update(team.Arguments):
+    """As `struct update` in factored.c."""
+
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("w", "g", "row", "column")),
+        *((name, ctypes.c_long) for name in ("D", "H")),
+        *((name, ctypes.c_double) for name in ("lr", "beta2", "eps", "correction")),
+    )
+
+
 @cache
 def _function() -> Callable[..., int] | None:
     try:
-        function = compiled(SOURCE).update
+        team.work_off()
+        return cast(Callable[..., int], compiled(SOURCE).update)
     except CompilerError:
         # The layer's products need the same compiler, and say so once.
         return None
-    size, address, number = ctypes.c_long, ctypes.c_void_p, ctypes.c_double
-    function.restype = size
-    function.argtypes = [size] * 4 + [address] * 4 + [number] * 4
-    return cast(Callable[..., int], function)
 
 
 def can_update(*tensors: Tensor) -> bool:
@@ -68,21 +74,12 @@ def update(
     """
     function = _function()
     assert function is not None
-    # The tensors, not their addresses: whoever interrupts the main thread must not free them.
     operands = (weight_EDH, gradient_EDH, row_ED, column_EH)
     num_experts, *sizes = weight_EDH.shape
-
-    def work(first: int, last: int) -> int:
-        addresses = (tensor.data_ptr() for tensor in operands)
-        return function(first, last, *sizes, *addresses, *numbers)
-
-    num_parts = min(torch.get_num_threads(), num_experts)
-    if num_parts == 0 or weight_EDH.numel() == 0:
+    if weight_EDH.numel() == 0:
         return
-    if weight_EDH.numel() < SMALL_UPDATE:
-        num_parts = 1
-    own, *others = pairwise(num_experts * part // num_parts for part in range(num_parts + 1))
-    pool = threads(num_parts) if others else None
-    helpers = [pool.submit(work, *part) for part in others] if pool else []
-    if min([work(*own), *(helper.result() for helper in helpers)]) < 0:
+    arguments = _Update(*(tensor.data_ptr() for tensor in operands), *sizes, *numbers)
+    arguments.operands = operands
+    num_threads = 1 if weight_EDH.numel() < SMALL_UPDATE else torch.get_num_threads()
+    if team.share(function, range(num_experts), arguments, num_threads) < 0:
         raise MemoryError("no memory for a column of the factored second moment")

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 import signal
+import sys
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from moe.grouped import (
     compiler,
     grouped_linear,
     native,
+    team,
 )
 from moe.grouped.compiler import CompilerError
 from moe.grouped.linear import _Product
@@ -303,6 +305,7 @@ def test_without_a_compiler_torchs_products_are_chosen_and_their_cost_told_once(
         backends._fastest,
         backends._warn_once,
         native.unavailable,
+        team.work_off,
         compiler._made,
     )
     for cached in caches:
@@ -315,6 +318,7 @@ def test_without_a_compiler_torchs_products_are_chosen_and_their_cost_told_once(
         (told,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.WARNING]
         assert "no-such-compiler" in told
         assert "torch_grouped multiplies instead: up to 5 times slower" in told
+        _check_share_out(monkeypatch)
         # torch's grouped product has no float64.
         assert chosen_backend(Backend.auto, torch.zeros(1, 1).double()) is Backend.padded
         with pytest.raises(CompilerError, match="no-such-compiler"):
@@ -322,6 +326,67 @@ def test_without_a_compiler_torchs_products_are_chosen_and_their_cost_told_once(
     finally:
         for cached in caches:
             cached.cache_clear()
+
+
+@pytest.mark.parametrize("counts", [[300, 200, 3], [120] * 10, [0, 700]])
+def test_large_experts_of_wide_answers_are_multiplied_right(counts: list[int]) -> None:
+    _needs(Backend.native)
+    start, num_rows = _start(counts), sum(counts)
+    rows, d_rows = torch.randn(num_rows, 20).double(), torch.randn(num_rows, 64).double()
+    weight = torch.randn(len(counts), 20, 64).double()
+    for name, arguments in {
+        "forward": (rows, weight, start),
+        "backward_rows": (d_rows, weight, start),
+        "backward_weight": (rows, d_rows, start, slice(None)),
+    }.items():
+        expected = getattr(Reference, name)(*arguments)
+        torch.testing.assert_close(getattr(native, name)(*arguments), expected)
+
+
+def test_an_expert_that_would_keep_other_threads_waiting_is_torchs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert native._most_rows(8_000, 64) == 1_000
+    assert native._most_rows(80, 64) == native.LARGE_EXPERT
+    # Answers that leave a vector half empty, or are of a few features.
+    assert native._most_rows(8_000, 65) == native._most_rows(8_000, 16) == native.LARGE_EXPERT
+
+
+def _check_share_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several threads share out experts of few rows in batches; one thread never does."""
+    rows = torch.zeros(100 * backends.FEW_ROWS, 1)
+    for num_threads, num_experts, expected in [
+        (2, 100, Backend.torch_grouped),
+        (2, 101, Backend.padded),
+        (1, 101, Backend.torch_grouped),
+    ]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda count=num_threads: count)
+        assert chosen_backend(Backend.auto, rows, num_experts) is expected
+
+
+@pytest.mark.parametrize("has_openmp", [True, False])
+def test_two_threads_share_every_expert_out_once(
+    monkeypatch: pytest.MonkeyPatch, has_openmp: bool
+) -> None:
+    _needs(Backend.native)
+    if not has_openmp:
+        monkeypatch.setattr(team, "_parallel", lambda: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    start = _start([4, 0, 9] * 30)
+    rows, weight = torch.randn(390, 64), torch.randn(90, 64, 128)
+    expected = Reference.forward(rows, weight, start)
+    torch.testing.assert_close(native.forward(rows, weight, start), expected)
+    # A plan that does not ascend is refused, whichever thread meets it.
+    start[60] = 380
+    with pytest.raises(ValueError, match="damaged"):
+        native.forward(rows, weight, start)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch may have no OpenMP")
+def test_torchs_own_threads_are_found() -> None:
+    _needs(Backend.native)
+    assert ("OpenMP" not in torch.__config__.parallel_info()) == (team._parallel() is None)
 
 
 def test_what_no_faster_backend_multiplies_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:

@@ -158,8 +158,8 @@ def studys(name: str) -> tuple[str, ...]:
 @pytest.mark.parametrize(
     ("study", "file", "old", "new"),
     [
-        ("translation", "moe/grouped/native.c", "DEPTH = 16", "DEPTH = 4"),
-        ("scaling", "moe/grouped/native.c", "DEPTH = 16", "DEPTH = 4"),
+        ("translation", "moe/grouped/native.c", "DEPTH = 32", "DEPTH = 4"),
+        ("scaling", "moe/grouped/native.c", "DEPTH = 32", "DEPTH = 4"),
         ("translation", "moe/grouped/native.py", "LARGE_EXPERT = 96", "LARGE_EXPERT = 97"),
         ("vowel", "experiments/vowel/settings.py", "_FIRST_SEED = ", "_FIRST_SEED = 1 + "),
         ("vowel_start", "moe/measures.py", "def effective_number(", "def effective_number_("),
