@@ -56,5 +56,5 @@ if (typeof document !== "undefined") {
   slider.addEventListener("input", () => { pause(); show(); });
   document.querySelector(".steps").hidden = false;
   show();
-  if (location.hash === "#play") play();
+  if (location.hash === "#playing") play();
 }
