@@ -25,7 +25,15 @@ class Explorer:
     page: str
 
 
-EXPLORERS: list[Explorer] = []
+EXPLORERS: list[Explorer] = [
+    Explorer(
+        "clusters-player.html",
+        "Clusters: cubic beside linear experts",
+        "Play two trainings at once: cubic experts settle on clusters, linear ones share them.",
+        "clusters",
+        "reproductions.explorers.clusters_player:page",
+    ),
+]
 
 
 def page_of(explorer: Explorer) -> str:
