@@ -27,6 +27,13 @@ class Explorer:
 
 EXPLORERS: list[Explorer] = [
     Explorer(
+        "playground.html",
+        "Vowel playground",
+        "The mixture of 1991 trains in your browser, and experts die before your eyes.",
+        "vowel",
+        "reproductions.explorers.playground:page",
+    ),
+    Explorer(
         "clusters-player.html",
         "Clusters: cubic beside linear experts",
         "Play two trainings at once: cubic experts settle on clusters, linear ones share them.",
