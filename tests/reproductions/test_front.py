@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.runner.errors import UserError
-from reproductions.front import answers, render_front, standing
+from reproductions.front import Answer, answers, render_front, standing
 from reproductions.records import (
     BEGIN,
     END,
@@ -201,3 +201,10 @@ def test_results_say_the_same_of_every_claim(record: object) -> None:
         assert f"{escape(SYMBOLS[row.word])} **{row.word}**" in lines[0]
         assert escape(row.ours) in lines[0]
         assert escape(row.interval) in lines[0]
+
+
+@pytest.mark.parametrize("answer", answers(), ids=lambda answer: f"question-{answer.question}")
+def test_an_answer_rests_on_decided_claims_alone(answer: Answer) -> None:
+    words = {row.id: row.word for record in RECORDS for row in record.rows}
+    assert answer.rests_on
+    assert {words.get(name) for name in answer.rests_on} <= {"matches", "differs"}
