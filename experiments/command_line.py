@@ -126,10 +126,18 @@ def _refuse_flags(
 
 
 def _no_flag(flag: str, flags: Sequence[str], overrides: Sequence[str]) -> UserError:
-    word = flag.lstrip("-").partition("=")[0].replace("-", "_")
-    key = nearest_setting(word, overrides)
-    given = f"Settings have no dashes: write {key or 'key'}=value."
+    word, _, value = flag.lstrip("-").partition("=")
+    key = nearest_setting(word.replace("-", "_"), overrides)
+    value = value or _word_after(flag)
+    given = f"Settings have no dashes: write {key or 'key'}={value or 'value'}."
     return UserError(f"There is no flag {flag}.", f"{given} The flags are {', '.join(flags)}.")
+
+
+def _word_after(flag: str) -> str:
+    """What follows a flag on the command line and may be its value; empty where nothing does."""
+    # Settings and other flags follow it, too, but are no values.
+    rest = sys.argv[sys.argv.index(flag) + 1 :] if flag in sys.argv else []
+    return rest[0] if rest and "=" not in rest[0] and not rest[0].startswith("-") else ""
 
 
 def _check_sweep(overrides: Sequence[str]) -> None:

@@ -159,9 +159,9 @@ def test_a_flag_that_does_not_exist_or_would_bypass_the_checks_is_refused(
         checked_arguments()
     assert named in caught.value.problem
     if "num_experts" in named.replace("-", "_"):
-        assert "write study.num_experts=value" in caught.value.fix
+        assert "write study.num_experts=8." in caught.value.fix
         given(arguments, *words)
-        with pytest.raises(UserError, match=r"write study\.num_experts=value"):
+        with pytest.raises(UserError, match=r"write study\.num_experts=8\."):
             plain_arguments("usage")
 
 
