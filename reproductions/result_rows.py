@@ -27,7 +27,7 @@ COLUMNS = (
     *("unit", "n", "verdict", "place", "question"),
 )
 _BOUNDS = {"≥": "lower", "≤": "upper", "≈": "unknown"}
-_NUMBER = r"[−\d][\d,.]*(?:e[−+]?\d+)?|−?∞"
+_NUMBER = r"−?∞|−?[\d.][\d,.]*(?:e[−+]?\d+)?"
 # As `verdict_text.ours_text` and `interval_text` write them.
 _OURS = re.compile(rf"(?:([≥≤≈]) )?({_NUMBER})(.*)")
 _INTERVAL = re.compile(rf"interval (at least |at most )?({_NUMBER})(?: %)?(?: to ({_NUMBER}))?")
