@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -65,6 +66,22 @@ def composed(overrides: Sequence[str]) -> DictConfig:
                 "python -m experiments.run --multirun runs each; a list has brackets: [a,b].",
             )
     return _compose(overrides)
+
+
+def expanded(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each single run of a sweep, in the order in which Hydra counts them.
+
+    Raises:
+        UserError: one of them is not of the form key=value.
+    """
+    choices = []
+    for override in read(overrides):
+        if override.is_sweep_override():
+            key = str(override.input_line).partition("=")[0]
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            choices.append([str(override.input_line)])
+    return [list(each) for each in product(*choices)]
 
 
 def sweep_settings(overrides: Sequence[str]) -> DictConfig:

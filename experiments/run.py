@@ -11,9 +11,12 @@ Examples:
 """
 
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from multiprocessing import parent_process
+from pathlib import Path
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,10 +31,18 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import first_line, register, tell_without_effect, typed
-from experiments.overrides import CONFIG_DIR
+from experiments.compose import (
+    composed,
+    expanded,
+    first_line,
+    register,
+    tell_without_effect,
+    typed,
+)
+from experiments.overrides import CONFIG_DIR, is_hydras
 from experiments.runner.errors import UserError
 from experiments.runner.stopping import Stopped, listen, listening
+from experiments.studies import STUDIES
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
@@ -77,22 +88,73 @@ def _run(config: DictConfig) -> None:
         console.print("already done; add force=true to compute it again")
     else:
         console.print(f"done in {outcome.seconds:.1f} s")
-    console.print(f"results: {outcome.path / 'metrics.csv'}")
+    # The runs of a sweep are told together, at its end.
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        _tell([outcome.path], shlex.quote(str(outcome.path)))
+
+
+def _tell(paths: Sequence[Path], words: str) -> None:
+    """Print the runs' measures, and the command that draws them."""
+    from experiments.outcome_table import remarks, study_of, table_of
+    from experiments.run_folder import read_finished
+
+    runs = [read_finished(path) for path in paths]
+    for study in dict.fromkeys(map(study_of, runs)):
+        own = [run for run in runs if study_of(run) == study]
+        if STUDIES[study].measures:
+            console.print()
+            console.print(table_of(own, console.width))
+            for remark in remarks(own):
+                console.print(remark)
+        else:
+            console.print(f"results: {', '.join(str(run.path / 'metrics.csv') for run in own)}")
+    if any(STUDIES[study_of(run)].measures for run in runs):
+        console.print(f"\nnext: python -m reproductions.plot {words}")
+
+
+def _tell_sweep(overrides: Sequence[str]) -> None:
+    """Print the runs of a sweep that are finished."""
+    from experiments.execute import folder_of
+    from experiments.run_folder import RunFolder
+
+    own = [item for item in overrides if not is_hydras(item.lstrip("+").partition("=")[0])]
+    configs = [typed(composed(each)) for each in expanded(own)]
+    paths = dict.fromkeys(folder_of(each.study, each.runs_dir) for each in configs)
+    finished = [path for path in paths if RunFolder(path).is_finished()]
+    if finished:
+        _tell(finished, " ".join(map(shlex.quote, _drawn(own))))
+    if len(finished) < len(paths):
+        console.print(f"{len(paths) - len(finished)} of {len(paths)} runs are not finished")
+
+
+def _drawn(overrides: Sequence[str]) -> list[str]:
+    """Those overrides that say which runs they are."""
+    how = ("force", "any_size", "num_workers")
+    return [item for item in overrides if item.lstrip("+").partition("=")[0] not in how]
+
+
+def _is_sweep() -> bool:
+    return bool({"--multirun", "-m"} & set(sys.argv[1:]))
 
 
 def main() -> None:
     """Check the command line, then hand over to Hydra."""
     register()
     with errors_for_people():
-        checked_arguments(str(__doc__))
+        overrides = checked_arguments(str(__doc__))
         # Errors come back here: Hydra would print them in its own way.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
             with listening():
                 _job()
+            if _is_sweep():
+                _tell_sweep(overrides)
         except CompactHydraException as error:
             if isinstance(error.__cause__, UserError):
-                sys.exit(1)  # It was printed by the job.
+                # It was printed by the job; the other jobs of a sweep went on.
+                if _is_sweep():
+                    _tell_sweep(overrides)
+                sys.exit(1)
             raise
         except Exception as error:
             # What launchers raise where a process of theirs dies; they may not be installed.
