@@ -11,6 +11,8 @@ from experiments.run_folder import FinishedRun
 from experiments.runner.errors import shown
 from experiments.studies import STUDIES
 
+_MANY_SETTINGS = 3
+
 
 def study_of(run: FinishedRun) -> str:
     """The name of the study that a run is of."""
@@ -101,7 +103,10 @@ def _spaced(key: str) -> str:
 
 
 def _settings_text(run: FinishedRun, keys: Sequence[str]) -> str:
-    return ", ".join(f"{_spaced(key)} {value_text(run.config.get(key))}" for key in keys)
+    # Figures name a run by its digest where its settings are too many for a label.
+    digest = [f"{run.path.name[:8]}:"] if len(keys) > _MANY_SETTINGS else []
+    told = ", ".join(f"{_spaced(key)} {value_text(run.config.get(key))}" for key in keys)
+    return " ".join([*digest, told])
 
 
 def _width_of(rows: Sequence[Sequence[str]]) -> int:
