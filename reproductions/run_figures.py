@@ -158,7 +158,7 @@ def _draw_along(
     axes.set(xlabel=_words(across), ylabel=measure.heading)
     axes.margins(x=0.08)
     low, high = axes.get_ylim()
-    every = [found.mean for run in runs if (found := means(run).get(measure))]
+    every = [own.mean for run in runs if (own := means(run).get(measure))]
     if every and max(every) == min(every) and high - low < 1:
         # Digits of nothing would look like a difference.
         axes.set_ylim(every[0] - 1, every[0] + 1)
