@@ -27,6 +27,7 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 
 from experiments.compose import (
+    Setting,
     composed,
     does_not_compose,
     explain,
@@ -200,9 +201,9 @@ def _print_help(usage: str, overrides: Sequence[str]) -> NoReturn:
     sys.exit(0)
 
 
-def _print_settings(settings: Sequence[tuple[str, str, str]]) -> None:
-    for key, value, about in settings:
-        console.print(f"  {key}={value}\n      {about}")
+def _print_settings(settings: Sequence[Setting]) -> None:
+    for each in settings:
+        console.print(f"  {each.key}={each.default}\n      {each.about}; {each.allowed}")
 
 
 def print_error(error: UserError) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from itertools import product
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -270,8 +270,24 @@ def nearest_setting(word: str, overrides: Sequence[str]) -> str | None:
     return nearest(word, keys_of({"study": STUDIES[study.name].schema}))
 
 
-def settings_of(config: DictConfig, scope: str) -> list[tuple[str, str, str]]:
-    """Key, value and meaning of every setting of the root (scope "") or of the study ("study")."""
+class Setting(NamedTuple):
+    """A setting as its schema declares it.
+
+    Attributes:
+        key: as it is given on the command line.
+        default: its value where it is not given.
+        about: its meaning, with its place in the paper or "not stated".
+        allowed: its type and range, or its choices.
+    """
+
+    key: str
+    default: str
+    about: str
+    allowed: str
+
+
+def settings_of(config: DictConfig, scope: str) -> list[Setting]:
+    """Every setting of the root (scope "") or of the study ("study"), in the schema's order."""
     schema = STUDIES[config.study.name].schema if scope else Config
     values = OmegaConf.to_container(config[scope] if scope else config, enum_to_str=True)
     assert isinstance(values, dict)
@@ -281,10 +297,12 @@ def settings_of(config: DictConfig, scope: str) -> list[tuple[str, str, str]]:
         if item.name in ("name", *GROUPS):
             continue
         allowed = item.metadata.get("allowed")
-        choices = [str(allowed)] if allowed else expected(hints[item.name])
-        about = "; ".join([item.metadata.get("about", ""), " or ".join(choices)])
+        kinds = expected(hints[item.name])
+        if allowed:
+            kinds = [f"{kinds[0]}, {allowed}", *kinds[1:]]
         key = f"{scope}.{item.name}" if scope else item.name
-        found.append((key, _written(values[item.name]), about))
+        about = item.metadata.get("about", "")
+        found.append(Setting(key, _written(values[item.name]), about, " or ".join(kinds)))
     return found
 
 
