@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from multiprocessing import parent_process
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -44,6 +45,9 @@ from experiments.runner.errors import UserError
 from experiments.runner.stopping import Stopped, listen, listening
 from experiments.studies import STUDIES
 
+if TYPE_CHECKING:
+    from experiments.run_folder import FinishedRun
+
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def _job(config: DictConfig) -> None:
@@ -67,6 +71,7 @@ def _job(config: DictConfig) -> None:
 def _run(config: DictConfig) -> None:
     # Imported late, with torch: what is wrong with the command line is said before.
     from experiments.execute import execute, folder_of
+    from experiments.run_folder import read_finished
 
     settings = typed(config)
     if settings.suite is not None:
@@ -90,15 +95,13 @@ def _run(config: DictConfig) -> None:
         console.print(f"done in {outcome.seconds:.1f} s")
     # The runs of a sweep are told together, at its end.
     if HydraConfig.get().mode is not RunMode.MULTIRUN:
-        _tell([outcome.path], shlex.quote(str(outcome.path)))
+        _tell([read_finished(outcome.path)], shlex.quote(str(outcome.path)))
 
 
-def _tell(paths: Sequence[Path], words: str) -> None:
+def _tell(runs: Sequence["FinishedRun"], words: str) -> None:
     """Print the runs' measures, and the command that draws them."""
     from experiments.outcome_table import remarks, study_of, table_of
-    from experiments.run_folder import read_finished
 
-    runs = [read_finished(path) for path in paths]
     for study in dict.fromkeys(map(study_of, runs)):
         own = [run for run in runs if study_of(run) == study]
         if STUDIES[study].measures:
@@ -115,16 +118,26 @@ def _tell(paths: Sequence[Path], words: str) -> None:
 def _tell_sweep(overrides: Sequence[str]) -> None:
     """Print the runs of a sweep that are finished."""
     from experiments.execute import folder_of
-    from experiments.run_folder import RunFolder
 
     own = [item for item in overrides if not is_hydras(item.lstrip("+").partition("=")[0])]
     configs = [typed(composed(each)) for each in expanded(own)]
     paths = dict.fromkeys(folder_of(each.study, each.runs_dir) for each in configs)
-    finished = [path for path in paths if RunFolder(path).is_finished()]
+    finished = [run for path in paths if (run := _readable(path)) is not None]
     if finished:
         _tell(finished, " ".join(map(shlex.quote, _drawn(own))))
     if len(finished) < len(paths):
-        console.print(f"{len(paths) - len(finished)} of {len(paths)} runs are not finished")
+        missing = len(paths) - len(finished)
+        console.print(f"not finished, or damaged: {missing} of {len(paths)} runs")
+
+
+def _readable(path: Path) -> "FinishedRun | None":
+    """A finished run; None for one that is not, of which its job has told why."""
+    from experiments.run_folder import read_finished
+
+    try:
+        return read_finished(path)
+    except UserError:
+        return None
 
 
 def _drawn(overrides: Sequence[str]) -> list[str]:
