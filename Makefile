@@ -94,7 +94,11 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 	cp tests/moe/test_public_face.py "$$folder"; cd "$$folder"; \
 	"$$python" -m pytest -q test_public_face.py; \
 	venv/bin/moe-reproductions suite suite=vowel_smoke $(SMOKE); \
-	venv/bin/moe-reproductions report suite=vowel_smoke $(SMOKE)
+	venv/bin/moe-reproductions report suite=vowel_smoke $(SMOKE); \
+	venv/bin/moe-reproductions plot suite=vowel_smoke $(SMOKE); \
+	for verb in run translate front judge power site; do \
+	    venv/bin/moe-reproductions "$$verb" --help > /dev/null || exit 1; \
+	done
 	@echo 'passed: the wheel works outside the checkout'
 
 ##@ Studies

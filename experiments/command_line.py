@@ -27,6 +27,7 @@ from rich.segment import Segment, Segments
 from rich.style import Style
 
 from experiments.compose import (
+    Setting,
     composed,
     does_not_compose,
     explain,
@@ -126,10 +127,18 @@ def _refuse_flags(
 
 
 def _no_flag(flag: str, flags: Sequence[str], overrides: Sequence[str]) -> UserError:
-    word = flag.lstrip("-").partition("=")[0].replace("-", "_")
-    key = nearest_setting(word, overrides)
-    given = f"Settings have no dashes: write {key or 'key'}=value."
+    word, _, value = flag.lstrip("-").partition("=")
+    key = nearest_setting(word.replace("-", "_"), overrides)
+    value = value or _word_after(flag)
+    given = f"Settings have no dashes: write {key or 'key'}={value or 'value'}."
     return UserError(f"There is no flag {flag}.", f"{given} The flags are {', '.join(flags)}.")
+
+
+def _word_after(flag: str) -> str:
+    """What follows a flag on the command line and may be its value; empty where nothing does."""
+    # Settings and other flags follow it, too, but are no values.
+    rest = sys.argv[sys.argv.index(flag) + 1 :] if flag in sys.argv else []
+    return rest[0] if rest and "=" not in rest[0] and not rest[0].startswith("-") else ""
 
 
 def _check_sweep(overrides: Sequence[str]) -> None:
@@ -192,9 +201,9 @@ def _print_help(usage: str, overrides: Sequence[str]) -> NoReturn:
     sys.exit(0)
 
 
-def _print_settings(settings: Sequence[tuple[str, str, str]]) -> None:
-    for key, value, about in settings:
-        console.print(f"  {key}={value}\n      {about}")
+def _print_settings(settings: Sequence[Setting]) -> None:
+    for each in settings:
+        console.print(f"  {each.key}={each.default}\n      {each.about}; {each.allowed}")
 
 
 def print_error(error: UserError) -> None:

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from itertools import product
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -65,6 +66,22 @@ def composed(overrides: Sequence[str]) -> DictConfig:
                 "python -m experiments.run --multirun runs each; a list has brackets: [a,b].",
             )
     return _compose(overrides)
+
+
+def expanded(overrides: Sequence[str]) -> list[list[str]]:
+    """The overrides of each single run of a sweep, in the order in which Hydra counts them.
+
+    Raises:
+        UserError: one of them is not of the form key=value.
+    """
+    choices = []
+    for override in read(overrides):
+        if override.is_sweep_override():
+            key = str(override.input_line).partition("=")[0]
+            choices.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        else:
+            choices.append([str(override.input_line)])
+    return [list(each) for each in product(*choices)]
 
 
 def sweep_settings(overrides: Sequence[str]) -> DictConfig:
@@ -253,8 +270,24 @@ def nearest_setting(word: str, overrides: Sequence[str]) -> str | None:
     return nearest(word, keys_of({"study": STUDIES[study.name].schema}))
 
 
-def settings_of(config: DictConfig, scope: str) -> list[tuple[str, str, str]]:
-    """Key, value and meaning of every setting of the root (scope "") or of the study ("study")."""
+class Setting(NamedTuple):
+    """A setting as its schema declares it.
+
+    Attributes:
+        key: as it is given on the command line.
+        default: its value where it is not given.
+        about: its meaning, with its place in the paper or "not stated".
+        allowed: its type and range, or its choices.
+    """
+
+    key: str
+    default: str
+    about: str
+    allowed: str
+
+
+def settings_of(config: DictConfig, scope: str) -> list[Setting]:
+    """Every setting of the root (scope "") or of the study ("study"), in the schema's order."""
     schema = STUDIES[config.study.name].schema if scope else Config
     values = OmegaConf.to_container(config[scope] if scope else config, enum_to_str=True)
     assert isinstance(values, dict)
@@ -264,10 +297,12 @@ def settings_of(config: DictConfig, scope: str) -> list[tuple[str, str, str]]:
         if item.name in ("name", *GROUPS):
             continue
         allowed = item.metadata.get("allowed")
-        choices = [str(allowed)] if allowed else expected(hints[item.name])
-        about = "; ".join([item.metadata.get("about", ""), " or ".join(choices)])
+        kinds = expected(hints[item.name])
+        if allowed:
+            kinds = [f"{kinds[0]}, {allowed}", *kinds[1:]]
         key = f"{scope}.{item.name}" if scope else item.name
-        found.append((key, _written(values[item.name]), about))
+        about = item.metadata.get("about", "")
+        found.append(Setting(key, _written(values[item.name]), about, " or ".join(kinds)))
     return found
 
 

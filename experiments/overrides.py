@@ -116,9 +116,18 @@ def check_key(override: Override, schemas: Schemas) -> None:
         keys = keys_of(schemas) if not scope else [f"{scope}.{item}" for item in known]
         raise UserError(
             f"There is no setting {override.key_or_group}.{did_you_mean(name, keys)}",
-            f"The settings are: {', '.join(keys)}.",
+            _way_out(override, keys),
         )
     refuse_deletion(override)
+
+
+def _way_out(override: Override, keys: Sequence[str]) -> str:
+    """The override with the prefix that it lacks; else all keys."""
+    key = f"study.{override.key_or_group}"
+    if key not in keys or override.is_delete():
+        return f"The settings are: {', '.join(keys)}."
+    value = str(override.input_line).partition("=")[2]
+    return f"Write {key}={value}: the names of a study's settings begin with study."
 
 
 def check_value(key: str, value: Any, schemas: Schemas) -> None:

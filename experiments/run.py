@@ -11,9 +11,13 @@ Examples:
 """
 
 import os
+import shlex
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from multiprocessing import parent_process
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -28,10 +32,21 @@ from experiments.command_line import (
     print_error,
     progress_bar,
 )
-from experiments.compose import first_line, register, tell_without_effect, typed
-from experiments.overrides import CONFIG_DIR
+from experiments.compose import (
+    composed,
+    expanded,
+    first_line,
+    register,
+    tell_without_effect,
+    typed,
+)
+from experiments.overrides import CONFIG_DIR, is_hydras
 from experiments.runner.errors import UserError
 from experiments.runner.stopping import Stopped, listen, listening
+from experiments.studies import STUDIES
+
+if TYPE_CHECKING:
+    from experiments.run_folder import FinishedRun
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
@@ -56,6 +71,7 @@ def _job(config: DictConfig) -> None:
 def _run(config: DictConfig) -> None:
     # Imported late, with torch: what is wrong with the command line is said before.
     from experiments.execute import execute, folder_of
+    from experiments.run_folder import read_finished
 
     settings = typed(config)
     if settings.suite is not None:
@@ -77,22 +93,81 @@ def _run(config: DictConfig) -> None:
         console.print("already done; add force=true to compute it again")
     else:
         console.print(f"done in {outcome.seconds:.1f} s")
-    console.print(f"results: {outcome.path / 'metrics.csv'}")
+    # The runs of a sweep are told together, at its end.
+    if HydraConfig.get().mode is not RunMode.MULTIRUN:
+        _tell([read_finished(outcome.path)], shlex.quote(str(outcome.path)))
+
+
+def _tell(runs: Sequence["FinishedRun"], words: str) -> None:
+    """Print the runs' measures, and the command that draws them."""
+    from experiments.outcome_table import remarks, study_of, table_of
+
+    for study in dict.fromkeys(map(study_of, runs)):
+        own = [run for run in runs if study_of(run) == study]
+        if STUDIES[study].measures:
+            console.print()
+            console.print(table_of(own, console.width))
+            for remark in remarks(own):
+                console.print(remark)
+        else:
+            console.print(f"results: {', '.join(str(run.path / 'metrics.csv') for run in own)}")
+    if any(STUDIES[study_of(run)].measures for run in runs):
+        console.print(f"\nnext: python -m reproductions.plot {words}")
+
+
+def _tell_sweep(overrides: Sequence[str]) -> None:
+    """Print the runs of a sweep that are finished."""
+    from experiments.execute import folder_of
+
+    own = [item for item in overrides if not is_hydras(item.lstrip("+").partition("=")[0])]
+    configs = [typed(composed(each)) for each in expanded(own)]
+    paths = dict.fromkeys(folder_of(each.study, each.runs_dir) for each in configs)
+    finished = [run for path in paths if (run := _readable(path)) is not None]
+    if finished:
+        _tell(finished, " ".join(map(shlex.quote, _drawn(own))))
+    if len(finished) < len(paths):
+        missing = len(paths) - len(finished)
+        console.print(f"not finished, or damaged: {missing} of {len(paths)} runs")
+
+
+def _readable(path: Path) -> "FinishedRun | None":
+    """A finished run; None for one that is not, of which its job has told why."""
+    from experiments.run_folder import read_finished
+
+    try:
+        return read_finished(path)
+    except UserError:
+        return None
+
+
+def _drawn(overrides: Sequence[str]) -> list[str]:
+    """Those overrides that say which runs they are."""
+    how = ("force", "any_size", "num_workers")
+    return [item for item in overrides if item.lstrip("+").partition("=")[0] not in how]
+
+
+def _is_sweep() -> bool:
+    return bool({"--multirun", "-m"} & set(sys.argv[1:]))
 
 
 def main() -> None:
     """Check the command line, then hand over to Hydra."""
     register()
     with errors_for_people():
-        checked_arguments(str(__doc__))
+        overrides = checked_arguments(str(__doc__))
         # Errors come back here: Hydra would print them in its own way.
         os.environ["HYDRA_FULL_ERROR"] = "1"
         try:
             with listening():
                 _job()
+            if _is_sweep():
+                _tell_sweep(overrides)
         except CompactHydraException as error:
             if isinstance(error.__cause__, UserError):
-                sys.exit(1)  # It was printed by the job.
+                # It was printed by the job; the other jobs of a sweep went on.
+                if _is_sweep():
+                    _tell_sweep(overrides)
+                sys.exit(1)
             raise
         except Exception as error:
             # What launchers raise where a process of theirs dies; they may not be installed.

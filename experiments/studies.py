@@ -6,12 +6,14 @@ that only has a typo to report needs none of them.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from experiments.clusters import settings as clusters_settings
 from experiments.language_model import settings as language_model_settings
+from experiments.measures import Curve, Measure
 from experiments.runner.resources import Estimator
 from experiments.scaling import settings as scaling_settings
 from experiments.starts import settings as start_settings
@@ -48,6 +50,8 @@ class Study:
         modules: whose imports decide them too, by config.
         idle: settings that have no effect beside the others of a config, and why.
         multiplies_by_expert: whether a config's numbers hang on what multiplies rows with experts.
+        measures: its main results; none where a run's table has no row for each seed.
+        curves: of these measures, those that are also kept over training, and others.
     """
 
     schema: type[Any]
@@ -58,6 +62,49 @@ class Study:
     modules: Callable[[Any], tuple[str, ...]] = lambda config: ()
     idle: Callable[[Any], dict[str, str]] = lambda config: {}
     multiplies_by_expert: Callable[[Any], bool] = lambda config: True
+    measures: tuple[Measure, ...] = ()
+    curves: tuple[Curve, ...] = ()
+
+
+def _accuracy(column: str, words: str) -> Measure:
+    return Measure(column, words, "%", 100.0, (0.0, 100.0))
+
+
+_POSITIVE = (0.0, inf)
+_TEST_ACCURACY = _accuracy("test_accuracy", "test accuracy")
+_VOWEL_MEASURES = (
+    Measure("epochs", "epochs to the stop", bounds=_POSITIVE, at_limit=("status", "exhausted")),
+    _TEST_ACCURACY,
+    _accuracy("train_accuracy", "training accuracy"),
+    Measure("live_experts", "live experts", bounds=_POSITIVE),
+)
+_VOWEL_CURVES = tuple(
+    Curve(Measure(column, words, bounds=_POSITIVE, table="curves"), "epoch", "epochs of training")
+    for column, words in (
+        ("train_error", "training error"),
+        ("live_experts", "live experts"),
+    )
+)
+_CLUSTERS_MEASURES = (
+    _TEST_ACCURACY,
+    _accuracy("train_accuracy", "training accuracy"),
+    Measure("entropy", "dispatch entropy", "nats", bounds=_POSITIVE),
+)
+_CLUSTERS_CURVES = tuple(
+    Curve(replace(measure, table="curves"), "step", "steps of training")
+    for measure in _CLUSTERS_MEASURES[1:]
+)
+_LANGUAGE_MODEL_MEASURES = (
+    Measure("perplexity", "test perplexity", rows=(("split", "test"), ("kind", "all"))),
+)
+_TRANSLATION_MEASURES = (Measure("perplexity", "test perplexity", rows=(("split", "test"),)),)
+_PERPLEXITY_CURVES = (
+    Curve(
+        Measure("perplexity", "validation perplexity", table="evaluations"),
+        "step",
+        "steps of training",
+    ),
+)
 
 
 STUDIES: dict[str, Study] = {
@@ -69,6 +116,8 @@ STUDIES: dict[str, Study] = {
         late("experiments.vowel.study:run"),
         idle=vowel_settings.idle,
         multiplies_by_expert=vowel_settings.is_layer,
+        measures=_VOWEL_MEASURES,
+        curves=_VOWEL_CURVES,
     ),
     "vowel_reference": Study(
         vowel_settings.ReferenceConfig,
@@ -94,6 +143,8 @@ STUDIES: dict[str, Study] = {
         late("experiments.clusters.study:identity"),
         late("experiments.clusters.study:run"),
         idle=clusters_settings.idle,
+        measures=_CLUSTERS_MEASURES,
+        curves=_CLUSTERS_CURVES,
     ),
     "scaling": Study(
         scaling_settings.ScalingConfig,
@@ -110,6 +161,8 @@ STUDIES: dict[str, Study] = {
         late("experiments.translation.study:run"),
         late("experiments.translation.study:modules"),
         idle=translation_settings.idle,
+        measures=_TRANSLATION_MEASURES,
+        curves=_PERPLEXITY_CURVES,
     ),
     "language_model": Study(
         language_model_settings.LanguageModelConfig,
@@ -118,6 +171,8 @@ STUDIES: dict[str, Study] = {
         late("experiments.language_model.study:identity"),
         late("experiments.language_model.study:run"),
         idle=language_model_settings.idle,
+        measures=_LANGUAGE_MODEL_MEASURES,
+        curves=_PERPLEXITY_CURVES,
     ),
     "language_model_search": Study(
         language_model_settings.SearchConfig,
@@ -135,6 +190,7 @@ STUDIES: dict[str, Study] = {
         late("experiments.starts.vowel:run"),
         idle=start_settings.idle_vowel_start,
         multiplies_by_expert=vowel_settings.is_layer,
+        measures=(_TEST_ACCURACY,),
     ),
     "clusters_start": Study(
         start_settings.ClustersStartConfig,
@@ -143,6 +199,7 @@ STUDIES: dict[str, Study] = {
         late("experiments.clusters.study:identity"),
         late("experiments.starts.clusters:run"),
         idle=start_settings.idle_clusters_start,
+        measures=(_TEST_ACCURACY,),
     ),
     "translation_start": Study(
         start_settings.TranslationStartConfig,
@@ -151,5 +208,6 @@ STUDIES: dict[str, Study] = {
         late("experiments.translation.study:identity"),
         late("experiments.starts.translation:run"),
         idle=start_settings.idle_translation_start,
+        measures=(Measure("perplexity", "test perplexity"),),
     ),
 }

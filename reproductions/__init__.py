@@ -10,8 +10,13 @@ given. The commands are `reproductions.report`, `reproductions.front` and `repro
 import os
 import sys
 from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import experiments as _  # noqa: F401  First, for its way with Ctrl-C.
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def _import_matplotlib() -> None:
@@ -28,3 +33,14 @@ def _import_matplotlib() -> None:
 
 if "matplotlib" not in sys.modules:
     _import_matplotlib()
+
+
+def results(runs_dir: str | Path | None = None) -> "pd.DataFrame":
+    """Return every published claim with its numbers and verdict, or those of a folder of runs.
+
+    See `reproductions.result_rows.results`, which says what the columns are.
+    """
+    # Late: it takes all studies, and whoever wants one module of them should not wait for it.
+    from reproductions import result_rows
+
+    return result_rows.results(runs_dir)

@@ -10,7 +10,11 @@ VERBS = {
     "run": ("experiments.run", "train one model or one batch of seeds"),
     "suite": ("experiments.suite", "train all runs behind a published table or figure"),
     "report": ("reproductions.report", "draw the report of finished runs"),
+    "plot": ("reproductions.plot", "draw any runs, and print their measures"),
     "front": ("reproductions.front", "draw the front page of all studies"),
+    "site": ("reproductions.site", "write the whole site from what is published"),
+    "judge": ("reproductions.rejudge", "judge again what is published, from stored runs"),
+    "power": ("reproductions.power", "print the chances of claims to be decided"),
     "translate": ("experiments.translation.translate", "translate lines of text"),
 }
 _WIDTH = max(map(len, VERBS))

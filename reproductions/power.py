@@ -18,7 +18,8 @@ import yaml
 from rich.table import Table
 from scipy import stats
 
-from experiments.command_line import console, errors_for_people
+from experiments.command_line import console, errors_for_people, plain_arguments
+from experiments.runner.errors import UserError
 from experiments.runner.storage import sha256, write_atomically
 from experiments.suite import suite_runs
 from reproductions import records
@@ -303,10 +304,15 @@ def print_power(found: Mapping[str, Mapping[str, Any]]) -> None:
 def main() -> None:
     """Compute, print and write all."""
     with errors_for_people():
+        if unknown := plain_arguments(str(__doc__)):
+            raise UserError(f"There is no setting {unknown[0]} here.", "Leave it out.")
         found, rates = power_of_all(), error_rates()
         print_power(found)
         low = sum(map(is_low, found.values()))
         console.print(f"\n{low} of {len(found)} claims have a chance below 0.8")
+        if not DOCS.exists():
+            # An installed copy has no documents to write.
+            return
         content = {"digest": digest(), "claims": found}
         write_atomically(FILE, (json.dumps(content, indent=1) + "\n").encode())
         tables = {

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from experiments.runner.errors import UserError
+from experiments.vowel import own_table
 from experiments.vowel.settings import (
     ALL_VOWELS,
     CODES,
@@ -120,14 +121,13 @@ def load(config: VowelDataConfig) -> VowelData:
     """Select, split, scale and code the tokens that the config asks for.
 
     Raises:
-        UserError: the table is damaged.
+        UserError: the table is damaged, or one's own cannot be used.
     """
-    table = load_table()
-    table = table[table["Vowel"].isin(config.vowels)]
-    # The paper has 75 speakers, Praat's table 76; which one is missing is not stated.
-    table = table[table["Speaker"] != config.dropped_speaker]
+    table, sha256 = _recordings(config)
     train_speakers = _train_speakers(table["Speaker"].unique(), config)
     in_train = table["Speaker"].isin(train_speakers)
+    if config.table is not None:
+        own_table.check_sets(config, table[in_train], table[~in_train])
     codes_VO = _codes(config)
     # Caption of Figure 2: formants divided by 1,000, that is in kHz; not centred.
     formants = table[["F1", "F2"]].to_numpy(np.float64) / 1000
@@ -139,7 +139,17 @@ def load(config: VowelDataConfig) -> VowelData:
         _cases(table[chosen], formants[chosen.to_numpy()], codes_VO, config)
         for chosen in (in_train, ~in_train)
     ]
-    return VowelData(cases[0], cases[1], codes_VO, SHA256)
+    return VowelData(cases[0], cases[1], codes_VO, sha256)
+
+
+def _recordings(config: VowelDataConfig) -> tuple[pd.DataFrame, str]:
+    """The chosen vowels' recordings, and the checksum of the table that they are from."""
+    if config.table is not None:
+        return own_table.read(config)
+    table = load_table()
+    table = table[table["Vowel"].isin(config.vowels)]
+    # The paper has 75 speakers, Praat's table 76; which one is missing is not stated.
+    return table[table["Speaker"] != config.dropped_speaker], SHA256
 
 
 def _train_speakers(speakers: np.ndarray, config: VowelDataConfig) -> np.ndarray:

@@ -9,6 +9,7 @@ from collections.abc import Sized
 from math import ceil, prod
 
 from experiments.runner.resources import Estimate, Part
+from experiments.vowel import own_table
 from experiments.vowel.settings import (
     Coding,
     Execution,
@@ -168,6 +169,8 @@ def _num_weights(config: VowelConfig) -> int:
 
 
 def _num_cases(config: VowelConfig) -> int:
+    if config.table is not None:
+        return own_table.num_lines(config.table)
     return _NUM_TOKENS * len(config.vowels) * config.num_train_speakers
 
 
@@ -182,6 +185,8 @@ def _num_predicted(config: VowelConfig) -> int:
     """Numbers of a prediction on all cases: of units, proportions, and distances to the codes."""
     outputs = _num_outputs(config)
     num_all = _NUM_TOKENS * len(config.vowels) * num_speakers(config)
+    if config.table is not None:
+        num_all = own_table.num_lines(config.table)
     if config.system is System.backprop:
         return num_all * (config.num_hidden + outputs * len(config.vowels)) // 2
     return num_all * outputs * (config.num_experts + len(config.vowels) // 4)

@@ -117,6 +117,7 @@ class Execution(Enum):
 class VowelDataConfig:
     """Which recordings are used, and how they are presented."""
 
+    table: str | None = setting(None, "ours: CSV file of your own recordings; null: the paper's")
     vowels: list[str] = setting(PAPER_VOWELS, "section 3: [i] [I] [a] [A]")
     dropped_speaker: int | None = setting(
         76, "not stated which of 76 is missing; null keeps all", Range(at_least=1, at_most=76)
@@ -241,7 +242,8 @@ def check_data(config: VowelDataConfig) -> None:
             f"[{','.join(config.vowels)}] one target.",
             "Take study.coding=one_hot, or other vowels.",
         )
-    if config.num_train_speakers >= num_speakers(config):
+    # How many speakers a table of one's own has is known when it is read.
+    if config.table is None and config.num_train_speakers >= num_speakers(config):
         raise UserError(
             f"study.num_train_speakers={config.num_train_speakers} leaves no test speaker.",
             f"Take at most study.num_train_speakers={num_speakers(config) - 1}.",
@@ -291,6 +293,10 @@ def check(config: VowelConfig) -> None:
         )
 
 
+def _of_own_table(config: VowelDataConfig) -> tuple[bool, str, tuple[str, ...]]:
+    return config.table is not None, "study.table has its own speakers", ("dropped_speaker",)
+
+
 def idle(config: VowelConfig) -> dict[str, str]:
     """Settings that have no effect beside the others, and why."""
     is_backprop = config.system is System.backprop
@@ -300,6 +306,7 @@ def idle(config: VowelConfig) -> dict[str, str]:
             "study.split=as_published draws none",
             ("split_seed",),
         ),
+        _of_own_table(config),
         (
             is_backprop,
             "study.system=backprop has no experts and no gate",
@@ -335,4 +342,4 @@ def idle(config: VowelConfig) -> dict[str, str]:
 def idle_reference(config: VowelDataConfig) -> dict[str, str]:
     """See `idle`: targets and precision are not those of the classifiers."""
     why = "the classifiers take the vowels themselves"
-    return without_effect((True, why, ("coding", "precision")))
+    return without_effect((True, why, ("coding", "precision")), _of_own_table(config))

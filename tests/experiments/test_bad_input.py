@@ -189,6 +189,14 @@ def test_an_unknown_study_or_suite_is_refused_with_the_nearest(group: str, sign:
     assert all(name in error.fix for name in options(group))
 
 
+@pytest.mark.parametrize("study", ["study=vowel", "suite=vowel"])
+@pytest.mark.parametrize("sign", ["", "+"])
+def test_a_setting_without_its_prefix_is_written_out_in_full(study: str, sign: str) -> None:
+    fix = refusal([study, f"{sign}num_experts=8"]).fix
+    assert fix.startswith("Write study.num_experts=8:")
+    assert "The settings are:" in refusal([study, "nothing_like_it=8"]).fix
+
+
 @pytest.mark.parametrize(
     ("overrides", "named"),
     [

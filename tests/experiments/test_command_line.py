@@ -65,12 +65,17 @@ def folders(runs_dir: Path) -> list[Path]:
 def test_a_sweep_makes_a_folder_per_value_and_knows_its_runs_again(tmp_path: Path) -> None:
     runs = [f"runs_dir={tmp_path}", *TINY]
     # With overrides on both sides of the flag, as the help shows it.
-    command("run", "study=vowel", *runs, "--multirun", "study.num_experts=2,3")
+    told = command("run", "study=vowel", *runs, "--multirun", "study.num_experts=2,3")
+    assert "num experts 3" in told
+    drawn = f"reproductions.plot study=vowel {' '.join(runs)} study.num_experts=2,3"
+    assert told.splitlines()[-1] == f"next: python -m {drawn}"
     found = folders(tmp_path)
     assert {read_finished(path).config["num_experts"] for path in found} == {2, 3}
     before = {path: (path / "manifest.json").stat().st_mtime_ns for path in found}
     printed = command("run", *runs, "study.num_experts=3")
     assert "already done; add force=true" in printed
+    assert "test accuracy (%)" in printed
+    assert "metrics.csv" not in printed
     assert {path: (path / "manifest.json").stat().st_mtime_ns for path in found} == before
 
 
@@ -159,9 +164,9 @@ def test_a_flag_that_does_not_exist_or_would_bypass_the_checks_is_refused(
         checked_arguments()
     assert named in caught.value.problem
     if "num_experts" in named.replace("-", "_"):
-        assert "write study.num_experts=value" in caught.value.fix
+        assert "write study.num_experts=8." in caught.value.fix
         given(arguments, *words)
-        with pytest.raises(UserError, match=r"write study\.num_experts=value"):
+        with pytest.raises(UserError, match=r"write study\.num_experts=8\."):
             plain_arguments("usage")
 
 
