@@ -21,7 +21,7 @@ from reproductions.vowel.tables import cost_table, reference_table, table_1, tun
 
 def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
-    multiverse = multiverse_part(source, claims)
+    multiverse = multiverse_part(source, judged)
     mixtures = distinct(runs.get(name) for name in _MIXTURES)
     pictures = [
         _overview(found, judged),
