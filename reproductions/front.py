@@ -38,6 +38,8 @@ class Answer:
     answer: str
     study: str
     figure: str
+    # Claims that it is taken from, none of which may be inconclusive.
+    rests_on: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

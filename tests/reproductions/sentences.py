@@ -821,6 +821,9 @@ WORLDS: dict[str, World] = {
     "regime-batch": _larger_gain("", "batch_1024_"),
     "help-vowel": more("vowel_both", "vowel_both_single", "test_accuracy"),
     "help-vowel-less-on-one-pair": _one_pair,
+    "vowel-four-outputs": lambda _, holds: accurate(
+        vowel_both=0.92, vowel_four_outputs=0.92 if holds else 0.88
+    ),
     "help-clusters": more("centre_100", "centre_100_single", "test_accuracy"),
     "help-clusters-signal": _no_centre,
     "help-two-clusters": more("num_clusters_2", "num_clusters_2_single", "test_accuracy"),
