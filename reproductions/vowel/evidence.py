@@ -5,6 +5,7 @@ The forms read tables with one row per seed, of a finished run or of a world of 
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -140,7 +141,7 @@ def heading(experts: NamedRun, lone: NamedRun, *, epochs: int) -> RateEvidence:
         lone: a single expert.
         epochs: how long "at first" lasts.
     """
-    return _seeds_that(lambda *seed: _heads_for_it(*seed, epochs), experts, lone)
+    return _seeds_that(partial(_heads_for_it, epochs=epochs), experts, lone)
 
 
 def arriving(experts: NamedRun, lone: NamedRun) -> RateEvidence:

@@ -49,8 +49,9 @@ Tables = dict[str, pd.DataFrame]
 
 
 def _policies(share: float, has_common: bool) -> dict[str, Callable[..., Mapping[Any, float]]]:
-    own = {OWN_STEP if share == 1 else HALF_STEP: own_steps}
-    return {**own, COMMON_STEP: common_steps} if has_common else own
+    found: dict[str, Callable[..., Mapping[Any, float]]]
+    found = {OWN_STEP if share == 1 else HALF_STEP: own_steps}
+    return {**found, COMMON_STEP: common_steps} if has_common else found
 
 
 def worlds(
