@@ -14,6 +14,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from experiments.run_folder import RunFolder, claimed, read_finished, run_digest
+from experiments.runner import blow_ups
 from experiments.runner.closure import closure, versions
 from experiments.runner.errors import memory_error
 from experiments.runner.provenance import manifest
@@ -114,6 +115,8 @@ def execute(
         folder.write_json("config", plain(study))
         facts = entry.run(study, folder, report)
         seconds = time.perf_counter() - clock
+        # One rule for all studies, whose tables over time have the loss.
+        facts |= blow_ups.facts(path)
         known = {key: value for key, value in identity.items() if key != "config"}
         folder.finish(manifest(command or sys.orig_argv, started, seconds, **{**known, **facts}))
     return Outcome(path, False, seconds)

@@ -70,6 +70,7 @@ class Answer:
     study: str
     figure: str
     more: str = ""
+    # Claims that it is taken from, none of which may be inconclusive.
     rests_on: tuple[str, ...] = ()
 
 

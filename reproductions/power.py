@@ -192,25 +192,25 @@ def error_cases() -> list[tuple[str, Case]]:
     all_of_25 = _claim("rate", at_least=0.86, published=Published(1.0))
     # Words of the table, numbers of seeds, and the case but for these.
     kinds: list[tuple[str, Sequence[int], Case]] = [
-        ("value, spread of one margin, n = {}", (5, 10, 25), Case(_value(), _NONE)),
-        ("ratio of means, spread 20 %, n = {} and {}", (10, 25),
+        ("value, spread of one margin, n = {}", (5, 10, 25, 200), Case(_value(), _NONE)),
+        ("ratio of means, spread 20 %, n = {} and {}", (10, 25, 200),
          Case(ratio, _NONE, 0.2, shape="ratio")),
-        ("order, all pairs, n = {} and {}", (3, 5, 6, 10, 25), Case(order, _NONE)),
+        ("order, all pairs, n = {} and {}", (3, 5, 6, 10, 25, 200), Case(order, _NONE)),
         ("order, all pairs, n = {} and {}, spreads 1 and 3", (5, 25),
          Case(order, _NONE, spreads=(1.0, 3.0))),
-        ("order, true pairs, n = {}", (6, 10, 25), Case(order, _NONE, is_paired=True)),
+        ("order, true pairs, n = {}", (6, 10, 25, 200), Case(order, _NONE, is_paired=True)),
         ("no worse by a margin of one spread, n = {} and {}", (3, 5, 10),
          Case(_margin("no worse", 1.0, "difference"), _NONE)),
-        ("equal within a margin of one spread, n = {} and {}", (5, 25),
+        ("equal within a margin of one spread, n = {} and {}", (5, 25, 200),
          Case(_margin("equal", 1.0, "difference"), _NONE)),
         ("better by a margin of one spread, n = {} and {}", (6, 25),
          Case(_margin("better", 1.0, "difference"), _NONE)),
         ("ratio of times at most 1.25, spread 10 %, n = {} and {}", (5, 9),
          Case(time, _NONE, 0.1)),
-        ("more than half of seeds, n = {}", (6, 10, 25), Case(most, _NONE)),
-        ("at least 86 % of seeds, n = {}", (25,), Case(all_of_25, _NONE)),
+        ("more than half of seeds, n = {}", (6, 10, 25, 200), Case(most, _NONE)),
+        ("at least 86 % of seeds, n = {}", (25, 200), Case(all_of_25, _NONE)),
         ("maps at random, all pairs of n = {}", (10, 25), Case(maps, _NONE, shape="maps")),
-        ("a spread, n = {}", (25,), Case(deviation, _NONE, shape="spread")),
+        ("a spread, n = {}", (25, 200), Case(deviation, _NONE, shape="spread")),
     ]  # fmt: skip
     return [
         (words.format(n, n), replace(case, sizes=(n, n)))

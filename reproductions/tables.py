@@ -1,8 +1,10 @@
 """Tables as texts: their cells, the same for all pages, and means over seeds."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
+from typing import Any
 
 import pandas as pd
 
@@ -88,3 +90,22 @@ def interval_text(
         return DASH
     low, high = mean_estimate(values.tolist(), bounds=bounds).interval(0.95)
     return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
+
+
+def blown_up_text(manifest: Mapping[str, Any], measure: str = "train_accuracy") -> str:
+    """How many of a run's trainings blew up, and a share in % before they did.
+
+    A dash stands for runs of which it is not known: those older than the rule.
+
+    Args:
+        manifest: of the run.
+        measure: what is shown of the state before, where its curves have it.
+    """
+    found = manifest.get("blow_ups")
+    if found is None:
+        return DASH
+    if not found["num_blown_up"]:
+        return "none"
+    text = f"{found['num_blown_up']} of {found['num_trainings']}"
+    before = found["before"].get(measure)
+    return text if before is None else f"{text}, at {100 * before:.1f} % in training before"

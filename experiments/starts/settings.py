@@ -63,9 +63,11 @@ class VowelStartConfig(VowelConfig, StartConfig):
     """The vowel study's mixture; it trains on to `max_epochs` instead of stopping at an error."""
 
     name: str = "vowel_start"
-    max_epochs: int = setting(2000, "ours", Range(at_least=1, at_most=10_000_000))
+    num_seeds: int = setting(25, "ours", Range(at_least=1, at_most=100_000))
+    # Half of the fastest step needs twice the epochs.
+    max_epochs: int = setting(4000, "ours", Range(at_least=1, at_most=10_000_000))
     snapshot_every: int = setting(
-        20, "epochs between measurements", Range(at_least=1, at_most=10_000_000)
+        40, "epochs between measurements", Range(at_least=1, at_most=10_000_000)
     )
 
 

@@ -39,6 +39,8 @@ from experiments.vowel.study import batch_of, choose_step, explore, prepare, see
 from experiments.vowel.training import Criterion, Schedule, train
 
 Report = Callable[[str, float], None]
+# Readings of the stop that are named after their error.
+SWEEP = tuple(rule for rule in StopRule if rule.name.startswith("at_"))
 AXES = ["coding", "unit", "cost", "init_range", "variance", "gate_step"]
 # No snapshots are kept here, so that segments may be long.
 SEGMENT = 100
@@ -63,7 +65,12 @@ def criterion(rule: StopRule, num_outputs: int, stop_error: float) -> Criterion:
     if rule is StopRule.expected:
         return Criterion(StopMeasure.expected, stop_error)
     # 0.08 as half of the squared error is 0.16 of it; averaged over O outputs, O times 0.08.
-    factor = {StopRule.half: 2.0, StopRule.per_output: float(num_outputs), StopRule.later: 0.875}
+    factor = {
+        StopRule.half: 2.0,
+        StopRule.per_output: float(num_outputs),
+        StopRule.later: 0.875,
+        **{rule: int(rule.name.removeprefix("at_")) / 8 for rule in SWEEP},
+    }
     return Criterion(StopMeasure.blend, stop_error * factor.get(rule, 1.0))
 
 
@@ -75,6 +82,8 @@ def settings(config: MultiverseConfig) -> list[VowelConfig]:
         num_exploration_seeds=config.num_exploration_seeds,
         exploration_epochs=config.exploration_epochs,
         exploration_patience=config.exploration_patience,
+        step_share=config.step_share,
+        precision=config.precision,
         max_epochs=config.max_epochs,
     )
     found = [*_mixtures(base, config), *_nets(base, config)]
@@ -146,7 +155,7 @@ def run(config: MultiverseConfig, folder: RunFolder, report: Report) -> dict[str
     jobs = {f"part_explore_{index:04d}": (item,) for index, item in enumerate(found)}
     exploration = _parts(_explore_part, jobs, folder, report, "exploring steps")
     folder.write_table("exploration", exploration)
-    chosen = _chosen_steps(found, exploration)
+    chosen = _chosen_steps(found, exploration, config)
     jobs_2 = {
         f"part_train_{index:04d}_{step:g}": (found[index], step, config) for index, step in chosen
     }
@@ -198,12 +207,14 @@ def _explore_part(item: VowelConfig) -> pd.DataFrame:
     return explore(replace(item, stop_error=stop_error), net, vowels).assign(**columns_of(item))
 
 
-def _chosen_steps(found: list[VowelConfig], exploration: pd.DataFrame) -> list[tuple[int, float]]:
+def _chosen_steps(
+    found: list[VowelConfig], exploration: pd.DataFrame, config: MultiverseConfig
+) -> list[tuple[int, float]]:
     """Index and step of every training: own best steps, then common steps, each once."""
     # Many a setting's own best step is the common one too: a set, to train it once.
     chosen = set()
-    own = own_steps(exploration)
-    common = common_steps(exploration)
+    own = own_steps(exploration, config.step_share)
+    common = common_steps(exploration, config.step_share) if config.common_step else {}
     for index, item in enumerate(found):
         columns = columns_of(item)
         chosen.add((index, own[tuple(columns.values())]))
@@ -218,21 +229,21 @@ def _belongs(columns: dict[str, Any], world: dict[str, Any], system: System) -> 
     return all(columns[axis] == world[axis] for axis in shared)
 
 
-def own_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """The step that the study's rule takes, by (system, *AXES)."""
+def own_steps(exploration: pd.DataFrame, share: float = 1.0) -> dict[tuple[Any, ...], float]:
+    """This share of the step that serves a system best, by (system, *AXES)."""
     groups = exploration.groupby(["system", *AXES], sort=False)
-    return {key: choose_step(group) for key, group in groups}
+    return {key: choose_step(group, share) for key, group in groups}
 
 
-def common_steps(exploration: pd.DataFrame) -> dict[tuple[Any, ...], float]:
-    """The one step that serves all four systems of a world best, by AXES of the mixtures."""
+def common_steps(exploration: pd.DataFrame, share: float = 1.0) -> dict[tuple[Any, ...], float]:
+    """This share of the one step that serves a world's four systems best, by AXES of mixtures."""
     is_net = exploration["system"].str.startswith("backprop")
     nets = exploration[is_net].groupby(["coding", "unit", "init_range"])
     common = {}
     for world, group in exploration[~is_net].groupby(AXES, sort=False):
         assert isinstance(world, tuple)
         rivals = nets.get_group((world[0], world[1], world[3]))
-        common[world] = choose_step(pd.concat([group, rivals]))
+        common[world] = choose_step(pd.concat([group, rivals]), share)
     return common
 
 

@@ -17,7 +17,7 @@ from reproductions.clusters.suite import (
     setting_of,
 )
 from reproductions.runs import NamedRun, Runs, distinct, metric
-from reproductions.tables import DASH, PERCENT, interval_text, mean_text
+from reproductions.tables import DASH, PERCENT, blown_up_text, interval_text, mean_text
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import SYMBOLS, verdict_word
@@ -53,6 +53,7 @@ def table_1(runs: Runs, judged: Sequence[Judged]) -> pd.DataFrame:
                 "95 % interval": interval_text(values, decimals, claim.bounds),
                 "verdict": f"{SYMBOLS[word]} {word}",
                 "seeds": _num_seeds(run),
+                "blew up": DASH if run is None else blown_up_text(run.finished.manifest),
             }
         )
     return pd.DataFrame(rows)
@@ -125,6 +126,8 @@ def _measures(run: NamedRun) -> dict[str, str]:
         "entropy": mean_text(metric(run, "entropy"), 3),
         "steps": f"{metric(run, 'steps').mean():.0f}",
         "seeds": _num_seeds(run),
+        # What is measured at the end is then no state that was learnt.
+        "blew up": blown_up_text(run.finished.manifest),
     }
 
 

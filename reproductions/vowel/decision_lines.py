@@ -6,9 +6,12 @@ answers exactly 0.5. Lines have no direction: (w1, w2, b) and its negative are t
 Shapes: S snapshots, E experts, N cases, `...` any number of lines.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -83,6 +86,21 @@ def first_together(snapshots_SE3: Array, frame: Frame) -> int | None:
     return int(together[0]) if together.size else None
 
 
+def turn_towards(start_E3: Array, later_E3: Array, frame: Frame) -> NDArray[np.bool_]:
+    """Tell of each expert whether its line is turned less from X's line later than at the start.
+
+    The paper says that all experts first head for X, and to head for a line is not to arrive at
+    it: this asks for the direction alone, in which half of all lines would turn by chance.
+
+    Args:
+        start_E3: lines before the first update.
+        later_E3: the same experts' lines afterwards; NaN never turns towards anything.
+        frame: the line X and the training cases.
+    """
+    before, after = (np.abs(angle(lines, frame)) for lines in (start_E3, later_E3))
+    return np.asarray(after < before)
+
+
 def together_then_apart(
     snapshots_SE3: Array, stop_E3: Array, live_E: NDArray[np.bool_], frame: Frame
 ) -> bool:
@@ -153,7 +171,21 @@ def formants(run: NamedRun) -> Array:
 def trajectory(run: NamedRun, position: int = 0) -> Trajectory:
     """The path of the seed at ``position`` in the run's list of seeds; 0 is the first seed."""
     arrays = run.finished.arrays("snapshots")
-    metrics = run.table("metrics").iloc[position]
+    return _trajectory(run, arrays, run.table("metrics"), position)
+
+
+def trajectories(run: NamedRun) -> Iterator[Trajectory]:
+    """The paths of all seeds, in their order."""
+    # Read once: the arrays of 200 seeds are large.
+    arrays, metrics = run.finished.arrays("snapshots"), run.table("metrics")
+    for position in range(len(metrics)):
+        yield _trajectory(run, arrays, metrics, position)
+
+
+def _trajectory(
+    run: NamedRun, arrays: Mapping[str, NDArray[Any]], table: pd.DataFrame, position: int
+) -> Trajectory:
+    metrics = table.iloc[position]
     # A diverged seed's weights are NaN from some snapshot on.
     kept = np.isfinite(arrays["gate"][:, position]).all(axis=(-1, -2))
     epochs = arrays["epochs"][kept]

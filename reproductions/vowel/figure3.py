@@ -39,7 +39,12 @@ def figure3(experts: NamedRun, lone: Runs) -> Picture:
         caption=_caption(path, frame, listed(live)),
         alt="Angle and offset of every expert's decision line and its mean mixing proportion "
         f"over the epochs; experts {listed(live)} are in use at the stop.",
-        claim_ids=("first-together-then-apart", "two-or-three-live-8"),
+        claim_ids=(
+            "first-heading",
+            "first-arriving",
+            "first-together-then-apart",
+            "two-or-three-live-8",
+        ),
         runs=[experts, *lone.values()],
     )
 

@@ -6,7 +6,7 @@ Tuerlinckx, Gelman & Vanpaemel, 2016) calls it a universe, and specification cur
 Each world is held against the same claims, by the same rules, as the study itself.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -40,7 +40,7 @@ ROWS = {
     "backprop_6": "backprop_6",
     "backprop_12": "backprop_12",
 }
-POLICIES = {"own best step": own_steps, "one common step": common_steps}
+OWN_STEP, COMMON_STEP, HALF_STEP = "own best step", "one common step", "half of own best step"
 # Equation 1.3 with the published variance and the plain gate step: the nets have no such axes.
 _NET_AXES = {"cost": "mixture_likelihood", "variance": 1.0, "gate_step": 1.0}
 _KEYS = ["system", *AXES, "step_size", "stop_rule"]
@@ -48,14 +48,22 @@ _KEYS = ["system", *AXES, "step_size", "stop_rule"]
 Tables = dict[str, pd.DataFrame]
 
 
+def _policies(share: float, has_common: bool) -> dict[str, Callable[..., Mapping[Any, float]]]:
+    found: dict[str, Callable[..., Mapping[Any, float]]]
+    found = {OWN_STEP if share == 1 else HALF_STEP: own_steps}
+    return {**found, COMMON_STEP: common_steps} if has_common else found
+
+
 def worlds(
-    exploration: pd.DataFrame, metrics: pd.DataFrame
+    exploration: pd.DataFrame, metrics: pd.DataFrame, share: float = 1.0, has_common: bool = True
 ) -> Iterator[tuple[dict[str, Any], Tables]]:
     """Every world with the metrics of its four systems, one row per seed.
 
     Args:
         exploration: exploration.csv of a multiverse run.
         metrics: its metrics.csv.
+        share: of the fastest step that was taken.
+        has_common: whether one common step was trained as well.
 
     Yields:
         The world (AXES, policy, stop_rule) and, per row of Table 1, the metrics ordered by seed.
@@ -64,7 +72,8 @@ def worlds(
     groups = dict(iter(metrics.sort_values("seed").groupby(_KEYS, sort=False)))
     # Its keys are all combinations of choices for which runs are there.
     found = common_steps(exploration)
-    steps = {name: choose(exploration) for name, choose in POLICIES.items()}
+    policies = _policies(share, has_common)
+    steps = {name: choose(exploration, share) for name, choose in policies.items()}
     for axes in found:
         for policy, chosen in steps.items():
             for stop_rule in _stop_rules(metrics, axes):
@@ -94,10 +103,21 @@ def _step(chosen: Mapping[tuple[Any, ...], float], system: str, axes: tuple[Any,
     return chosen[axes] if axes in chosen else chosen[_setting(system, axes)]
 
 
+def ids_of_worlds(claims: Mapping[str, Claim]) -> list[str]:
+    """The claims that the metrics of a world's four systems can decide."""
+    return [
+        name
+        for name, claim in claims.items()
+        if claim.evidence is not None and set(claim.evidence.runs) <= set(ROWS)
+    ]
+
+
 def judged_worlds(
     exploration: pd.DataFrame,
     metrics: pd.DataFrame,
     claims: Mapping[str, Claim],
+    share: float = 1.0,
+    has_common: bool = True,
 ) -> pd.DataFrame:
     """One row per world: its choices, summary numbers, and a verdict word per claim.
 
@@ -106,14 +126,15 @@ def judged_worlds(
     reached the stop), picture_4 and picture_8 (share of seeds that use experts as in Figure 2).
     """
     rows = []
-    for world, tables in worlds(exploration, metrics):
+    names = ids_of_worlds(claims)
+    for world, tables in worlds(exploration, metrics, share, has_common):
         # The same recipes as for the study's own runs, on the tables of one world.
-        evidence = {name: measured(claims[name], tables) for name in CLAIM_IDS}
+        evidence = {name: measured(claims[name], tables) for name in names}
         words = {
             name: judge(claims[name], item).word if item else "inconclusive"
             for name, item in evidence.items()
         }
-        num_matches = sum(word == "matches" for word in words.values())
+        num_matches = sum(words[name] == "matches" for name in CLAIM_IDS)
         rows.append({**world, **_summary(tables), "num_matches": num_matches, **words})
     return pd.DataFrame(rows)
 
@@ -128,8 +149,30 @@ def _summary(tables: Tables) -> dict[str, float]:
         "arrived": float(arrived.mean()),
         "picture_4": float(shows_figure_2(tables["experts_4"]).mean()),
         "picture_8": float(shows_figure_2(tables["experts_8"]).mean()),
+        "train_accuracy_4": float(tables["experts_4"]["train_accuracy"].mean()),
         "test_accuracy_4": float(tables["experts_4"]["test_accuracy"].mean()),
+        "train_accuracy_6": float(tables["backprop_6"]["train_accuracy"].mean()),
+        "test_accuracy_6": float(tables["backprop_6"]["test_accuracy"].mean()),
     }
+
+
+def decisiveness(worlds: pd.DataFrame, claim: str) -> dict[str, float]:
+    """How much each choice decides whether a claim matches, from 0 to 1, the most first.
+
+    For each choice: of all pairs of worlds that differ in it alone, the share in which the claim
+    matches in one world and not in the other.
+    """
+    choices = [*AXES, "policy", "stop_rule"]
+    holds = worlds[claim] == "matches"
+    found = {}
+    for choice in choices:
+        groups = holds.groupby([worlds[other] for other in choices if other != choice])
+        size, num = groups.size(), groups.sum()
+        # Of n worlds, k of which match: k (n - k) of n (n - 1) / 2 pairs disagree.
+        pairs = float((size * (size - 1) / 2).sum())
+        if pairs:
+            found[choice] = float((num * (size - num)).sum()) / pairs
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def shows_figure_2(metrics: pd.DataFrame) -> pd.Series:
@@ -139,3 +182,8 @@ def shows_figure_2(metrics: pd.DataFrame) -> pd.Series:
         & (metrics["experts_on_aa_ah"] == 2)
         & (metrics["experts_on_iy_ih"] == 1)
     )
+
+
+def shown_choice(value: Any) -> str:
+    """Return the value of a choice in words."""
+    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")

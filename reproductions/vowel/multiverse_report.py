@@ -13,44 +13,66 @@ from matplotlib.figure import Figure as Drawing
 from experiments.suite import suite_runs
 from experiments.vowel.multiverse import AXES
 from reproductions.drawing import COLOURS, INK, figure_style, to_svg
-from reproductions.runs import Runs, Source
+from reproductions.runs import NamedRun, Runs, Source
 from reproductions.study_report import Figure, Parts, Picture
 from reproductions.verdicts.claims import Claim
-from reproductions.vowel.multiverse import CLAIM_IDS, judged_worlds
+from reproductions.verdicts.judge import Judged
+from reproductions.verdicts.verdict_text import SYMBOLS, verdict_word
+from reproductions.vowel.multiverse import (
+    CLAIM_IDS,
+    OWN_STEP,
+    decisiveness,
+    judged_worlds,
+    shown_choice,
+)
+from reproductions.vowel.stop_sweep import stop_picture, sweep_sentence, sweep_table
 
 COMMAND = "make multiverse-vowel"
 _SUITE = "vowel_multiverse"
 _HALF = "half-the-epochs-4-6"
 
 
-def multiverse_part(source: Source, claims: Sequence[Claim]) -> Parts | None:
+def multiverse_part(source: Source, judged_claims: Sequence[Judged]) -> Parts | None:
     """Figures, table and sentences from the finished multiverse runs; None where there are none.
 
     Args:
         source: of finished runs.
-        claims: the study's claims.
+        judged_claims: the study's claims and their verdicts.
 
     Raises:
         UserError: a finished run is damaged.
     """
     _, studies = suite_runs([f"suite={_SUITE}"])
     runs = source(studies, _SUITE).runs
-    by_id = {claim.id: claim for claim in claims}
-    judged = {
-        name: judged_worlds(run.table("exploration"), run.table("metrics"), by_id)
-        for name, run in runs.items()
-    }
+    by_id = {claim.id: claim for claim, _, _ in judged_claims}
+    judged = {name: _judged_run(run, by_id) for name, run in runs.items()}
     # Its readings were searched for by their picture, so they are no sample of all readings.
     searched = judged.pop("multiverse_picture", None)
+    swept = judged.pop("multiverse_stop", None)
     if not judged:
         return None
+    if swept is not None:
+        # Of the sweep only these read the 0.08 of the paper.
+        judged["multiverse_stop"] = swept[swept["stop_rule"].isin(["blend", "later"])]
     worlds = pd.concat(judged.values(), ignore_index=True)
     everything = worlds if searched is None else pd.concat([worlds, searched], ignore_index=True)
-    return Parts(
-        _pictures(worlds, everything, runs, by_id),
-        [(_MATCHES, most_matches(everything)), (_PICTURES, best_pictures(everything))],
-        [" ".join(sentences(worlds, everything))],
-    )
+    pictures = _pictures(worlds, everything, runs, by_id)
+    tables = [
+        (_READINGS, readings_table(worlds, judged_claims)),
+        (_MATCHES, most_matches(everything)),
+        (_PICTURES, best_pictures(everything)),
+    ]
+    paragraphs = [" ".join(sentences(worlds, everything))]
+    if swept is not None:
+        pictures.append(stop_picture(swept, runs["multiverse_stop"]))
+        tables.insert(1, (_SWEEP, sweep_table(swept)))
+        paragraphs.append(sweep_sentence(swept))
+    return Parts(pictures, tables, paragraphs)
+
+
+def _judged_run(run: NamedRun, claims: Mapping[str, Claim]) -> pd.DataFrame:
+    tables = run.table("exploration"), run.table("metrics")
+    return judged_worlds(*tables, claims, run.study.step_share, run.study.common_step)
 
 
 _SEARCHED = "Found by search among all worlds, so a lead and no evidence by itself."
@@ -58,6 +80,16 @@ _MATCHES = f"The worlds in which the most of {len(CLAIM_IDS)} published claims m
 _PICTURES = (
     "The worlds closest to the paper's own picture: three live experts, two of them on [a]/[A] and "
     f"one on [i]/[I]; shares of seeds. {_SEARCHED}"
+)
+_READINGS = (
+    "Each verdict beside the worlds (readings of what the paper leaves open): in how many the "
+    "claim matches, and in how many it differs. A choice decides a claim as far as changing it "
+    "alone changes whether the claim matches: shares of all pairs of worlds that differ in it "
+    "only, at most three choices, from a tenth on."
+)
+_SWEEP = (
+    "The stop error in the place of 0.08, with coding and start, at the study's own step: means "
+    "over 25 seeds, and how many claims match."
 )
 _WORLD = [*AXES, "stop_rule", "policy"]
 _NUMBERS = ["arrived", "ratio_4", "ratio_8", "picture_4", "picture_8", "test_accuracy_4"]
@@ -123,7 +155,7 @@ def best_pictures(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
 def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
     """What the multiverse says, in numbers: the summary paragraph's part."""
     # The fair comparison: each system at its best, and hardly any seed cut off.
-    own = worlds[(worlds["policy"] == "own best step") & (worlds["arrived"] >= 0.9)]
+    own = worlds[(worlds["policy"] == OWN_STEP) & (worlds["arrived"] >= 0.9)]
     half = worlds[_HALF] == "matches"
     own_half = (own[_HALF] == "matches").mean()
     faster = (own["experts-faster-4-6"] == "matches").mean()
@@ -148,6 +180,37 @@ def _described(world: Mapping[Any, Any]) -> str:
         f"coding {world['coding']}, {world['unit']} outputs, cost {world['cost']}, variance "
         f"{world['variance']:g}, initial range {world['init_range']:g}, stop {world['stop_rule']}"
     )
+
+
+def readings_table(worlds: pd.DataFrame, judged: Sequence[Judged]) -> pd.DataFrame:
+    """Every verdict with the share of worlds in which the claim holds, and what decides it."""
+    rows = []
+    for claim, _, verdict in judged:
+        if claim.id not in worlds:
+            continue
+        word = verdict_word(verdict)
+        rows.append(
+            {
+                "claim": claim.sentence,
+                "here": f"{SYMBOLS[word]} {word}",
+                "matches in": f"{_share(worlds[claim.id]):.0%}",
+                "differs in": f"{float((worlds[claim.id] == 'differs').mean()):.0%}",
+                "decided by": _deciding(worlds, claim.id),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+_LEAST_DECISIVE, _MOST_CHOICES = 0.1, 3
+
+
+def _deciding(worlds: pd.DataFrame, claim: str) -> str:
+    found = [
+        f"{_NAMES.get(choice, choice)} {share:.0%}"
+        for choice, share in decisiveness(worlds, claim).items()
+        if share >= _LEAST_DECISIVE
+    ]
+    return ", ".join(found[:_MOST_CHOICES]) or "no choice"
 
 
 CLAIM_LABELS = {
@@ -246,7 +309,7 @@ def _draw_choices(axes: Axes, worlds: pd.DataFrame, options: list[tuple[str, Any
     # Pixels do not follow the page's colours as lines do: a grey that stands out from both.
     shades = ListedColormap(["#00000000", "#7d858f"])
     axes.imshow(chosen, aspect="auto", interpolation="nearest", cmap=shades, vmin=0, vmax=1)
-    labels = [f"{_NAMES.get(axis, axis)} {_shown(value)}" for axis, value in options]
+    labels = [f"{_NAMES.get(axis, axis)} {shown_choice(value)}" for axis, value in options]
     axes.set_yticks(range(len(options)), labels, size=8)
     # A thin line between the values of one choice and those of the next.
     for row in range(1, len(options)):
@@ -255,10 +318,6 @@ def _draw_choices(axes: Axes, worlds: pd.DataFrame, options: list[tuple[str, Any
     axes.grid(False)
     axes.set_xlabel("worlds, ordered by the ratio of epochs")
     axes.set_title("The choices that make the world", size=10)
-
-
-def _shown(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
 
 
 def claim_shares(worlds: pd.DataFrame) -> Drawing:
@@ -310,7 +369,9 @@ def picture_map(worlds: pd.DataFrame) -> Drawing:
                     alpha=0.35,
                     marker=marker,
                 )
-                axes.plot(best.index, best, color=colour, marker=marker, label=_shown(str(coding)))
+                axes.plot(
+                    best.index, best, color=colour, marker=marker, label=shown_choice(str(coding))
+                )
             axes.set_xscale("log")
             axes.set_xticks([0.1, 0.25, 0.5, 1], ["0.1", "0.25", "0.5", "1"])
             axes.minorticks_off()

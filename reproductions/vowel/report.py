@@ -9,7 +9,7 @@ from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.number_text import number
 from reproductions.vowel import decision_lines
 from reproductions.vowel.decision_lines import has_lines
-from reproductions.vowel.evidence import FORMS, why_not_comparable
+from reproductions.vowel.evidence import FORMS, share_heading, why_not_comparable
 from reproductions.vowel.figure2 import figure2
 from reproductions.vowel.figure3 import figure3
 from reproductions.vowel.figures import costs, interval_overview, seeds, training
@@ -21,7 +21,7 @@ from reproductions.vowel.tables import cost_table, reference_table, table_1, tun
 
 def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs, claims = found.runs, [claim for claim, _, _ in judged]
-    multiverse = multiverse_part(source, claims)
+    multiverse = multiverse_part(source, judged)
     mixtures = distinct(runs.get(name) for name in _MIXTURES)
     pictures = [
         _overview(found, judged),
@@ -99,6 +99,8 @@ def _tables(runs: Runs, judged: Sequence[Judged]) -> list[Table]:
 
 
 _MIXTURES = ("experts_4", "experts_8")
+# As the claim first-heading has it.
+_FIRST_EPOCHS = 100
 
 
 def _reference_scores(column: str) -> Callable[[Runs], str]:
@@ -130,6 +132,18 @@ def _strictness(runs: Runs) -> str:
     )
 
 
+def _share_heading(runs: Runs) -> str:
+    found = [runs.get(name) for name in ("experts_8", "line_X")]
+    experts, lone = found
+    if experts is None or lone is None or not (has_lines(experts) and has_lines(lone)):
+        return ""
+    share = share_heading(experts, lone, _FIRST_EPOCHS)
+    return (
+        f"{share:.0%} of all experts turn towards X in the first {_FIRST_EPOCHS} epochs, where "
+        "chance is half"
+    )
+
+
 STUDY = Study(
     name="vowel",
     title="Adaptive mixtures of local experts: the vowel study",
@@ -144,6 +158,8 @@ STUDY = Study(
         "train-accuracy": _reference_scores("train_accuracy"),
         "test-accuracy": _reference_scores("test_accuracy"),
         "two-experts-on-a": _one_for_each_pair,
+        "first-heading": _share_heading,
+        "first-arriving": _strictness,
         "first-together": _strictness,
     },
     target="reproduce-vowel",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reproductions.runs import NamedRun, Runs, metric
-from reproductions.tables import DASH, PERCENT, interval_text, mean_text
+from reproductions.tables import DASH, PERCENT, blown_up_text, interval_text, mean_text
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.judge import Judged
 from reproductions.verdicts.verdict_text import SYMBOLS, verdict_word
@@ -114,10 +114,14 @@ def _measures(run: NamedRun) -> dict[str, str]:
 def _size(run: NamedRun | None) -> dict[str, str]:
     """The step size, and how many of the seeds reached the stop."""
     if run is None:
-        return {"step": DASH, "arrived": DASH}
+        return {"step": DASH, "arrived": DASH, "blew up": DASH}
     manifest = run.finished.manifest
     arrived = f"{manifest['num_converged']} of {len(manifest['seeds'])}"
-    return {"step": f"{manifest['step_size']:g}", "arrived": arrived}
+    return {
+        "step": f"{manifest['step_size']:g}",
+        "arrived": arrived,
+        "blew up": blown_up_text(manifest),
+    }
 
 
 def _published(claim: Claim) -> str:

@@ -82,6 +82,9 @@ def test_every_combination_that_makes_sense_is_there_once(
         (StopRule.per_output, 1, StopMeasure.blend, 0.08),
         (StopRule.per_output, 4, StopMeasure.blend, 0.32),
         (StopRule.later, 2, StopMeasure.blend, 0.07),
+        (StopRule.at_06, 2, StopMeasure.blend, 0.06),
+        (StopRule.at_09, 1, StopMeasure.blend, 0.09),
+        (StopRule.at_12, 4, StopMeasure.blend, 0.12),
     ],
 )
 def test_a_stop_rule_is_a_threshold_on_the_summed_squared_error(

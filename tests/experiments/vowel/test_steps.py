@@ -46,3 +46,9 @@ def test_a_diverged_seed_has_not_arrived() -> None:
 def test_the_order_of_the_rows_does_not_matter(seed: int) -> None:
     rows = table([*step(2, 300, None), *step(4, 100, 220), *step(8, 200, 180), *step(16, 5, None)])
     assert choose_step(rows.sample(frac=1, random_state=seed)) == 4
+
+
+@pytest.mark.parametrize("share", [0.5, 0.25])
+def test_a_share_is_taken_of_the_fastest_step_and_not_of_the_largest(share: float) -> None:
+    rows = table([*step(8, 300, 300), *step(16, 200, 200), *step(32, 250, 250), *step(64, 9, None)])
+    assert choose_step(rows, share) == share * 16

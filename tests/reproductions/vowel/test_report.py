@@ -36,7 +36,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[SuiteRuns, str]:
 
 def test_every_run_of_the_suite_is_found(found: tuple[SuiteRuns, str]) -> None:
     assert found[0].missing == ()
-    assert len(found[0].runs) == 16
+    assert len(found[0].runs) == 20
 
 
 def test_the_report_of_toy_runs_is_complete_and_claims_nothing(
