@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -12,14 +13,14 @@ from experiments.runner.storage import storage_errors, write_atomically
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(template: str, script: str, **values: object) -> str:
+def render(template: str, script: str | Sequence[str], **values: object) -> str:
     """A page's HTML: a template that extends ``page.html``.
 
     Every value is text and escaped, unless it is Markup.
 
     Args:
         template: its file's name.
-        script: the page's script, by its file's name.
+        script: the page's script, by its file's name, or several that follow each other.
         **values: the template's variables.
     """
     environment = Environment(
@@ -33,7 +34,8 @@ def render(template: str, script: str, **values: object) -> str:
         # Templates end as files do, and so do the pages.
         keep_trailing_newline=True,
     )
-    code = _read(script)
+    names = [script] if isinstance(script, str) else script
+    code = "\n".join(map(_read, names))
     return environment.get_template(template).render(
         policy=content_policy(code),
         style=Markup(_read("study.css")),

@@ -25,7 +25,15 @@ class Explorer:
     page: str
 
 
-EXPLORERS: list[Explorer] = []
+EXPLORERS: list[Explorer] = [
+    Explorer(
+        file="tokens.html",
+        title="Token explorer",
+        sentence="which of 2,048 experts answers which word, beside a random gate.",
+        study="language_model",
+        page="reproductions.explorers.tokens:page",
+    ),
+]
 
 
 def page_of(explorer: Explorer) -> str:
