@@ -38,8 +38,8 @@ MODELS = {
     ),
 }
 _SUITE = "language_model"
-# In the list that needs no script.
-_NUM_LISTED, _NUM_WORDS = 40, 8
+# In the list that needs no script: experts of each language, and words of each expert.
+_NUM_LISTED, _NUM_WORDS = 4, 8
 
 
 def data_of(runs: Mapping[str, NamedRun]) -> dict[str, Any]:
@@ -133,19 +133,38 @@ def commonest(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[int, Co
 
 
 def _listed(data: Mapping[str, Any], model: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = commonest(data, model)
-    busiest = sorted(found, key=lambda expert: (-found[expert].total(), expert))[:_NUM_LISTED]
+    """The busiest experts of each language: those that have more words of it than of any other."""
+    found, tongues = commonest(data, model), _languages(data, model)
+    main = {expert: counts.most_common(1)[0] for expert, counts in tongues.items()}
+    busiest = sorted(found, key=lambda expert: (-found[expert].total(), expert))
+    listed = [
+        expert
+        for kind in data["kinds"]
+        for expert in [each for each in busiest if main[each][0] == kind["name"]][:_NUM_LISTED]
+    ]
     return [
         {
             "expert": expert,
             "num": found[expert].total(),
+            "language": main[expert][0],
+            "share": main[expert][1] / found[expert].total(),
             "words": [
                 (_plain(piece), count) for piece, count in found[expert].most_common(_NUM_WORDS)
             ],
             "rest": max(0, len(found[expert]) - _NUM_WORDS),
         }
-        for expert in busiest
+        for expert in listed
     ]
+
+
+def _languages(data: Mapping[str, Any], model: Mapping[str, Any]) -> dict[int, Counter[str]]:
+    experts = _unpacked(model["experts"], "<u2").reshape(-1, model["k"])
+    ends = [*(kind["start"] for kind in data["kinds"][1:]), len(experts)]
+    found: dict[int, Counter[str]] = {}
+    for kind, end in zip(data["kinds"], ends, strict=True):
+        for expert, count in Counter(experts[kind["start"] : end].ravel().tolist()).items():
+            found.setdefault(expert, Counter())[kind["name"]] += count
+    return found
 
 
 def _plain(piece: str) -> str:

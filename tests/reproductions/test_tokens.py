@@ -156,7 +156,8 @@ def test_the_page_needs_nothing_beside_itself_and_reads_without_scripts() -> Non
     assert "http://" not in text
     assert "https://" not in text
     before, _, _ = text.partition('<script type="application/json"')
-    assert before.count("<li><b>Expert") == 80
+    # Four of every language, of a trained model; a random gate has none for some.
+    assert 40 <= before.count("<li><b>Expert") <= 80
     for words, _ in MODELS.values():
         assert words in before
     assert len(text.encode()) < 1_000_000
