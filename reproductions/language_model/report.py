@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reproductions.language_model.evidence import FORMS, why_not_comparable
 from reproductions.language_model.figures import by_size, curves, information, languages
+from reproductions.language_model.kinds import kinds_table
 from reproductions.language_model.regime import regime_map, turns_table
 from reproductions.language_model.search import search_table
 from reproductions.language_model.tables import (
@@ -54,6 +55,12 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
             "What the loss rises by, in nats per subword, if the answer of a word's first expert "
             "is exchanged.",
             worth_table(runs),
+        ),
+        (
+            "The three kinds of expert of the paper's Table 9, found by rule in running text: the "
+            "two best of each kind, and experts chosen at random. Below stand those that the same "
+            "rules find where nothing was learnt. A kind that no expert is of is left out.",
+            kinds_table(runs),
         ),
         ("Table 6 beside ours: medians over the second half of training.", balance_table(runs)),
         ("The regime: where 2,048 experts gain.", regime_table(runs)),

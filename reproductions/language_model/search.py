@@ -36,12 +36,12 @@ def search_table(source: Source) -> pd.DataFrame:
 def _kept() -> Mapping[tuple[str, str], pd.DataFrame]:
     table = pd.read_csv(_KEPT)
     groups = table.groupby(["search", "arm"], sort=False)
-    return {(str(search), str(arm)): own for (search, arm), own in groups}  # type: ignore[misc]
+    return {(str(search), str(arm)): own for (search, arm), own in groups}
 
 
 def _row(search: str, arm: str, table: pd.DataFrame) -> dict[str, str]:
     # The mean over seeds, as the search itself chooses.
-    mean = table.groupby(_POINT, as_index=False)["perplexity"].mean().sort_values("perplexity")
+    mean = table.groupby(_POINT)["perplexity"].mean().reset_index().sort_values("perplexity")
     best = mean.iloc[0]
     has_gate = len(mean) > mean["learning_rate"].nunique()
     rates = sorted(mean["learning_rate"].unique())
