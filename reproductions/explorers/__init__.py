@@ -40,6 +40,13 @@ EXPLORERS: list[Explorer] = [
         "clusters",
         "reproductions.explorers.clusters_player:page",
     ),
+    Explorer(
+        "tokens.html",
+        "Token explorer",
+        "Which of 2,048 experts answers which word, beside a random gate.",
+        "language_model",
+        "reproductions.explorers.tokens:page",
+    ),
 ]
 
 

@@ -42,13 +42,16 @@ def after_equal_seconds(first: HasTables, second: HasTables) -> OrderEvidence:
     # No training may be asked for a time that it did not reach.
     seconds = min(float(table.groupby("seed")["core_seconds"].max().min()) for table in tables)
     one, other = (
-        tuple(
-            float(np.exp(np.interp(seconds, own["core_seconds"], np.log(own["perplexity"]))))
-            for _, own in table.groupby("seed")
-        )
+        tuple(perplexity_after(own, seconds) for _, own in table.groupby("seed"))
         for table in tables
     )
     return OrderEvidence(one, other, (first.name, second.name))
+
+
+def perplexity_after(table: pd.DataFrame, seconds: float) -> float:
+    """Held-out perplexity of one training after these seconds, from its evaluations."""
+    logs = np.log(table["perplexity"])
+    return float(np.exp(np.interp(seconds, table["core_seconds"], logs)))
 
 
 def stranger_over_sibling(run: HasTables) -> OrderEvidence:

@@ -40,14 +40,14 @@ def by_size(runs: Runs) -> Picture | None:
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.8))
         axes = figure.subplots()
-        axes.axhline(1, color=INK, linestyle=":", linewidth=1)
+        axes.axhline(1, color=INK, linestyle=":", linewidth=1, label="one wide expert")
         for run in found:
             ratio = np.exp(np.log(perplexity_of(run).to_numpy(float)) - wide)
             axes.plot([run.study.num_experts] * len(ratio), ratio, "o", color=COLOURS["blue"],
                       markersize=4, label="ours, one point a training")  # fmt: skip
         sizes = [run.study.num_experts for run in found]
         means = [np.exp(np.log(perplexity_of(run)).mean() - wide) for run in found]
-        axes.plot(sizes, means, "-", color=COLOURS["blue"], linewidth=1)
+        axes.plot(sizes, means, "-", color=COLOURS["blue"], linewidth=1, label="ours, mean")
         # The paper has no 512 and no 2,048; and a run with other settings is none of its models.
         published = [run for run in found if MODELS[run.name][1] and run.is_as_named]
         axes.plot(

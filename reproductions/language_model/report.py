@@ -5,9 +5,13 @@ from pathlib import Path
 
 from reproductions.language_model.evidence import FORMS, why_not_comparable
 from reproductions.language_model.figures import by_size, curves, information, languages
+from reproductions.language_model.kinds import kinds_table
+from reproductions.language_model.regime import regime_map, turns_table
+from reproductions.language_model.search import search_table
 from reproductions.language_model.tables import (
     balance_table,
     controls_table,
+    equal_time_table,
     regime_table,
     sizes_table,
     table_7,
@@ -23,14 +27,24 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs = found.runs
     tables = [
         (
-            "Models of equal operations per word, test text. Intervals are 95 %, over trainings. "
-            "Published numbers are of another text and far larger models.",
+            "Table 7 beside ours: models of equal operations per word, test text. Intervals are "
+            "95 %, over trainings. Weights are without embedding and softmax. Published numbers "
+            "are of another text and far larger models, after ten epochs.",
             table_7(runs),
         ),
         (
-            "Sizes, and what an expert sees. In the paper an expert sees 37,500 words in a step "
-            "and 988 words per weight with 32 experts, 293 and 7.7 with 4,096.",
+            "What an expert sees. In the paper it sees 37,500 words in a step and 988 words per "
+            "weight with 32 experts, 293 and 7.7 with 4,096.",
             sizes_table(runs),
+        ),
+        (
+            "Where more experts stop helping, ours and the paper's Tables 7 and 8.",
+            turns_table(runs),
+        ),
+        (
+            "At equal time: held-out perplexity when the fastest training of the wide layer ends. "
+            "Models that end sooner are left out.",
+            equal_time_table(runs),
         ),
         (
             "What of the gain is the gate's: 2,048 experts behind other gates. Information is "
@@ -42,10 +56,23 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
             "is exchanged.",
             worth_table(runs),
         ),
+        (
+            "The three kinds of expert of the paper's Table 9, found by rule in running text: the "
+            "two best of each kind, and experts chosen at random. Below stand those that the same "
+            "rules find where nothing was learnt. A kind that no expert is of is left out.",
+            kinds_table(runs),
+        ),
         ("Table 6 beside ours: medians over the second half of training.", balance_table(runs)),
         ("The regime: where 2,048 experts gain.", regime_table(runs)),
+        (
+            "The search for learning rates: perplexity of validation text after 500 steps, one "
+            "training a point, the same grid for every model. The report's runs take the best "
+            "points of the second search, whose other perplexities were not kept.",
+            search_table(source),
+        ),
     ]
-    return Parts([by_size(runs), curves(runs), information(runs), languages(runs)], tables)
+    pictures = [by_size(runs), regime_map(runs), curves(runs), information(runs), languages(runs)]
+    return Parts(pictures, tables)
 
 
 STUDY = Study(

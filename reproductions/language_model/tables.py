@@ -5,7 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from reproductions.language_model.evidence import gains, late_median, perplexity_of
+from experiments.language_model.settings import Block
+from reproductions.language_model.evidence import (
+    gains,
+    late_median,
+    perplexity_after,
+    perplexity_of,
+)
 from reproductions.runs import NamedRun, Runs, distinct
 from reproductions.verdicts.intervals import mean_estimate
 from reproductions.verdicts.judge import CONFIDENCE
@@ -27,6 +33,19 @@ MODELS: dict[str, tuple[str, float | None]] = {
     "experts_1024": ("1,024 experts", 34.6),
     "experts_2048": ("2,048 experts", None),
     "experts_4096": ("4,096 experts", 34.1),
+}
+# Millions of operations per word and of weights without embedding and softmax.
+# Source: Shazeer et al. (2017), Table 7.
+PUBLISHED_SIZES = {
+    "wide": (8.4, 8.4),
+    "deep": (8.4, 8.4),
+    "lstm": (8.4, 8.4),
+    "experts_4": (8.4, 8.4),
+    "experts_32": (8.4, 37.8),
+    "flat_256": (8.6, 272.9),
+    "experts_256": (8.4, 272.9),
+    "experts_1024": (8.5, 1079.0),
+    "experts_4096": (8.9, 4303.4),
 }
 CONTROLS = {
     "experts_2048": "the learnt gate",
@@ -57,6 +76,8 @@ TABLE_6 = {
     "importance_001_load_001": (35.7, 0.48, 0.11, 1.37),
     "importance_1_load_1": (35.7, 0.03, 0.02, 1.07),
 }
+# Below this share of the wide layer's seconds a training has nothing to be read at its end.
+_HARDLY_SOONER = 0.98
 _BALANCE = {"cv_importance": "CV(importance)", "cv_load": "CV(load)",
             "max_over_mean_load": "largest / mean load"}  # fmt: skip
 
@@ -89,30 +110,71 @@ def _models(runs: Runs) -> list[NamedRun]:
 
 
 def _model_row(run: NamedRun) -> dict[str, str]:
-    published = MODELS[run.name][1]
+    facts = run.finished.manifest
+    perplexity = MODELS[run.name][1] if run.is_as_named else None
+    operations, weights = PUBLISHED_SIZES.get(run.name, (None, None))
+    if not run.is_as_named:
+        operations = weights = None
     seconds = run.table("evaluations").groupby("seed")["core_seconds"].max()
     return {
         "model": label(run),
-        "published (Table 7)": f"{published}" if published and run.is_as_named else "–",
-        "test perplexity, ours": spread(perplexity_of(run)),
+        "perplexity, published": _or_dash(perplexity, "{}"),
+        "perplexity, ours": spread(perplexity_of(run)),
+        "operations per word, published": _or_dash(operations, "{:.1f} M"),
+        "operations per word, ours": f"{facts['num_operations_per_word']:,}",
+        "weights, published": _or_dash(weights, "{:,.1f} M"),
+        "weights, ours": f"{_weights(facts['num_weights']):,}",
         "seconds of one core": spread(seconds),
     }
 
 
 def sizes_table(runs: Runs) -> pd.DataFrame:
-    """A row per model: operations, weights, and the regime that it is trained in."""
-    return pd.DataFrame([_sizes_row(run) for run in _models(runs)])
+    """A row per model with experts: the regime that it is trained in."""
+    return pd.DataFrame([_sizes_row(run) for run in _models(runs) if _has_experts(run)])
+
+
+def _has_experts(run: NamedRun) -> bool:
+    return bool(run.study.block is Block.experts)
 
 
 def _sizes_row(run: NamedRun) -> dict[str, str]:
     facts = run.finished.manifest
     return {
         "model": label(run),
-        "operations per word": f"{facts['num_operations_per_word']:,}",
-        "weights without embedding and softmax": f"{_weights(facts['num_weights']):,}",
         "words per expert and step": _regime(facts, "words_per_expert_and_step"),
         "words per expert weight": _regime(facts, "words_per_expert_weight"),
     }
+
+
+def equal_time_table(runs: Runs) -> pd.DataFrame:
+    """Held-out perplexity of each model when the wide layer's fastest training ends."""
+    if "wide" not in runs:
+        return pd.DataFrame()
+    of_wide = runs["wide"].table("evaluations").groupby("seed")["core_seconds"].max()
+    seconds = float(of_wide.min())
+    rows = []
+    for run in _models(runs):
+        table = run.table("evaluations")
+        own = table.groupby("seed")["core_seconds"].max()
+        # A model that ends sooner has no perplexity at that time.
+        if run.study.untrained or own.min() < seconds * _HARDLY_SOONER:
+            continue
+        rows.append(
+            {
+                "model": label(run),
+                f"perplexity after {seconds:.0f} seconds of one core": spread(
+                    [perplexity_after(part, seconds) for _, part in table.groupby("seed")]
+                ),
+                "at its end": spread(table[table["step"] == table["step"].max()]["perplexity"]),
+                "steps done by then": spread([_steps_after(part, seconds)
+                                              for _, part in table.groupby("seed")]),
+            }
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def _steps_after(table: pd.DataFrame, seconds: float) -> float:
+    return float(np.interp(seconds, table["core_seconds"], table["step"]))
 
 
 # Table 7 counts weights without embedding and softmax.
@@ -133,7 +195,7 @@ def controls_table(runs: Runs) -> pd.DataFrame:
 
 def _control_row(run: NamedRun) -> dict[str, str]:
     row = {"gate": run.called(CONTROLS[run.name]), "test perplexity": spread(perplexity_of(run))}
-    is_mixture = run.study.block.name == "experts"
+    is_mixture = _has_experts(run)
     gate = run.table("gate") if is_mixture else pd.DataFrame()
     for column, words in (("ami_kind", "language"), ("ami_word", "subword")):
         row[f"information on the {words}"] = spread(gate[column]) if is_mixture else "–"
@@ -181,8 +243,8 @@ def _balance_row(run: NamedRun) -> dict[str, str]:
     return row
 
 
-def _or_dash(value: float | None) -> str:
-    return "–" if value is None else f"{value:g}"
+def _or_dash(value: float | None, form: str = "{:g}") -> str:
+    return "–" if value is None else form.format(value)
 
 
 def regime_table(runs: Runs) -> pd.DataFrame:
