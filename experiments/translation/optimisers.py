@@ -20,14 +20,24 @@ class Optimisers:
     def __init__(self, model: Translator, config: TranslationConfig) -> None:
         """Share out the weights; with several batches per step gradients of experts are kept."""
         self.clip_norm = config.clip_norm
-        self.share_of_experts = config.expert_learning_rate
         stacks = [stack for block in model.blocks() for stack in block.layer.stacks]
         held = {id(stack.weight) for stack in stacks}
         self.others = [weight for weight in model.parameters() if id(weight) not in held]
+        # The gate may learn at another rate than the rest: its logits must outgrow the noise that
+        # they start in. Clipping goes by the norm of both together.
+        of_gate = [weight for block in model.blocks() for weight in block.layer.gate.parameters()]
+        gates = {id(weight) for weight in of_gate}
+        plain = [weight for weight in self.others if id(weight) not in gates]
+        groups = [(plain, 1.0)] + [(of_gate, config.gate_learning_rate)] * bool(of_gate)
+        self.shares = [[share for _, share in groups]]
         # The paper trains everything else by Adam (appendices C and E).
         self.each: list[torch.optim.Optimizer] = [
             # Its betas are torch's own, since the paper does not state any.
-            torch.optim.Adam(self.others, lr=config.learning_rate, fused=True)
+            torch.optim.Adam(
+                [{"params": weights} for weights, _ in groups],
+                lr=config.learning_rate,
+                fused=True,
+            )
         ]
         if stacks:
             factored = FactoredAdam(
@@ -41,12 +51,13 @@ class Optimisers:
             for stack in stacks if config.batches_per_step == 1 else []:
                 factored.attach(stack)
             self.each.append(factored)
+            self.shares.append([config.expert_learning_rate])
 
     def begin(self, learning_rate: float) -> None:
         """Prepare a step: no gradients, and its learning rate."""
-        for optimiser, share in zip(self.each, (1.0, self.share_of_experts), strict=False):
+        for optimiser, shares in zip(self.each, self.shares, strict=True):
             optimiser.zero_grad(set_to_none=True)
-            for group in optimiser.param_groups:
+            for group, share in zip(optimiser.param_groups, shares, strict=True):
                 group["lr"] = share * learning_rate
 
     def step(self) -> None:

@@ -119,6 +119,9 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     expert_learning_rate: float = setting(
         0.25, "not stated: of the experts, as a share of learning_rate", _WEIGHT
     )
+    gate_learning_rate: float = setting(
+        1.0, "not stated: of the gates, as a share of learning_rate", Range(above=0, at_most=1000)
+    )
     warm_up_steps: int = setting(200, "appendix E: 2,000", _STEPS)
     constant_steps: int = setting(
         1000, "appendix E: 8,000, then 1/sqrt", Range(at_least=0, at_most=10_000_000)
@@ -204,7 +207,14 @@ def _best_hierarchy(config: TranslationConfig) -> tuple[int, int]:
     return min(found, key=lambda it: (config.k - it[0], abs(config.num_groups - it[1])))
 
 
-_OF_MIXTURE = ("num_groups", "expert_units", "k", "gate", "expert_learning_rate")
+_OF_MIXTURE = (
+    "num_groups",
+    "expert_units",
+    "k",
+    "gate",
+    "expert_learning_rate",
+    "gate_learning_rate",
+)
 _OF_BALANCE = ("importance_weight", "load_weight", "batchwise_weight")
 _OF_SPLITS = ("english", "french", "valid_share", "test_share", "split_seed")
 _FILES = tuple(f"{split}_{side}" for split in ("train", "valid", "test")

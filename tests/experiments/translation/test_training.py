@@ -118,3 +118,19 @@ def test_adam_moves_what_all_words_use_and_the_factored_moment_the_experts() -> 
     ]
     assert moved == [{id(weight) for weight in model.parameters()} - held, held]
     assert held
+
+
+def test_gate_learns_at_its_share_of_the_rate_and_nothing_else_does() -> None:
+    config = replace(TINY, gate_learning_rate=4.0)
+    model = Translator(config, 40, seed=0)
+    optimisers = Optimisers(model, config)
+    optimisers.begin(0.01)
+    rates = {
+        id(weight): group["lr"]
+        for group in optimisers.each[0].param_groups
+        for weight in group["params"]
+    }
+    gates = {id(each) for block in model.blocks() for each in block.layer.gate.parameters()}
+    assert gates
+    assert all(rates[number] == pytest.approx(0.04) for number in gates)
+    assert {rate for number, rate in rates.items() if number not in gates} == {0.01}
