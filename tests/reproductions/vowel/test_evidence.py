@@ -64,6 +64,7 @@ def test_the_story_is_of_the_lines_before_the_stop_and_at_it(
     ]
     frame = Frame(reference=near[0], centre=np.zeros(2), spread=1.0)
     monkeypatch.setattr(evidence, "trajectories", lambda run: iter(paths))
+    monkeypatch.setattr(evidence, "num_paths", lambda run: len(paths))
     monkeypatch.setattr(evidence, "lone_line", lambda run: near[0])
     monkeypatch.setattr(evidence, "formants", lambda run: np.zeros((2, 2)))
     monkeypatch.setattr(evidence.decision_lines, "frame_of", lambda line, cases: frame)
@@ -90,7 +91,7 @@ def test_a_seed_heads_for_the_line_when_each_of_its_experts_turns_towards_it(
     between = np.array([1.0, 1.0, 0.0])
     frame = Frame(reference=line, centre=np.zeros(2), spread=1.0)
     epochs = np.array([0, 100, 500])
-    # One whose two experts turn at once, one of which a single expert does, and one that turns late.
+    # One whose two experts turn at once, one where a single expert does, and one that turns late.
     paths = [
         SimpleNamespace(epochs=epochs, lines_SE3=np.stack([[across] * 2, *later]))
         for later in (
@@ -100,6 +101,7 @@ def test_a_seed_heads_for_the_line_when_each_of_its_experts_turns_towards_it(
         )
     ]
     monkeypatch.setattr(evidence, "trajectories", lambda run: iter(paths))
+    monkeypatch.setattr(evidence, "num_paths", lambda run: len(paths))
     monkeypatch.setattr(evidence, "lone_line", lambda run: line)
     monkeypatch.setattr(evidence, "formants", lambda run: np.zeros((2, 2)))
     monkeypatch.setattr(evidence.decision_lines, "frame_of", lambda line, cases: frame)
