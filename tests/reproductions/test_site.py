@@ -54,7 +54,14 @@ def test_every_study_group_of_claims_and_explorer_has_a_page(pages: dict[str, Pa
         for group in STUDIES[record.study].groups
         if any(row.id.startswith(group.prefix) for row in record.rows)
     }
-    assert set(pages) == wanted | groups | {each.file for each in EXPLORERS}
+    handbook = {file for file, _, _ in site.HANDBOOK}
+    assert set(pages) == wanted | groups | handbook | {each.file for each in EXPLORERS}
+
+
+def test_the_front_page_leads_to_every_setting(pages: dict[str, Path]) -> None:
+    assert "settings.html" in {own.get("href") for _, own in Tags(pages["index.html"]).found}
+    ids = Tags(pages["settings.html"]).ids()
+    assert {"vowel", "clusters", "language_model", "translation"} <= set(ids)
 
 
 def test_every_claim_stands_on_the_page_of_a_group_that_its_study_links(
