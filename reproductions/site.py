@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.runner.errors import UserError
-from reproductions import settings_page
+from reproductions import api_pages, settings_page
 from reproductions.explorers import EXPLORERS, page_of
 from reproductions.front import render_front
 from reproductions.html import write
@@ -48,6 +48,11 @@ HANDBOOK = (
         "What can be changed on the command line, with meaning, range, default and place in the "
         "paper.",
     ),
+    (
+        api_pages.INDEX,
+        "The programming interface",
+        "Functions and classes for your own Python code, with what they take and return.",
+    ),
 )
 # A table of the published results: its caption, and its lines.
 _TABLE = re.compile(r"^\*\*(?P<caption>.+)\*\*\n\n(?P<lines>(?:\|.*\n)+)", re.MULTILINE)
@@ -78,6 +83,7 @@ def write_site(folder: Path, root: Path = ROOT) -> list[Path]:
         pages |= {group.file: render_group(group) for group in groups}
     pages |= {each.file: page_of(each) for each in EXPLORERS}
     pages["settings.html"] = settings_page.page()
+    pages |= api_pages.pages()
     for name, page in pages.items():
         write(page, folder / name)
     return [folder / name for name in pages]
