@@ -90,8 +90,9 @@ def form_of(config: ClustersConfig) -> Form:
     """What the experts of a config see."""
     if config.decompose and config.activation is Activation.linear:
         return Form.summed
-    # Three patches leave no Gaussian noise, and nothing to gain.
-    if config.decompose and config.activation is Activation.cubic and config.num_patches > 3:
+    # Three patches leave no Gaussian noise, and nothing to gain. Data of one's own has other ones.
+    is_cubic = config.activation is Activation.cubic and config.array is None
+    if config.decompose and is_cubic and config.num_patches > 3:
         return Form.powers
     return Form.patches
 
