@@ -71,7 +71,7 @@ def _regime(config: TranslationConfig) -> Regime | None:
 def _weights(config: TranslationConfig) -> list[Part]:
     """Memory by the number of weights, whose copies differ in width and in what comes with them."""
     num_weights = num_parameters(config, config.num_subwords)
-    plan = memory(config, config.num_subwords, config.batches_per_step)
+    plan = memory(config, config.num_subwords, config.batches_per_step, config.factored)
     written = _COPIES_OF_WEIGHTS * (plan.parameters + plan.optimiser)
     factors = {"million weights": round(num_weights / _MILLION, 3)}
     return [
