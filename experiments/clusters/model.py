@@ -258,7 +258,7 @@ class MarginExperts(ConvolutionalExperts):
             # sum_j <w_j, sum_p x_p> = <sum_j w_j, sum_p x_p>: one product in place of P J.
             return responses(rows, linear_coefficients(weight_EDJ, self.num_heads), plan)
         worth = cubic_coefficients(weight_EDJ, self.signal_SD, self.num_heads, self.bias)
-        amounts, noise = rows.split([worth.shape[1], rows.shape[1] - worth.shape[1]], dim=1)
+        amounts, noise = rows.tensor_split([worth.shape[1]], dim=1)
         # sum_j sum_p (<w_j, x_p> + b_j)^3, the noise patches in full and the signals by their
         # powers.
         return self._of_noise(noise, plan) + responses(amounts, worth, plan)
