@@ -33,7 +33,7 @@ def by_model(runs: Runs) -> Picture | None:
     languages = ("all", "fr") if len(found[0].study.languages) > 1 else ("all",)
     titles = {"all": "all languages", "fr": "English to French"}
     with figure_style():
-        figure = Drawing(figsize=(6.4, 3.2))
+        figure = Drawing(figsize=(6.4, 3.8))
         panels = figure.subplots(1, len(languages), squeeze=False)[0]
         for axes, language in zip(panels, languages, strict=True):
             for place, run in enumerate(found):
@@ -41,13 +41,15 @@ def by_model(runs: Runs) -> Picture | None:
                 values = of_test(run, language).to_numpy(float)
                 # Side by side, so that equal ones do not hide each other.
                 across = place + np.linspace(-0.15, 0.15, len(values))
-                axes.plot(across, values, marker, color=COLOURS[colour], markersize=4)
+                axes.plot(across, values, marker, color=COLOURS[colour], markersize=4,
+                          label=label(run, runs))  # fmt: skip
                 middle = float(np.exp(np.log(values).mean()))
                 axes.plot([place - 0.3, place + 0.3], [middle] * 2, color=INK, linewidth=1)
-            names = [label(run, runs) for run in found]
-            axes.set_xticks(range(len(found)), names, rotation=30, ha="right")
+            axes.set_xticks([])
             axes.set_title(titles[language])
         panels[0].set_ylabel("test perplexity")
+        # Names under the points would not fit where a model has many settings of its own.
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return as_picture(
         figure,
         id="by-model",
