@@ -96,7 +96,8 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 	venv/bin/moe-reproductions suite suite=vowel_smoke $(SMOKE); \
 	venv/bin/moe-reproductions report suite=vowel_smoke $(SMOKE); \
 	venv/bin/moe-reproductions plot suite=vowel_smoke $(SMOKE); \
-	for verb in run translate front judge power site; do \
+	venv/bin/moe-reproductions site; \
+	for verb in run translate front judge power; do \
 	    venv/bin/moe-reproductions "$$verb" --help > /dev/null || exit 1; \
 	done
 	@echo 'passed: the wheel works outside the checkout'

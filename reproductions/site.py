@@ -5,7 +5,6 @@ nothing beside themselves. A study whose runs are stored has its whole report, w
 other has its published claims, tables and pictures. Settings: out=FOLDER, by default site.
 """
 
-import base64
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from experiments.runner.errors import UserError
 from reproductions import api_pages, settings_page
 from reproductions.explorers import EXPLORERS, page_of
 from reproductions.front import render_front
-from reproductions.html import write
+from reproductions.html import image_address, write
 from reproductions.page import (
     PUBLISHED_RUNS,
     ClaimGroup,
@@ -188,14 +187,7 @@ def _picture(record: StudyRecord, root: Path) -> Iterable[Markup]:
     """Each figure of a record, within the page."""
     for figure in record.figures:
         path = root / FIGURE_FOLDER / record.study / f"{figure.id}.png"
-        try:
-            data = base64.b64encode(path.read_bytes()).decode()
-        except OSError as error:
-            raise UserError(
-                f"The published figure {path} cannot be read: {error.strerror}.",
-                f"Restore it: git checkout -- {path}",
-            ) from error
-        yield Markup('<img alt="" src="data:image/png;base64,{}">').format(data)
+        yield Markup('<img alt="" src="{}">').format(image_address(path))
 
 
 def _folder_of(arguments: Sequence[str]) -> Path:
