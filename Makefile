@@ -107,7 +107,7 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
 .PHONY: reproduce-language-model reproduce-language-model-all search-language-model
 .PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front site reproduce
-reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
+reproduce-vowel: $(READY) ## The vowel study as published, and its report | 3 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
 reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its report | 1 | CPU
