@@ -96,7 +96,8 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 	venv/bin/moe-reproductions suite suite=vowel_smoke $(SMOKE); \
 	venv/bin/moe-reproductions report suite=vowel_smoke $(SMOKE); \
 	venv/bin/moe-reproductions plot suite=vowel_smoke $(SMOKE); \
-	for verb in run translate front judge power site; do \
+	venv/bin/moe-reproductions site; \
+	for verb in run translate front judge power; do \
 	    venv/bin/moe-reproductions "$$verb" --help > /dev/null || exit 1; \
 	done
 	@echo 'passed: the wheel works outside the checkout'
@@ -107,7 +108,7 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 .PHONY: reproduce-language-model reproduce-language-model-all search-language-model
 .PHONY: reproduce-translation-all search-translation
 .PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front site reproduce
-reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
+reproduce-vowel: $(READY) ## The vowel study as published, and its report | 3 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
 reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its report | 1 | CPU

@@ -123,6 +123,7 @@ def render_front(
     earlier: Sequence[StudyRecord] = (),
     links: Mapping[str, str] | None = None,
     explorers: Sequence[Explorer] = (),
+    handbook: Sequence[tuple[str, str, str]] = (),
     is_site: bool = False,
 ) -> str:
     """Return the page's HTML.
@@ -132,6 +133,7 @@ def render_front(
         earlier: what is published; it speaks for what was not run here, marked so.
         links: addresses of the studies' own pages, where there are any.
         explorers: pages to play with that lie beside this one.
+        handbook: pages to look things up in: file, title and one sentence of each.
         is_site: whether it is the site's front page, where all is as published.
     """
     here = {each.report.study: record_of(each.report, each.found.runs) for each in every}
@@ -160,6 +162,7 @@ def render_front(
         elsewhere=elsewhere,
         links=links or {},
         explorers=explorers,
+        handbook=handbook,
         is_site=is_site,
         num_claims=sum(len(record.rows) for record in records),
         worth=_worth(

@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from experiments.runner.errors import UserError
 from experiments.runner.storage import storage_errors, write_atomically
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -53,6 +54,22 @@ def write(page: str, path: Path) -> None:
     with storage_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, page.encode())
+
+
+def image_address(path: Path) -> str:
+    """A PNG file as an address within a page, which makes no request.
+
+    Raises:
+        UserError: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"The published figure {path} cannot be read: {error.strerror}.",
+            f"Restore it: git checkout -- {path}",
+        ) from error
+    return f"data:image/png;base64,{base64.b64encode(data).decode()}"
 
 
 def content_policy(script: str) -> str:

@@ -5,7 +5,6 @@ nothing beside themselves. A study whose runs are stored has its whole report, w
 other has its published claims, tables and pictures. Settings: out=FOLDER, by default site.
 """
 
-import base64
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -15,9 +14,10 @@ from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.runner.errors import UserError
+from reproductions import api_pages, settings_page
 from reproductions.explorers import EXPLORERS, page_of
 from reproductions.front import render_front
-from reproductions.html import write
+from reproductions.html import image_address, write
 from reproductions.page import (
     PUBLISHED_RUNS,
     ClaimGroup,
@@ -39,6 +39,20 @@ from reproductions.study_report import load_notes
 from reproductions.tables import TableView, is_numeric
 
 DEFAULT_FOLDER = "site"
+# Pages to look things up in: file, title and one sentence of each.
+HANDBOOK = (
+    (
+        "settings.html",
+        "Every setting",
+        "What can be changed on the command line, with meaning, range, default and place in the "
+        "paper.",
+    ),
+    (
+        api_pages.INDEX,
+        "The programming interface",
+        "Functions and classes for your own Python code, with what they take and return.",
+    ),
+)
 # A table of the published results: its caption, and its lines.
 _TABLE = re.compile(r"^\*\*(?P<caption>.+)\*\*\n\n(?P<lines>(?:\|.*\n)+)", re.MULTILINE)
 # Cells end at a bar, unless a backslash makes it a bar of the text.
@@ -60,13 +74,15 @@ def write_site(folder: Path, root: Path = ROOT) -> list[Path]:
     """
     records = read(list(STUDIES), root / "reproductions" / "published")
     links = {record.study: f"{record.study}.html" for record in records}
-    pages = {"index.html": render_front([], records, links, EXPLORERS, is_site=True)}
+    pages = {"index.html": render_front([], records, links, EXPLORERS, HANDBOOK, is_site=True)}
     for record in records:
         whole = _whole(record.study, root)
         groups = _groups(record, whole)
         pages[links[record.study]] = _study_page(record, whole, groups, root)
         pages |= {group.file: render_group(group) for group in groups}
     pages |= {each.file: page_of(each) for each in EXPLORERS}
+    pages["settings.html"] = settings_page.page()
+    pages |= api_pages.pages()
     for name, page in pages.items():
         write(page, folder / name)
     return [folder / name for name in pages]
@@ -171,14 +187,7 @@ def _picture(record: StudyRecord, root: Path) -> Iterable[Markup]:
     """Each figure of a record, within the page."""
     for figure in record.figures:
         path = root / FIGURE_FOLDER / record.study / f"{figure.id}.png"
-        try:
-            data = base64.b64encode(path.read_bytes()).decode()
-        except OSError as error:
-            raise UserError(
-                f"The published figure {path} cannot be read: {error.strerror}.",
-                f"Restore it: git checkout -- {path}",
-            ) from error
-        yield Markup('<img alt="" src="data:image/png;base64,{}">').format(data)
+        yield Markup('<img alt="" src="{}">').format(image_address(path))
 
 
 def _folder_of(arguments: Sequence[str]) -> Path:

@@ -10,7 +10,8 @@ import torch
 from numpy.random import Generator
 from torch import Tensor
 
-from experiments.clusters.settings import DataConfig
+from experiments.clusters import own_array
+from experiments.clusters.settings import ClustersConfig, DataConfig
 
 # Which stream of a data seed's random numbers is for what.
 _SIGNALS, _TRAIN, _TEST = range(3)
@@ -61,21 +62,36 @@ class ClusterData:
 
 
 def load(config: DataConfig, seed: int = 0) -> ClusterData:
-    """Draw the data set.
+    """Draw the data set, or split that of the user's file.
 
     Args:
         config: ranges, sizes and the data seed.
         seed: of the run; it matters only with `fresh_data`.
+
+    Raises:
+        UserError: the file of a config with `array` cannot be used.
     """
     # 0 is the one draw that all seeds share, as in the authors' notebooks.
     draw = seed + 1 if config.fresh_data else 0
     streams = [np.random.default_rng([config.data_seed, draw, part]) for part in range(3)]
+    if isinstance(config, ClustersConfig) and config.array is not None:
+        return _own(config, streams[_TRAIN])
     signals = orthonormal_signals(config, streams[_SIGNALS])
     return ClusterData(
         signals,
         sample(config, signals, config.num_train, streams[_TRAIN]),
         sample(config, signals, config.num_test, streams[_TEST]),
     )
+
+
+def _own(config: ClustersConfig, random: Generator) -> ClusterData:
+    train, test = own_array.split(config, random)
+    num_clusters = int(train[2].max()) + 1
+    signals = Signals(*own_array.directions(*train, num_clusters))
+    # Its patches have no order but the file's.
+    order_P = torch.arange(train[0].shape[1])
+    halves = (Examples(*part, order_P.expand(len(part[0]), -1)) for part in (train, test))
+    return ClusterData(signals, *halves)
 
 
 def orthonormal_signals(config: DataConfig, random: Generator) -> Signals:

@@ -3,6 +3,7 @@
 from math import log2
 
 from experiments.clusters.model import NUM_SIGNAL_PATCHES, Form, form_of
+from experiments.clusters.own_array import sized
 from experiments.clusters.settings import ClustersConfig, Model
 from experiments.runner.resources import Estimate, Part
 
@@ -31,11 +32,15 @@ _LEVERS = (
     "+curve_every",
     "num_clusters",
 )
+_OF_FILES = ("num_train", "num_test", "num_patches", "dim", "num_clusters")
 
 
 def estimate(config: ClustersConfig) -> Estimate:
     """Memory and time of a run whose seeds all train to the last step."""
-    return Estimate(_memory(config), _time(config), _LEVERS)
+    # A file of one's own says how large it is, and cannot be made smaller by a setting.
+    own = sized(config)
+    levers = tuple(name for name in _LEVERS if config.array is None or name not in _OF_FILES)
+    return Estimate(_memory(own), _time(own), levers)
 
 
 def _memory(config: ClustersConfig) -> list[Part]:

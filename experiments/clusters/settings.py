@@ -102,6 +102,7 @@ class ClustersConfig(DataConfig):
     """One model of the clusters study, trained for many seeds."""
 
     name: str = "clusters"
+    array: str | None = setting(None, "ours: .npz file of your own data; null: Definition 3.1")
     model: Model = setting(Model.moe, "Table 1: MoE or a single network")
     activation: Activation = setting(Activation.cubic, "Table 1: linear, cubic")
     num_experts: int = setting(
@@ -167,7 +168,8 @@ def check(config: ClustersConfig) -> None:
     Raises:
         UserError: naming the settings and the fix.
     """
-    if 2 * config.num_clusters > config.dim:
+    # Signals are drawn; data of one's own has none.
+    if config.array is None and 2 * config.num_clusters > config.dim:
         raise UserError(
             f"The {2 * config.num_clusters} orthogonal signals of study.num_clusters="
             f"{config.num_clusters} do not fit into study.dim={config.dim} dimensions.",
@@ -202,6 +204,14 @@ def idle(config: ClustersConfig) -> dict[str, str]:
     """Settings that have no effect beside the others, and why."""
     return without_effect(
         (
+            config.array is not None,
+            "study.array has its own examples, patches and clusters",
+            (
+                *("num_train", "num_test", "num_clusters", "num_patches", "dim"),
+                *("alpha", "beta", "gamma", "patch_noise"),
+            ),
+        ),
+        (
             config.model is Model.single,
             "study.model=single has no gate",
             (
@@ -228,6 +238,11 @@ def idle(config: ClustersConfig) -> dict[str, str]:
         (
             config.activation not in (Activation.linear, Activation.cubic),
             f"study.activation={config.activation.name} has no shorter way",
+            ("decompose",),
+        ),
+        (
+            config.array is not None and config.activation is Activation.cubic,
+            "the shorter way of cubic experts rests on Definition 3.1",
             ("decompose",),
         ),
     )

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from experiments.clusters import data
+from experiments.clusters import data, own_array
 from experiments.clusters.data import Examples, unshuffled
 from experiments.clusters.evaluation import CURVE
 from experiments.clusters.settings import ClustersConfig
@@ -23,8 +23,8 @@ Seed = dict[str, Any]
 
 
 def identity(config: ClustersConfig) -> dict[str, object]:
-    """What beside the config and the code decides a run's results: nothing, the data is drawn."""
-    return {}
+    """What beside the config and the code decides a run's results: the user's file, if any."""
+    return {} if config.array is None else {"data_sha256": own_array.checksum(config.array)}
 
 
 def run(
@@ -42,6 +42,7 @@ def run(
     Returns:
         Facts for the manifest: the seeds, and how many diverged.
     """
+    config = own_array.sized(config)
     seeds = list(range(config.first_seed, config.first_seed + config.num_seeds))
     done = _trained(config, seeds, folder, report)
     folder.write_table("metrics", pd.DataFrame([seed["row"] for seed in done]))

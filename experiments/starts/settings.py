@@ -110,6 +110,11 @@ def check_clusters_start(config: ClustersStartConfig) -> None:
     """Reject settings that contradict each other; see `check_vowel_start`."""
     if config.model is Model.single:
         raise UserError("study.model=single has no gate.", "Leave study.model out.")
+    if config.array is not None:
+        raise UserError(
+            f"study.array={config.array} is for study=clusters: starts are made of signals.",
+            "Leave study.array out.",
+        )
     check_clusters(config)
     _check_choice(config.num_experts)
     if config.gate_start is GateStart.collapsed and config.beta[0] == 0:

@@ -1,6 +1,7 @@
 """The vowel playground: the mixture of 1991 trains in the browser, on the real recordings."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from markupsafe import Markup
@@ -8,10 +9,15 @@ from markupsafe import Markup
 from experiments.vowel import data
 from experiments.vowel.settings import VowelConfig
 from reproductions.drawing import COLOURS
-from reproductions.html import render
+from reproductions.html import image_address, render
 from reproductions.vowel.figure2 import vowel_symbol
 
 SCRIPTS = ("mixture.js", "playground.js")
+# For those without scripts: the published picture of the end of a training.
+_END = Path(__file__).parents[1] / "figures" / "vowel" / "figure2.png"
+_END_ALT = (
+    "Two tinted regions over a plane of vowels, and in each of them a straight line between vowels."
+)
 
 
 def cases() -> list[dict[str, Any]]:
@@ -33,7 +39,7 @@ def page() -> str:
     """The page's HTML.
 
     Raises:
-        UserError: the recordings are missing or damaged.
+        UserError: the recordings or the published picture are missing or damaged.
     """
     shown = {
         "cases": cases(),
@@ -41,4 +47,10 @@ def page() -> str:
         "colours": list(COLOURS.values()),
     }
     # No text of it can end the element: "<" does not occur in JSON of numbers and vowel signs.
-    return render("playground.html", SCRIPTS, data=Markup(json.dumps(shown, ensure_ascii=False)))
+    return render(
+        "playground.html",
+        SCRIPTS,
+        data=Markup(json.dumps(shown, ensure_ascii=False)),
+        end=image_address(_END),
+        end_alt=_END_ALT,
+    )

@@ -54,18 +54,18 @@ _STARTS: dict[str, tuple[Line, ...]] = {
 _IDENTICAL: dict[str, tuple[Line, ...]] = {
     "vowel": (
         Line("vowel_published", "own weights", "blue"),
-        Line("vowel_identical", "identical", "vermillion"),
+        Line("vowel_identical", "identical, no noise", "vermillion"),
         Line("vowel_identical_noise", "identical + 1 % noise", "orange"),
         Line("vowel_identical_noise_blend", "the same, equation 1.1", "green"),
     ),
     "clusters": (
         Line("clusters_published", "own weights", "blue"),
-        Line("clusters_identical", "identical, routing noise", "orange"),
+        Line("clusters_identical", "identical, routing noise", "purple"),
         Line("clusters_identical_quiet", "identical, no noise", "vermillion"),
     ),
     "translation": (
         Line("text_published", "own weights", "blue"),
-        Line("text_identical", "identical, routing noise", "orange"),
+        Line("text_identical", "identical, routing noise", "purple"),
     ),
 }
 _STEP = {"vowel": "epoch", "clusters": "step", "translation": "step"}

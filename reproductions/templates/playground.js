@@ -173,8 +173,10 @@ const drawCurve = () => {
   pen.textAlign = "right";
   pen.textBaseline = "middle";
   for (const error of [0, 0.1, 0.2, 0.3]) pen.fillText(error.toFixed(1), PAD.left - 5, toY(error));
-  pen.textBaseline = "bottom";
-  pen.fillText("stop: 0.08", width - PAD.right, toY(STOP) - 2);
+  // Below the line, where no curve comes before it stops.
+  pen.textAlign = "left";
+  pen.textBaseline = "top";
+  pen.fillText("training stops at 0.08", PAD.left + 4, toY(STOP) + 3);
   pen.textAlign = "center";
   pen.textBaseline = "top";
   for (const share of [0, 0.5, 1])
@@ -240,18 +242,28 @@ const draw = () => {
   document.documentElement.dataset.epoch = state.epoch;
 };
 
+let pending = 0;
 const frame = () => {
   if (!state.playing) return;
   advance(wanted().speed);
   if (isOver()) state.playing = false;
   draw();
-  requestAnimationFrame(frame);
+  pending = requestAnimationFrame(frame);
 };
 
 const play = (on) => {
+  // A frame that still waits would go on beside the new one.
+  cancelAnimationFrame(pending);
   state.playing = on;
   draw();
-  if (on) requestAnimationFrame(frame);
+  if (on) pending = requestAnimationFrame(frame);
+};
+
+// A changed setting begins anew, and goes on playing if it played.
+const renew = () => {
+  const isPlaying = state.playing;
+  reset();
+  play(isPlaying);
 };
 
 by("play").addEventListener("click", () => {
@@ -260,7 +272,7 @@ by("play").addEventListener("click", () => {
 });
 by("one").addEventListener("click", () => { state.playing = false; advance(1); draw(); });
 by("reset").addEventListener("click", reset);
-for (const id of ["experts", "seed", "range", "cost"]) by(id).addEventListener("change", reset);
+for (const id of ["experts", "seed", "range", "cost"]) by(id).addEventListener("change", renew);
 by("step").addEventListener("input", draw);
 addEventListener("resize", draw);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);

@@ -94,9 +94,10 @@ const open = (i, expert) => {
       + `${percent(count / own.length)} are \u2068${quoted(piece)}\u2069 (by chance `
       + `${(100 * Tokens.overall(text, piece)).toFixed(1)} %), and ${percent(ofKind / own.length)} `
       + `are ${kind} (by chance ${percent(1 / text.kinds.length)}).`),
-    make("ol", {}, ...rows),
+    // It scrolls, so that keys must reach it.
+    make("ol", { tabindex: "0", "aria-label": `Places of expert ${expert}` }, ...rows),
     ...(own.length > MOST ? [make("p", { class: "share" }, 
-      `${MOST} of its ${own.length} places, evenly over the text.`)] : []));
+      `These are ${MOST} of its ${own.length} places, evenly over the text.`)] : []));
   chosen.querySelectorAll("button").forEach((each) =>
     each.setAttribute("aria-pressed", String(Number(each.dataset.expert) === expert)));
   words.querySelectorAll(".token").forEach((token) => {

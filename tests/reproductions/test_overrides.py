@@ -164,8 +164,8 @@ def test_translation_models_are_called_by_their_numbers_of_experts() -> None:
         "constant": "the constant alone",
     }
     changed = labels_of_translation(num_experts=64, num_groups=8, constant="false")
-    assert changed["experts_2048"].startswith("64 experts, 8 groups")
-    assert changed["wide"].startswith("64 experts, expert units 256, k 1")
+    assert changed["experts_2048"].startswith("64 experts, gate hierarchical")
+    assert changed["wide"].startswith("64 experts, expert units 128, k 1")
     assert len({changed["wide"], changed["experts_2048"], changed["none"]}) == 3
 
 

@@ -42,7 +42,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     with pytest.MonkeyPatch.context() as patch:
         # What is made of stored runs is the report of test_page.py, and takes longer.
         patch.setattr(site, "is_stored", lambda *_: False)
-        return {page.name: page for page in write_site(folder)}
+        found = write_site(folder)
+        # Pages of docstrings, in a folder of their own, have their laws in test_api_pages.py.
+        return {page.name: page for page in found if page.parent == folder}
 
 
 def test_every_study_group_of_claims_and_explorer_has_a_page(pages: dict[str, Path]) -> None:
@@ -54,7 +56,14 @@ def test_every_study_group_of_claims_and_explorer_has_a_page(pages: dict[str, Pa
         for group in STUDIES[record.study].groups
         if any(row.id.startswith(group.prefix) for row in record.rows)
     }
-    assert set(pages) == wanted | groups | {each.file for each in EXPLORERS}
+    handbook = {file for file, _, _ in site.HANDBOOK}
+    assert set(pages) == wanted | groups | handbook | {each.file for each in EXPLORERS}
+
+
+def test_the_front_page_leads_to_every_setting(pages: dict[str, Path]) -> None:
+    assert "settings.html" in {own.get("href") for _, own in Tags(pages["index.html"]).found}
+    ids = Tags(pages["settings.html"]).ids()
+    assert {"vowel", "clusters", "language_model", "translation"} <= set(ids)
 
 
 def test_every_claim_stands_on_the_page_of_a_group_that_its_study_links(
@@ -124,7 +133,7 @@ def test_links_within_the_site_arrive(pages: dict[str, Path]) -> None:
     for name, own in tags.items():
         for tag, attributes in own.found:
             address = attributes.get("href") or ""
-            if tag != "a" or address.startswith("https://"):
+            if tag != "a" or address.startswith(("https://", "api/")):
                 continue
             file, _, anchor = address.partition("#")
             assert (file or name) in pages, (name, address)
@@ -172,62 +181,26 @@ def test_an_unknown_setting_is_refused() -> None:
     assert site._folder_of([]) == Path("site")
 
 
-_TOP = "document.title = Math.round(document.querySelector('figure').getBoundingClientRect().top)"
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-@pytest.mark.parametrize("name", ["vowel.html", "clusters.html"])
-@pytest.mark.parametrize(("width", "height", "most"), [(1200, 800, 300), (390, 844, 1000)])
-def test_the_first_figure_is_on_the_first_screen(
-    pages: dict[str, Path], tmp_path: Path, name: str, width: int, height: int, most: int
-) -> None:
-    assert CHROMIUM is not None
-    text = pages[name].read_text("utf-8")
-    # The page's policy forbids every other script.
-    text = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text)
-    measured = tmp_path / "measured.html"
-    measured.write_text(text.replace("</body>", f"<script>{_TOP}</script></body>"), "utf-8")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    result = subprocess.run(
-        [*command, f"--window-size={width},{height}", measured.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    found = re.search(r"<title>(\d+)</title>", result.stdout)
-    assert found is not None
-    assert int(found[1]) <= most
-
-
-def test_a_picture_that_does_not_move_speaks_of_no_slider(pages: dict[str, Path]) -> None:
-    assert still_caption("A line. Move the slider to see. The end.") == "A line. The end."
-    for name in ("vowel.html", "clusters.html"):
-        assert "slider to" not in re.sub(r"<script.*", "", pages[name].read_text("utf-8"))
-
-
-# Within a frame of that width: windows of a headless browser are wider.
+# Within a frame of that size: windows of a headless browser are wider than a phone.
 _FRAME = """<!DOCTYPE html><title>-</title>
-<iframe style="width:390px;height:844px"></iframe>
+<iframe style="width:{width}px;height:{height}px"></iframe>
 <script>
 const frame = document.querySelector("iframe");
-frame.onload = () => {
-  const page = frame.contentDocument.documentElement;
-  for (const folded of page.querySelectorAll("details")) folded.open = true;
-  document.title = page.scrollWidth;
-};
-frame.src = "%s";
+frame.onload = () => {{
+  const page = frame.contentDocument;
+  document.title = {measure};
+}};
+frame.src = "{page}";
 </script>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-@pytest.mark.parametrize("name", ["index.html", "vowel.html", "vowel-epochs.html"])
-def test_a_phone_need_not_scroll_sideways(
-    pages: dict[str, Path], tmp_path: Path, name: str
-) -> None:
+def measured(page: Path, tmp_path: Path, width: int, height: int, measure: str) -> int:
+    """What a script finds of a page that is shown in a frame of that size."""
     assert CHROMIUM is not None
     frame = tmp_path / "frame.html"
-    frame.write_text(_FRAME % pages[name].as_uri(), "utf-8")
+    frame.write_text(
+        _FRAME.format(width=width, height=height, measure=measure, page=page.as_uri()), "utf-8"
+    )
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     result = subprocess.run(
         [*command, "--allow-file-access-from-files", "--virtual-time-budget=5000", frame.as_uri()],
@@ -238,4 +211,38 @@ def test_a_phone_need_not_scroll_sideways(
     )
     found = re.search(r"<title>(\d+)</title>", result.stdout)
     assert found is not None
-    assert int(found[1]) <= 390
+    return int(found[1])
+
+
+_TOP = "Math.round(page.querySelector('figure').getBoundingClientRect().top)"
+_SHOWN = [*(f"{study}.html" for study in STUDIES), "index.html"]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("name", _SHOWN)
+@pytest.mark.parametrize(("width", "height", "most"), [(1200, 800, 300), (390, 844, 844)])
+def test_the_first_figure_is_on_the_first_screen(
+    pages: dict[str, Path], tmp_path: Path, name: str, width: int, height: int, most: int
+) -> None:
+    assert measured(pages[name], tmp_path, width, height, _TOP) <= most
+
+
+def test_a_picture_that_does_not_move_speaks_of_no_slider(pages: dict[str, Path]) -> None:
+    assert still_caption("A line. Move the slider to see. The end.") == "A line. The end."
+    for name in ("vowel.html", "clusters.html"):
+        assert "slider to" not in re.sub(r"<script.*", "", pages[name].read_text("utf-8"))
+
+
+# All that is folded is shown too.
+_WIDTH = """(page.querySelectorAll("details").forEach((each) => { each.open = true; }),
+    page.documentElement.scrollWidth)"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize(
+    "name", ["index.html", "vowel.html", "vowel-epochs.html", "tokens.html", "settings.html"]
+)
+def test_a_phone_need_not_scroll_sideways(
+    pages: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    assert measured(pages[name], tmp_path, 390, 844, _WIDTH) <= 390
