@@ -106,6 +106,7 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 .PHONY: reproduce-vowel reproduce-vowel-tuned multiverse-vowel
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
 .PHONY: reproduce-language-model reproduce-language-model-all search-language-model
+.PHONY: reproduce-translation-all search-translation
 .PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front site reproduce
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 3 | CPU
 	$(SUITE) suite=vowel $(ARGS)
@@ -130,9 +131,14 @@ reproduce-language-model-all: $(READY) ## All of Table 7, Table 6, controls | 17
 	$(REPORT) suite=language_model $(ARGS)
 search-language-model: $(READY) ## Its search for learning rates | 60 | CPU
 	$(SUITE) suite=language_model_search $(ARGS)
-reproduce-translation: $(READY) ## English to French with 2,048 experts | 30 | CPU
+reproduce-translation: $(READY) ## Into nine languages with 2,048 experts | 25 | CPU
 	$(SUITE) suite=translation $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
+reproduce-translation-all: $(READY) ## Figure 4, Table 6, controls, one pair | 130 | CPU
+	$(SUITE) suite=translation_all $(ARGS)
+	$(REPORT) suite=translation $(ARGS)
+search-translation: $(READY) ## Its search for learning rates | 40 | CPU
+	$(SUITE) suite=translation_search $(ARGS)
 reproduce-translation-gpu: $(READY) ## The same, wider, on one GPU | 100 | one NVIDIA GPU
 	$(SUITE) suite=translation_gpu $(ARGS)
 	$(REPORT) suite=translation_gpu $(ARGS)

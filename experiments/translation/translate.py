@@ -5,6 +5,8 @@ a line feed) one line, empty for an empty one. News, errors and what show=words 
 error. Lines of more than max_source_subwords are translated up to there, which is told.
 
 Settings, all optional:
+  language=fr     of the answer, by its code, where the model has several languages (default: French
+                  if the model knows it, else its first language)
   run=DIGEST      a folder of runs/translation, or its first characters (default: the newest)
   runs_dir=PATH   where runs are kept (default: runs)
   file=PATH       text in UTF-8, plain or gzip, a sentence per line (default: standard input; on a
@@ -34,6 +36,7 @@ from experiments.run_folder import read_finished
 from experiments.runner.errors import UserError, shown
 from experiments.runner.schema import faults
 from experiments.text import text_files
+from experiments.text.settings import CorpusName, marks
 from experiments.text.subwords import Subwords
 from experiments.translation import answers
 from experiments.translation.beam import Hypothesis
@@ -42,7 +45,7 @@ from experiments.translation.translator import Translator
 from moe.plan import token_of_assignments
 from moe.routing import NO_EXPERT
 
-_OWN = {"run": "", "runs_dir": "runs", "file": "", "show": "", "num_best": "1"}
+_OWN = {"run": "", "runs_dir": "runs", "file": "", "show": "", "num_best": "1", "language": ""}
 _MOST_BEST = 1000
 
 _LOGGER = logging.getLogger(__name__)
@@ -55,17 +58,24 @@ class Trained:
     model: Translator
     subwords: Subwords
     config: TranslationConfig
+    language: str = ""
+
+    def encode(self, text: str) -> list[int]:
+        """Subwords of a source, which names the answer's language where the model has several."""
+        return [*self.subwords.mark(self.language), *self.subwords.encode(text)]
 
 
-def load(path: Path, changes: Sequence[str] = ()) -> Trained:
+def load(path: Path, changes: Sequence[str] = (), language: str = "") -> Trained:
     """Read the model of a finished run.
 
     Args:
         path: the run's folder.
         changes: settings of the search as `key=value`.
+        language: of the answers; empty takes French, or the model's first language.
 
     Raises:
-        UserError: the run is not finished or damaged, or a setting is wrong.
+        UserError: the run is not finished or damaged, a setting is wrong, or the model does not
+            know the language.
     """
     finished = read_finished(path)
     try:
@@ -86,7 +96,23 @@ def load(path: Path, changes: Sequence[str] = ()) -> Trained:
     model = Translator(config, len(subwords), config.seed)
     weights = {name: torch.from_numpy(array) for name, array in finished.arrays("weights").items()}
     model.load_state_dict(weights)
-    return Trained(model.eval(), subwords, config)
+    return Trained(model.eval(), subwords, config, _language(config, language))
+
+
+def _language(config: TranslationConfig, asked: str) -> str:
+    """The language that a source must name; empty where the model has one."""
+    known = marks(config)
+    # Of a corpus of one's own, or of several domains, the language has no code.
+    only = config.languages if config.corpus is CorpusName.bible else []
+    if asked and asked not in (known or only):
+        listed = ", ".join(known or only)
+        raise UserError(
+            f"This model does not translate into language={asked}.",
+            f"Choose from: {listed}." if listed else "Leave language= out: it has one language.",
+        )
+    if not known:
+        return ""
+    return asked or ("fr" if "fr" in known else known[0])
 
 
 def newest(runs_dir: Path, name: str) -> Path:
@@ -165,13 +191,18 @@ def answer(
         num_best: translations, at most.
         name: of the sentence, for the warning that it is too long.
     """
-    ids, model, config = trained.subwords.encode(text), trained.model, trained.config
+    ids, model, config = _source(trained, text), trained.model, trained.config
     most = config.max_source_subwords
     if len(ids) > most:
         message = "%s has %d subwords and is translated up to max_source_subwords=%d"
         _LOGGER.warning(message, name, len(ids), most)
     (found,) = answers.translate(model, [ids[:most]], config, lambda stage, share: None, num_best)
     return found
+
+
+def _source(trained: Trained, text: str) -> list[int]:
+    """Subwords of a sentence with its language; none of an empty one, whose answer is empty."""
+    return trained.encode(text) if trained.subwords.encode(text) else []
 
 
 def write(number: int, found: Sequence[Hypothesis], trained: Trained, num_best: int) -> None:
@@ -187,7 +218,7 @@ def write(number: int, found: Sequence[Hypothesis], trained: Trained, num_best: 
 
 def show_words(trained: Trained, text: str, best: Hypothesis) -> None:
     """Tell the experts of every source subword, and the source of every subword of the answer."""
-    ids = trained.subwords.encode(text)[: trained.config.max_source_subwords]
+    ids = _source(trained, text)[: trained.config.max_source_subwords]
     if not ids:
         return
     source = [trained.subwords.piece(number) for number in ids]
@@ -213,7 +244,7 @@ def main() -> None:
     with errors_for_people():
         own, changes = settings(plain_arguments(str(__doc__)))
         path = newest(Path(own["runs_dir"]), own["run"])
-        trained, num_best = load(path, changes), int(own["num_best"])
+        trained, num_best = load(path, changes, own["language"]), int(own["num_best"])
         for number, text in enumerate(lines(own["file"]), start=1):
             found = answer(trained, text, num_best, f"line {number}")
             write(number, found, trained, num_best)

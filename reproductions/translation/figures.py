@@ -56,7 +56,7 @@ def by_model(runs: Runs) -> Picture | None:
         title="More experts, and the same cost per word",
         caption="Test perplexity per subword; a point is one training, a line the mean. All models "
         "but the first two cost the same operations per word.",
-        alt="Test perplexity of every training by model, from no experts to 2,048.",
+        alt="Test perplexity of every training, model by model.",
         claim_ids=("equal-cost-perplexity", "equal-cost-french", *_ORDER),
         runs=found,
     )

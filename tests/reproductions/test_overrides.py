@@ -153,19 +153,20 @@ def test_the_setting_of_clusters_is_that_of_its_data() -> None:
 
 def labels_of_translation(**overrides: Any) -> dict[str, str]:
     runs = runs_of("translation_all", **overrides)
-    return {name: label(runs[name], runs) for name in ("wide", "experts_2048", "experts_0")}
+    return {name: label(runs[name], runs) for name in ("wide", "experts_2048", "none", "constant")}
 
 
 def test_translation_models_are_called_by_their_numbers_of_experts() -> None:
     assert labels_of_translation() == {
         "wide": "1 expert, 4 times as wide",
         "experts_2048": "2,048 experts",
-        "experts_0": "0 experts",
+        "none": "no experts",
+        "constant": "the constant alone",
     }
-    changed = labels_of_translation(num_experts=64, num_groups=8)
-    assert changed["experts_2048"].startswith("64 experts, 8 groups")
-    assert changed["wide"].startswith("64 experts, expert units 256, k 1")
-    assert len(set(changed.values())) == 3
+    changed = labels_of_translation(num_experts=64, num_groups=8, constant="false")
+    assert changed["experts_2048"].startswith("64 experts, gate hierarchical")
+    assert changed["wide"].startswith("64 experts, expert units 128, k 1")
+    assert len({changed["wide"], changed["experts_2048"], changed["none"]}) == 3
 
 
 # Claims
