@@ -49,7 +49,7 @@ SMOKE_LANGUAGE_MODEL := 'study.bibles=[k,l]' study.num_subwords=300 study.width=
     study.expert_units=16 study.num_streams=16 study.num_unrolled=8 study.max_steps=12 \
     study.warm_up_steps=4 study.evaluate_every=4 study.report_every=2 study.num_seeds=2 \
     study.num_evaluated=3000
-SMOKE_TRANSLATION := study.max_train_pairs=400 study.num_subwords=300 study.width=16 \
+SMOKE_TRANSLATION := 'study.languages=[fr,de]' study.num_seeds=2 study.max_train_pairs=400 study.num_subwords=300 study.width=16 \
     study.num_units=24 study.expert_units=8 study.max_steps=4 study.num_translated=4 \
     study.num_experts=64 study.num_groups=8 study.attention_units=8 study.beam_width=2 \
     study.num_threads=1 study.valid_share=0.005 study.test_share=0.005
@@ -107,7 +107,7 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
 .PHONY: reproduce-language-model reproduce-language-model-all search-language-model
 .PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front site reproduce
-reproduce-vowel: $(READY) ## The vowel study as published, and its report | 2 | CPU
+reproduce-vowel: $(READY) ## The vowel study as published, and its report | 3 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
 reproduce-vowel-tuned: $(READY) ## The vowel study with tuned settings, and its report | 1 | CPU

@@ -97,7 +97,9 @@ _CLUSTERS_CURVES = tuple(
 _LANGUAGE_MODEL_MEASURES = (
     Measure("perplexity", "test perplexity", rows=(("split", "test"), ("kind", "all"))),
 )
-_TRANSLATION_MEASURES = (Measure("perplexity", "test perplexity", rows=(("split", "test"),)),)
+_TRANSLATION_MEASURES = (
+    Measure("perplexity", "test perplexity", rows=(("split", "test"), ("language", "all"))),
+)
 _PERPLEXITY_CURVES = (
     Curve(
         Measure("perplexity", "validation perplexity", table="evaluations"),

@@ -132,8 +132,14 @@ def legend_below(figure: Figure, entries: Iterable[Artist], num_columns: int = 2
     each: dict[object, Artist] = {}
     for entry in entries:
         each.setdefault(entry.get_label(), entry)
-    handles = list(each.values())
-    figure.legend(handles=handles, loc="outside lower center", ncols=num_columns)
+    for columns in range(num_columns, 0, -1):
+        legend = figure.legend(
+            handles=list(each.values()), loc="outside lower center", ncols=columns
+        )
+        # Fewer columns where so many are wider than the figure, which would cut off their words.
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def overlay_of(base: Figure) -> tuple[Figure, list[Axes]]:

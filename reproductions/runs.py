@@ -32,6 +32,7 @@ _UNNAMED = {
     "max_epochs",
     "max_steps",
     "max_train_pairs",
+    "num_paths",
     "num_rounds",
     "num_seeds",
     "num_translated",

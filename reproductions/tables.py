@@ -1,15 +1,17 @@
 """Tables as texts: their cells, the same for all pages, and means over seeds."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from experiments.runner.errors import shown
 from reproductions.verdicts.intervals import mean_estimate
+from reproductions.verdicts.judge import CONFIDENCE
 from reproductions.verdicts.number_text import number
 
 # The least and the greatest percentage.
@@ -90,6 +92,18 @@ def interval_text(
         return DASH
     low, high = mean_estimate(values.tolist(), bounds=bounds).interval(0.95)
     return f"{low:,.{decimals}f} to {high:,.{decimals}f}"
+
+
+def spread(values: "Sequence[float] | pd.Series[float]") -> str:
+    """Mean, 95 % Student-t interval and n, over trainings; logs are averaged where all are > 0."""
+    samples = [float(value) for value in values]
+    if len(samples) < 2:
+        return f"{number(samples[0])} (n = 1)" if samples else "–"
+    # Perplexities, seconds and ratios are positive and multiply; rises of a loss may be negative.
+    is_positive = min(samples) > 0
+    found = mean_estimate(np.log(samples).tolist() if is_positive else samples, is_log=is_positive)
+    low, high = found.interval(CONFIDENCE)
+    return f"{number(found.point)} ({number(low)} to {number(high)}; n = {found.n})"
 
 
 def blown_up_text(manifest: Mapping[str, Any], measure: str = "train_accuracy") -> str:

@@ -14,17 +14,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd import Function
+from torch.autograd.function import once_differentiable
 
 from experiments.clusters.data import Examples, Signals, unshuffled
 from experiments.clusters.settings import Activation, ClustersConfig, Init, Model, Value
 from moe.gates import GateValue, UniformNoiseGate
 from moe.grouped import Backend, grouped_linear
 from moe.layer import MoE
+from moe.operators import apply
 from moe.plan import Plan
 from moe.routing import Routing
 from moe.stacked import ConvolutionalExperts
@@ -166,6 +171,44 @@ def _padded(patches_nPD: Tensor, config: ClustersConfig) -> Tensor:
     return F.pad(patches_nPD, (0, int(config.bias)), value=1.0)
 
 
+class _Responses(Function):
+    @staticmethod
+    def forward(ctx: Any, rows_RD: Tensor, weight_EDJ: Tensor, start_E1: Tensor) -> Tensor:
+        ctx.save_for_backward(rows_RD, weight_EDJ)
+        ctx.groups = [slice(*ends) for ends in pairwise(start_E1.tolist())]
+        out_JR = rows_RD.new_empty(weight_EDJ.shape[2], len(rows_RD))
+        for weight_DJ, group in zip(weight_EDJ, ctx.groups, strict=True):
+            torch.mm(weight_DJ.T, rows_RD[group].T, out=out_JR[:, group])
+        return out_JR
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *d_out: Tensor) -> tuple[Tensor | None, ...]:
+        rows_RD, weight_EDJ = ctx.saved_tensors
+        # Y = W^T X^T: dW^T = dY X, in which both are read along their lines.
+        d_EJD = weight_EDJ.new_empty(weight_EDJ.mT.shape)
+        for d_JD, group in zip(d_EJD, ctx.groups, strict=True):
+            torch.mm(d_out[0][:, group], rows_RD[group], out=d_JD)
+        return None, d_EJD.mT, None
+
+
+def responses(rows_RD: Tensor, weight_EDJ: Tensor, plan: Plan) -> Tensor:
+    """Each filter's response to the rows of its expert, `[J, R]`; every row has an expert.
+
+    What `moe.grouped.grouped_linear` computes, with examples last. With 16 filters the product is
+    twice as fast so on a CPU, and its gradient four times. Differentiable in the filters alone.
+
+    Args:
+        rows_RD: examples, sorted by expert.
+        weight_EDJ: the filters.
+        plan: of the rows.
+    """
+    if rows_RD.device.type != "cpu":
+        return grouped_linear(rows_RD, weight_EDJ, plan, Backend.reference).T
+    out_JR: Tensor = apply(_Responses, rows_RD, weight_EDJ, plan.start_E1)
+    return out_JR
+
+
 class MarginExperts(ConvolutionalExperts):
     """Convolutional experts whose one answer is the margin of their heads.
 
@@ -200,26 +243,35 @@ class MarginExperts(ConvolutionalExperts):
 
     def forward(self, rows: Tensor, plan: Plan) -> Tensor:
         """The experts' margins f_m(x) of rows sorted by expert, `[R, 1]`."""
-        answer_RN = self._heads(rows, plan)
-        if answer_RN.shape[1] == 1:
-            return answer_RN
+        answer_NR = self._heads(rows, plan)
+        if answer_NR.shape[0] == 1:
+            return answer_NR.T
         # The authors' softmax over two outputs depends on their difference alone.
-        return answer_RN[:, :1] - answer_RN[:, 1:]
+        return (answer_NR[:1] - answer_NR[1:]).T
 
     def _heads(self, rows: Tensor, plan: Plan) -> Tensor:
-        """The sum over each head's filters and all patches, `[R, N]`."""
+        """The sum over each head's filters and all patches, `[N, R]`."""
+        weight_EDJ = self.filters.weight
         if self.form is Form.patches:
-            return super().forward(rows, plan)
-        weight_EDJ, backend = self.filters.weight, self.filters.backend
+            return super().forward(rows, plan).T
         if self.form is Form.summed:
             # sum_j <w_j, sum_p x_p> = <sum_j w_j, sum_p x_p>: one product in place of P J.
-            worth = linear_coefficients(weight_EDJ, self.num_heads)
-            return grouped_linear(rows, worth, plan, backend)
+            return responses(rows, linear_coefficients(weight_EDJ, self.num_heads), plan)
         worth = cubic_coefficients(weight_EDJ, self.signal_SD, self.num_heads, self.bias)
-        amounts, noise = rows[:, : worth.shape[1]], rows[:, worth.shape[1] :]
+        amounts, noise = rows.tensor_split([worth.shape[1]], dim=1)
         # sum_j sum_p (<w_j, x_p> + b_j)^3, the noise patches in full and the signals by their
         # powers.
-        return super().forward(noise, plan) + grouped_linear(amounts, worth, plan, backend)
+        return self._of_noise(noise, plan) + responses(amounts, worth, plan)
+
+    def _of_noise(self, noise: Tensor, plan: Plan) -> Tensor:
+        """The heads' sums over the Gaussian patches alone, `[N, R]`."""
+        # One patch after another: each is a range of the rows' columns, and nothing is copied.
+        of_patch = [
+            responses(patch_RD, self.filters.weight, plan)
+            for patch_RD in noise.chunk(self.num_patches, dim=1)
+        ]
+        heads_NJR = [response_JR.view(self.num_heads, -1, len(noise)) for response_JR in of_patch]
+        return torch.stack([head_NJR.pow(3).sum(dim=1) for head_NJR in heads_NJR]).sum(dim=0)
 
 
 class Network(nn.Module):

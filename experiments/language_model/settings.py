@@ -56,7 +56,7 @@ class LanguageModelConfig:
     text: Text = setting(Text.bibles, "section 5.1: One Billion Word")
     bibles: list[str] = setting(
         ["k", "4", "l", "5", "v", "d", "e", "r", "y", "f", "p", "7"],
-        "text=bibles: their codes; see experiments.language_model.text.BIBLES",
+        "text=bibles: their codes; see experiments.text.bible.BIBLES",
     )
     train_files: list[str] = setting([], "text=files: paths; a line is a document")
     valid_files: list[str] = setting([], "text=files")

@@ -32,25 +32,6 @@ SPLITS = ("train", "valid", "test")
 # Of the training text, enough to learn subwords from: sentencepiece holds it in memory.
 _CHARACTERS_TO_LEARN_FROM = 6_000_000
 
-# Bibles of the database that are free by their age, by their code: language, translation, year.
-# Left out although they are there, as not free or not surely so: z (its words are those of the
-# Biblia Warszawska of 1975), u (Cornilescu died in 1975), a (a modern revision of Almeida), s (the
-# Schlachter revision of 1951), and all that were first printed after 1940.
-BIBLES = {
-    "k": ("English", "King James", 1769),
-    "4": ("English", "World English, given to the public domain", 2000),
-    "l": ("French", "Segond", 1910),
-    "5": ("French", "Darby", 1885),
-    "v": ("Spanish", "Reina-Valera", 1909),
-    "d": ("Italian", "Diodati", 1649),
-    "e": ("German", "Elberfelder", 1905),
-    "r": ("Russian", "Synodal", 1876),
-    "y": ("Arabic", "Van Dyck", 1865),
-    "f": ("Tagalog", "Ang Dating Biblia", 1905),
-    "p": ("Persian", "Old Version", 1895),
-    "7": ("Vietnamese", "Cadman", 1926),
-}
-
 
 class Document(NamedTuple):
     """What a split keeps together.
@@ -130,8 +111,10 @@ def identity(config: LanguageModelConfig) -> dict[str, object]:
 
 
 def _bibles(config: LanguageModelConfig) -> Iterator[Document]:
-    if unknown := [code for code in config.bibles if code not in BIBLES]:
-        listed = ", ".join(f"{code} ({', '.join(map(str, what))})" for code, what in BIBLES.items())
+    if unknown := [code for code in config.bibles if code not in bible.BIBLES]:
+        listed = ", ".join(
+            f"{code} ({', '.join(map(str, what[1:]))})" for code, what in bible.BIBLES.items()
+        )
         raise UserError(
             f"study.bibles: {', '.join(unknown)} is none of the free Bibles.",
             f"Choose from: {listed}.",
@@ -140,7 +123,7 @@ def _bibles(config: LanguageModelConfig) -> Iterator[Document]:
         chapters: dict[str, list[str]] = {}
         for verse in bible.verses([code], [code]):
             chapters.setdefault(verse.document, []).append(verse.english)
-        language = BIBLES[code][0]
+        language = bible.BIBLES[code].language
         yield from (Document(name, language, own) for name, own in chapters.items())
 
 

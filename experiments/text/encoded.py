@@ -55,22 +55,30 @@ class Rows:
 
 @dataclass(frozen=True)
 class Encoded:
-    """Pairs as ids, without start and end, and the kind of text each is from.
+    """Pairs as ids, without start and end; the kind of text, and the target's language, of each.
 
-    `domain` is empty where the corpus is of one kind.
+    `domain` and `language` are empty where there is one. With languages, a source begins with the
+    mark of its target's.
     """
 
     source: Rows
     target: Rows
     domain: list[str] = field(default_factory=list)
+    language: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         """The number of pairs."""
         return len(self.source)
 
-    def first(self, count: int | None) -> "Encoded":
-        """The first so many pairs; all with None."""
-        return Encoded(self.source.first(count), self.target.first(count), self.domain[:count])
+    def take(self, places: Sequence[int]) -> "Encoded":
+        """The pairs at these places."""
+        source, target = (
+            rows_of([rows[it] for it in places]) for rows in (self.source, self.target)
+        )
+        domain, language = (
+            [each[it] for it in places] if each else [] for each in (self.domain, self.language)
+        )
+        return Encoded(source, target, domain, language)
 
 
 def rows_of(lists: Sequence[Sequence[int]]) -> Rows:
@@ -92,22 +100,27 @@ def encode(pairs: Iterable[Pair], subwords: Subwords, folder: Path) -> Encoded:
     folder.mkdir(parents=True, exist_ok=True)
     starts: tuple[list[int], list[int]] = ([0], [0])
     domains: list[str] = []
+    languages: list[str] = []
     with tempfile.TemporaryFile(dir=folder) as source, tempfile.TemporaryFile(dir=folder) as target:
         for pair in pairs:
-            for file, start, text in zip(
-                (source, target), starts, (pair.source, pair.target), strict=True
-            ):
-                ids = np.array(subwords.encode(text), _DTYPE)
+            both = (
+                [*subwords.mark(pair.language), *subwords.encode(pair.source)],
+                subwords.encode(pair.target),
+            )
+            for file, start, own in zip((source, target), starts, both, strict=True):
+                ids = np.array(own, _DTYPE)
                 # Text larger than memory goes to the disk, and is mapped from there.
                 file.write(ids.tobytes())
                 start.append(start[-1] + len(ids))
             if pair.domain:
                 domains.append(pair.domain)
+            if pair.language:
+                languages.append(pair.language)
         rows = [
             Rows(_mapped(file, start[-1]), np.array(start, np.int64))
             for file, start in zip((source, target), starts, strict=True)
         ]
-    return Encoded(rows[0], rows[1], domains)
+    return Encoded(rows[0], rows[1], domains, languages)
 
 
 def _mapped(file: IO[bytes], count: int) -> NDArray[np.int32]:

@@ -42,11 +42,15 @@ _UNSPACED = re.compile(
 
 
 class Pair(NamedTuple):
-    """A sentence, its translation, and the kind of text it is from (empty where there is one)."""
+    """A sentence, its translation, the kind of text it is from, and the target's language.
+
+    Kind and language are empty where there is one.
+    """
 
     source: str
     target: str
     domain: str = ""
+    language: str = ""
 
 
 Reader = Callable[[], Iterable[Pair]]
@@ -100,7 +104,7 @@ class Split:
                 counts[reason] += 1
             if reason == _NOT_UTF8:
                 first_bad = first_bad or (number, pair)
-                pair = Pair(*map(_replaced, pair))
+                pair = pair._replace(source=_replaced(pair.source), target=_replaced(pair.target))
             if reason and not self.keeps_all:
                 continue
             counts["kept"] += 1
@@ -257,7 +261,7 @@ def _documents(config: CorpusConfig) -> dict[str, Reader]:
     parts: dict[str, list[Pair]] = {name: [] for name in SPLITS}
     for passage in found:
         if not config.kinds or passage.domain in config.kinds:
-            pair = Pair(passage.english, passage.french, passage.domain)
+            pair = Pair(passage.english, passage.french, passage.domain, passage.language)
             parts[split_of[passage.document]].append(pair)
     # So that the first so many are from everywhere.
     np.random.default_rng(config.split_seed).shuffle(parts["train"])

@@ -27,6 +27,11 @@ class CorpusConfig:
     )
     english: list[str] = setting(["4"], "Bibles: 4 World English, k King James")
     french: list[str] = setting(["l"], "Bibles: l Segond 1910, 5 Darby")
+    languages: list[str] = setting(
+        ["fr"],
+        "section 5.4: twelve pairs; corpus=bible: fr, es, it, de, ru, ar, tl, fa, vi; with several "
+        "the source's first word names the target's",
+    )
     kinds: list[str] = setting(
         [], "corpus=bible or domains: kinds of text, such as poetry; none named takes all"
     )
@@ -56,3 +61,9 @@ class CorpusConfig:
     max_train_pairs: int | None = setting(
         None, "not stated: train on so many; null takes all", _PAIRS
     )
+
+
+def marks(config: CorpusConfig) -> list[str]:
+    """The languages that a source must name: all where there are several, else none."""
+    is_bible = config.corpus is CorpusName.bible
+    return list(config.languages) if is_bible and len(config.languages) > 1 else []

@@ -1,4 +1,4 @@
-"""Subwords that both languages share, learnt from the training pairs and kept by their content."""
+"""Subwords that all languages share, learnt from the training pairs and kept by their content."""
 
 import io
 import re
@@ -47,6 +47,10 @@ class Subwords:
         """Ids of a text, without start and end."""
         return list(self.processor.encode(text))
 
+    def mark(self, language: str) -> list[int]:
+        """What a source begins with to name its target's language; nothing for an empty one."""
+        return [int(self.processor.piece_to_id(mark_of(language)))] if language else []
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids; padding, start and end are left out."""
         plain = [int(number) for number in ids if number not in (PAD, START, END)]
@@ -57,19 +61,33 @@ class Subwords:
         return str(self.processor.id_to_piece(int(number)))
 
 
-def learn(lines: Callable[[], Iterable[str]], num_subwords: int, cache: Path) -> Subwords:
+def mark_of(language: str) -> str:
+    """The subword that names a target language; no text is cut into it by chance."""
+    return f"<{language}>"
+
+
+def learn(
+    lines: Callable[[], Iterable[str]],
+    num_subwords: int,
+    cache: Path,
+    languages: Sequence[str] = (),
+) -> Subwords:
     """Learn a shared vocabulary, or take the one learnt from the same lines before.
 
     Args:
         lines: gives those of both languages; called up to twice, so that they need not all be in
             memory.
         num_subwords: with the four special ones.
+        languages: whose marks are subwords of their own.
         cache: folder; the model's name is the digest of lines, options and version.
 
     Raises:
         UserError: the text is too small for so many subwords, or has more characters than these.
     """
     options = _OPTIONS | {"vocab_size": num_subwords}
+    if languages:
+        # Control symbols: text that happens to hold such a mark is not read as one.
+        options["control_symbols"] = [mark_of(language) for language in languages]
     # By options, version and every line: equal text has one model, learnt once.
     digest = sha256(f"{sorted(options.items())}\n{sentencepiece.__version__}".encode())
     num_lines = 0

@@ -28,13 +28,15 @@ class Passage(NamedTuple):
         document: what the split keeps together.
         domain: the kind of text.
         english: text.
-        french: text.
+        french: text, or another target language's.
+        language: of the target, as a code; empty where there is one.
     """
 
     document: str
     domain: str
     english: str
     french: str
+    language: str = ""
 
 
 _GZIP = b"\x1f\x8b"

@@ -11,6 +11,7 @@ from experiments.text.encoded import Encoded, collate, rows_of
 from experiments.text.pairs import Pair
 from experiments.text.subwords import Subwords
 from experiments.translation.beam import Hypothesis, search
+from experiments.translation.evaluation import ALL
 from experiments.translation.settings import DecodingConfig
 from experiments.translation.translator import Translator
 
@@ -19,24 +20,29 @@ _NUM_BOOTSTRAP = 1000
 Row = dict[str, str | float]
 
 
-def bleu(answers: Sequence[str], references: Sequence[str]) -> list[Row]:
+def bleu(
+    answers: Sequence[str], references: Sequence[str], languages: Sequence[str] = ()
+) -> list[Row]:
     """Corpus BLEU by both conventions, in percent, with 95 % bootstrap intervals.
 
-    `sacrebleu`: tokenised by 13a, its default. `tokenised`: by the Moses tokeniser for French and
+    `sacrebleu`: tokenised by 13a, its default. `tokenised`: by the Moses tokeniser and
     without smoothing, which is what Moses' multi-bleu.pl computes (Shazeer et al. 2017, section
     5.3).
 
     Args:
         answers: plain text, one per sentence.
         references: the same sentences by people.
+        languages: of the sentences; French where there are none.
 
     Returns:
         A row per convention: metric, value, low, high, num_sentences, signature.
     """
     if not answers:
         return []
-    moses = MosesTokenizer(lang="fr")
-    tokenised = [[moses.tokenize(text, return_str=True, escape=False) for text in side]
+    languages = languages or ["fr"] * len(answers)
+    moses = {language: MosesTokenizer(lang=language) for language in set(languages)}
+    tokenised = [[moses[language].tokenize(text, return_str=True, escape=False)
+                  for text, language in zip(side, languages, strict=True)]
                  for side in (answers, references)]  # fmt: skip
     plain = BLEU()
     # `force` silences a warning that the text looks tokenised: it is.
@@ -65,8 +71,6 @@ def _row(name: str, metric: BLEU, answers: Sequence[str], references: Sequence[s
         "signature": str(metric.get_signature()),
     }
 
-
-ALL = "all"
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -121,15 +125,17 @@ def answers(
     config: DecodingConfig,
     report: Callable[[str, float], None],
 ) -> pd.DataFrame:
-    """A row per sentence: domain, source, reference, answer, bleu, score, log_probability.
+    """A row per sentence.
 
-    `bleu` is sacreBLEU's for single sentences, in percent.
+    Columns: domain, language, source, reference, answer, bleu (sacreBLEU's for single sentences, in
+    percent), score, log_probability.
     """
     found = translate(model, list(encoded.source), config, report)
     texts = [subwords.decode(best.ids) for best, *_ in found]
     return pd.DataFrame(
         {
             "domain": [pair.domain for pair in pairs],
+            "language": [pair.language for pair in pairs],
             "source": [pair.source for pair in pairs],
             "reference": [pair.target for pair in pairs],
             "answer": texts,
@@ -143,12 +149,20 @@ def answers(
 
 
 def bleu_table(given: pd.DataFrame) -> pd.DataFrame:
-    """BLEU over all sentences and per kind of text; columns of `scoring.bleu` and domain."""
-    parts = [(ALL, given)]
-    if given["domain"].nunique() > 1:
-        parts += [(str(name), part) for name, part in given.groupby("domain")]
+    """BLEU over all sentences, per kind of text and per language.
+
+    Columns of `bleu`, domain and language; either is `all` where it is not what is told apart.
+    """
+    parts: list[tuple[Row, pd.DataFrame]] = [({}, given)]
+    for key in ("domain", "language"):
+        if given[key].nunique() > 1:
+            parts += [({key: str(name)}, part) for name, part in given.groupby(key, sort=False)]
     return pd.DataFrame(
-        {"domain": name, **row}
-        for name, part in parts
-        for row in bleu(part["answer"].tolist(), part["reference"].tolist())
+        {"domain": ALL, "language": ALL, **what, **row}
+        for what, part in parts
+        for row in bleu(
+            part["answer"].tolist(),
+            part["reference"].tolist(),
+            [language for language in part["language"] if language],
+        )
     )

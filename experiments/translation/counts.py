@@ -55,14 +55,20 @@ def _gate_parameters(config: ModelConfig) -> int:
     return noisy
 
 
-def memory(config: ModelConfig, num_subwords: int, batches_per_step: int = 1) -> MemoryPlan:
+def memory(
+    config: ModelConfig, num_subwords: int, batches_per_step: int = 1, factored: bool = True
+) -> MemoryPlan:
     """Bytes held from step to step by `optimisers.Optimisers`; activations come on top."""
     shapes = [
         (config.num_experts, config.width, config.expert_units),
         (config.num_experts, config.expert_units, config.width),
     ] * NUM_MIXTURES
     of_experts = memory_plan(
-        shapes, OptimiserState.factored, dtype_of(config), keeps_gradients=batches_per_step > 1
+        shapes,
+        OptimiserState.factored if factored else OptimiserState.adam,
+        dtype_of(config),
+        # Only the factored optimiser takes a gradient as it comes.
+        keeps_gradients=batches_per_step > 1 or not factored,
     )
     # Adam's two moments for all that every token uses; averages of rows and columns for experts.
     num_others = num_parameters(config, num_subwords) - num_expert_parameters(config)

@@ -33,7 +33,7 @@ from experiments.runner.schema import Config, Device
 from experiments.runner.stopping import listening
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.shared_training import SharedTraining
-from experiments.translation.study import prepare
+from experiments.translation.study import of_seed, prepare
 from experiments.translation.translator import Translator
 from moe.parallel import start_process_group, stop_process_group
 
@@ -75,7 +75,7 @@ def _train(config: TranslationConfig, folder: RunFolder) -> None:
         return
     _, subwords, splits = prepare(config)
     model = Translator(config, len(subwords), config.seed).to(_device(config))
-    training = SharedTraining(config, model, folder)
+    training = SharedTraining(config, model, of_seed(folder))
     training.run(splits["train"], splits["valid"], lambda stage, share: None)
     training.save()
     dist.barrier()

@@ -30,6 +30,7 @@ _SECONDS_PER_OPERATION, _SECONDS_PER_STEP = 4e-11, 0.02
 # Assumed, not measured: no GPU was at hand.
 _TIMES_FASTER_ON_GPU = 50
 _LEVERS = (
+    "num_seeds",
     "tokens_per_batch",
     "max_steps",
     "num_experts",
@@ -70,7 +71,7 @@ def _regime(config: TranslationConfig) -> Regime | None:
 def _weights(config: TranslationConfig) -> list[Part]:
     """Memory by the number of weights, whose copies differ in width and in what comes with them."""
     num_weights = num_parameters(config, config.num_subwords)
-    plan = memory(config, config.num_subwords, config.batches_per_step)
+    plan = memory(config, config.num_subwords, config.batches_per_step, config.factored)
     written = _COPIES_OF_WEIGHTS * (plan.parameters + plan.optimiser)
     factors = {"million weights": round(num_weights / _MILLION, 3)}
     return [
@@ -125,10 +126,15 @@ def _time(config: TranslationConfig) -> list[Part]:
     faster = _TIMES_FASTER_ON_GPU if config.device is Device.cuda else 1
     per_token = _SECONDS_PER_OPERATION * operations / faster
     steps = {"max_steps": config.max_steps, "batches_per_step": config.batches_per_step}
+    seeds = {"num_seeds": config.num_seeds}
     length = config.max_length_ratio * _SUBWORDS_PER_SENTENCE
     return [
-        Part("steps take", 6 * per_token, {**steps, "tokens_per_batch": config.tokens_per_batch}),
-        Part("calls of operators take", _SECONDS_PER_STEP, steps),
+        Part(
+            "steps take",
+            6 * per_token,
+            {**seeds, **steps, "tokens_per_batch": config.tokens_per_batch},
+        ),
+        Part("calls of operators take", _SECONDS_PER_STEP, {**seeds, **steps}),
         Part(
             "checkpoints take",
             1e-9 * num_parameters(config, config.num_subwords),
@@ -138,6 +144,7 @@ def _time(config: TranslationConfig) -> list[Part]:
             "beam search takes",
             2 * per_token,
             {
+                **seeds,
                 "sentences": _num_translated(config),
                 "beam_width": config.beam_width,
                 "subwords each": length,
@@ -158,4 +165,5 @@ def _num_pairs(config: TranslationConfig) -> int:
     # Files are streamed.
     if config.corpus is CorpusName.files:
         return _NUM_TEST_SENTENCES
-    return _NUM_VERSES * len(config.english) * len(config.french)
+    num_bibles = sum(len(config.french) if it == "fr" else 1 for it in config.languages)
+    return _NUM_VERSES * len(config.english) * num_bibles

@@ -11,7 +11,12 @@ from experiments.text.encoded import Batch, Encoded, collate, order
 from experiments.text.subwords import PAD
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translator import Output, Translator
+from moe.gates import StrictlyBalancedGate
 from moe.measures import coefficient_of_variation, max_over_mean
+from moe.routing import NO_EXPERT
+
+# What stands for all languages together.
+ALL = "all"
 
 
 def cross_entropy(output: Output, batch: Batch, smoothing: float = 0.0) -> Tensor:
@@ -79,8 +84,45 @@ def perplexity(model: Translator, pairs: Encoded, tokens_per_batch: int) -> tupl
 
 
 @torch.no_grad()
+def clean_share_kept(model: Translator, batch: Batch) -> dict[str, float]:
+    """Share of each gate's clean choices of experts that its noise leaves as they are.
+
+    Without it nothing shows whether the gate's logits have outgrown the noise that they start in.
+    Strictly balanced gates have no noise, and no share.
+    """
+    was_training = model.training
+    model.eval()
+    found = {}
+    for place, block in (("encoder", model.encoder_moe), ("decoder", model.decoder_moe)):
+        if block is None or isinstance(block.layer.gate, StrictlyBalancedGate):
+            continue
+        clean_TK = _choices(model, batch, place)
+        # One gate alone: what else is drawn would change what it sees.
+        block.layer.gate.train()
+        noisy_TK = _choices(model, batch, place)
+        block.layer.gate.eval()
+        # Every clean choice against every noisy one: the order among the k does not matter.
+        kept_TK = (clean_TK.unsqueeze(2) == noisy_TK.unsqueeze(1)).any(dim=2)
+        # Padding has no expert.
+        is_token_T = clean_TK[:, 0] != NO_EXPERT
+        found[f"{place}_clean_share_kept"] = float(kept_TK[is_token_T].float().mean())
+    model.train(was_training)
+    return found
+
+
+def _choices(model: Translator, batch: Batch, place: str) -> Tensor:
+    """The experts of every token, `[T, K]`, of a gate that gives all of them K."""
+    routing = model(batch.source_BS, batch.target_in_BT).moe[place].routing
+    experts_TK: Tensor = routing.expert_A.view(routing.num_tokens, -1)
+    return experts_TK
+
+
+@torch.no_grad()
 def sentence_losses(model: Translator, pairs: Encoded, tokens_per_batch: int) -> pd.DataFrame:
-    """A row per sentence: pair, domain, num_tokens, loss (nats per subword, ends included)."""
+    """A row per sentence: pair, domain, language, num_tokens, loss.
+
+    The loss is in nats per subword, ends included.
+    """
     model.eval()
     parts = []
     for chosen in order(pairs, tokens_per_batch, 0, None):
@@ -102,7 +144,29 @@ def sentence_losses(model: Translator, pairs: Encoded, tokens_per_batch: int) ->
         )
     table = pd.concat(parts).sort_values("pair", ignore_index=True)
     table.insert(1, "domain", pairs.domain or "")
+    table.insert(2, "language", pairs.language or "")
     return table
+
+
+def by_language(sentences: pd.DataFrame) -> pd.DataFrame:
+    """A row for all sentences and one per language: language, perplexity, num_tokens.
+
+    Args:
+        sentences: see `sentence_losses`.
+    """
+    parts = [(ALL, sentences)]
+    if sentences["language"].nunique() > 1:
+        parts += [(str(name), own) for name, own in sentences.groupby("language", sort=False)]
+    rows = []
+    for name, own in parts:
+        num_tokens = int(own["num_tokens"].sum())
+        # exp(-1/n sum_t log p(y_t | y_<t, x)) over all subwords; exp(700) is near the largest
+        # float64.
+        loss = float((own["loss"] * own["num_tokens"]).sum()) / num_tokens
+        rows.append(
+            {"language": name, "perplexity": exp(min(loss, 700.0)), "num_tokens": num_tokens}
+        )
+    return pd.DataFrame(rows)
 
 
 def balance_row(output: Output) -> dict[str, float]:

@@ -22,6 +22,7 @@ class Optimisers:
         self.clip_norm = config.clip_norm
         stacks = [stack for block in model.blocks() for stack in block.layer.stacks]
         held = {id(stack.weight) for stack in stacks}
+        of_experts = [] if config.factored else [stack.weight for stack in stacks]
         self.others = [weight for weight in model.parameters() if id(weight) not in held]
         # The gate may learn at another rate than the rest: its logits must outgrow the noise that
         # they start in. Clipping goes by the norm of both together.
@@ -29,6 +30,7 @@ class Optimisers:
         gates = {id(weight) for weight in of_gate}
         plain = [weight for weight in self.others if id(weight) not in gates]
         groups = [(plain, 1.0)] + [(of_gate, config.gate_learning_rate)] * bool(of_gate)
+        groups += [(of_experts, config.expert_learning_rate)] * bool(of_experts)
         self.shares = [[share for _, share in groups]]
         # The paper trains everything else by Adam (appendices C and E).
         self.each: list[torch.optim.Optimizer] = [
@@ -39,7 +41,7 @@ class Optimisers:
                 fused=True,
             )
         ]
-        if stacks:
+        if stacks and config.factored:
             factored = FactoredAdam(
                 [stack.weight for stack in stacks],
                 lr=config.expert_learning_rate * config.learning_rate,

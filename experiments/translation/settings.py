@@ -14,6 +14,7 @@ from experiments.runner.schema import (
     setting,
     without_effect,
 )
+from experiments.text.bible import LANGUAGES
 from experiments.text.settings import CorpusConfig, CorpusName
 
 
@@ -79,6 +80,11 @@ class ModelConfig:
     num_experts: int = setting(
         0, "appendix E: 0, 32, 512, 2,048", Range(at_least=0, at_most=LARGEST)
     )
+    # Before it has learnt anything a mixture adds dropout(sigmoid(0)), which alone lowers the
+    # perplexity.
+    constant: bool = setting(
+        False, "ours: num_experts=0 adds what a mixture adds before it learns; a control"
+    )
     num_groups: int = setting(16, "hierarchical gate, not stated", _UNITS)
     expert_units: int = setting(64, "appendix E: 2,048", _UNITS)
     k: int = setting(4, "appendix E: 4 experts per word; 2 of 2 by a hierarchy", _UNITS)
@@ -101,7 +107,8 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     """One model of the translation study."""
 
     name: str = "translation"
-    seed: int = setting(0, "of weights, dropout, routing noise and order", SEED)
+    seed: int = setting(0, "of weights, dropout, routing noise and order; the first", SEED)
+    num_seeds: int = setting(1, "ours: trainings", Range(at_least=1, at_most=10_000))
     # Many small steps: in half an hour of two cores, few large ones bring no French.
     tokens_per_batch: int = setting(
         1024,
@@ -121,6 +128,9 @@ class TranslationConfig(CorpusConfig, ModelConfig, DecodingConfig):
     )
     gate_learning_rate: float = setting(
         1.0, "not stated: of the gates, as a share of learning_rate", Range(above=0, at_most=1000)
+    )
+    factored: bool = setting(
+        True, "appendix D: factored second moment and no first one for the experts; else Adam"
     )
     warm_up_steps: int = setting(200, "appendix E: 2,000", _STEPS)
     constant_steps: int = setting(
@@ -169,12 +179,36 @@ def check(config: TranslationConfig) -> None:
             f"study.k={config.k} is more than study.num_experts={config.num_experts}.",
             f"Take at most study.k={config.num_experts}.",
         )
+    if config.constant and config.num_experts:
+        raise UserError(
+            f"study.constant=true stands in the place of experts, and study.num_experts="
+            f"{config.num_experts}.",
+            "Take study.num_experts=0, or leave study.constant out.",
+        )
+    if config.num_processes > 1 and (config.num_seeds > 1 or not config.factored):
+        raise UserError(
+            "Processes that train together take study.num_seeds=1 and study.factored=true.",
+            "Leave both out, and give study.seed for another training.",
+        )
+    _check_languages(config)
     if config.kinds and config.corpus is CorpusName.files:
         raise UserError(
             f"study.kinds={config.kinds} are of the Bible or the domains, and study.corpus=files "
             "has none.",
             "Leave study.kinds out.",
         )
+
+
+def _check_languages(config: TranslationConfig) -> None:
+    unknown = [language for language in config.languages if language not in LANGUAGES]
+    num_twice = len(config.languages) - len(set(config.languages))
+    if config.languages and not unknown and not num_twice:
+        return
+    problem = f"has no {', '.join(unknown)}" if unknown else "names one twice"
+    raise UserError(
+        f"study.languages={config.languages} {problem if config.languages else 'is empty'}.",
+        f"Choose from {', '.join(LANGUAGES)}, each once: study.languages=[fr].",
+    )
 
 
 def _check_hierarchy(config: TranslationConfig) -> None:
@@ -214,9 +248,10 @@ _OF_MIXTURE = (
     "gate",
     "expert_learning_rate",
     "gate_learning_rate",
+    "factored",
 )
 _OF_BALANCE = ("importance_weight", "load_weight", "batchwise_weight")
-_OF_SPLITS = ("english", "french", "valid_share", "test_share", "split_seed")
+_OF_SPLITS = ("english", "french", "languages", "valid_share", "test_share", "split_seed")
 _FILES = tuple(f"{split}_{side}" for split in ("train", "valid", "test")
                for side in ("source", "target"))  # fmt: skip
 
@@ -249,6 +284,12 @@ def _idle_of_text(config: TranslationConfig) -> dict[str, str]:
         (is_files, f"{own} has its own splits", _OF_SPLITS),
         (not is_files, f"{own} has its own text", _FILES),
         (not is_domains, f"{own} has no domains", ("pairs_per_domain",)),
+        (is_domains, f"{own} is English and French", ("languages",)),
+        (
+            config.corpus is CorpusName.bible and "fr" not in config.languages,
+            "study.languages has no French",
+            ("french",),
+        ),
     )
 
 

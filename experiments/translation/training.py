@@ -18,6 +18,7 @@ from experiments.text.encoded import Batch, Encoded, collate, order
 from experiments.translation.evaluation import (
     balance,
     balance_row,
+    clean_share_kept,
     cross_entropy,
     learning_rate,
     perplexity,
@@ -39,6 +40,8 @@ class Progress:
     epoch: int = 0
     batch: int = 0
     num_tokens: int = 0
+    # Of all cores together: what other programs do beside a training lengthens only the others.
+    core_seconds: float = 0.0
     best: float = inf
     num_worse: int = 0
     curves: list[Row] = field(default_factory=list)
@@ -90,7 +93,9 @@ class Training:
         for batches in self._steps(train):
             if self.is_over():
                 break
+            begun = time.process_time()
             output, loss = self._step(batches)
+            progress.core_seconds += time.process_time() - begun
             self._note(output, loss, (started, tokens_before))
             if progress.step % config.evaluate_every == 0 or progress.step == config.max_steps:
                 self._evaluate(valid, (started, tokens_before))
@@ -177,13 +182,25 @@ class Training:
     def _evaluate(self, valid: Encoded, since: tuple[float, int]) -> None:
         progress = self.progress
         found, num_tokens = perplexity(self.model, valid, self.config.tokens_per_batch)
-        progress.evaluations.append(
-            {"step": progress.step, "perplexity": found, "num_tokens": num_tokens}
-        )
+        row: Row = {"step": progress.step, "perplexity": found, "num_tokens": num_tokens}
+        row["core_seconds"] = progress.core_seconds
+        progress.evaluations.append(row | self._kept_by_noise(valid))
         progress.num_worse = 0 if found < progress.best else progress.num_worse + 1
         progress.best = min(progress.best, found)
         stage = self._stage(*since)
         _LOGGER.info("step %d: held-out perplexity %.1f; %s", progress.step, found, stage)
+
+    def _kept_by_noise(self, valid: Encoded) -> Row:
+        """See `clean_share_kept`; of one batch of validation text."""
+        chosen = next(order(valid, self.config.tokens_per_batch, 0, 0), None)
+        if chosen is None:
+            return {}
+        state = random_state()
+        batch = collate(valid, chosen).to(self.model.device)
+        found = clean_share_kept(self.model, batch)
+        # The measure draws noise of its own, and must not change what follows.
+        set_random_state(state)
+        return found
 
 
 def weights(model: Translator) -> dict[str, Any]:

@@ -107,6 +107,7 @@ class Translator(nn.Module):
         has_experts = config.num_experts > 0
         self.encoder_moe = MoEBlock(config) if has_experts else None
         self.decoder_moe = MoEBlock(config) if has_experts else None
+        self.constant = 0.5 if config.constant else 0.0
         self.logits = nn.Linear(config.width, num_subwords, bias=False)
         self.dropout = nn.Dropout(config.dropout)
         self._draw(config.init_range)
@@ -157,8 +158,17 @@ class Translator(nn.Module):
         moe = {}
         if self.encoder_moe is not None:
             hidden, moe["encoder"] = self.encoder_moe(hidden, mask_BS)
+        hidden = self._with_constant(hidden)
         hidden = hidden + self.dropout(run(self.top, hidden)[0])
         return Memory(hidden, self.attention.keys(hidden), mask_BS, moe)
+
+    def _with_constant(self, hidden: Tensor) -> Tensor:
+        """Add what a mixture adds before it has learnt anything, if it stands in its place."""
+        # dropout(sigmoid(0)), as in `MoEBlock`: 0.5 in every coordinate.
+        if not self.constant:
+            return hidden
+        added: Tensor = self.dropout(torch.full_like(hidden, self.constant))
+        return hidden + added
 
     def start(self, memory: Memory) -> State:
         """The decoder before the first subword: zeros."""
@@ -179,6 +189,7 @@ class Translator(nn.Module):
         moe = dict(memory.moe)
         if self.decoder_moe is not None:
             hidden, moe["decoder"] = self.decoder_moe(hidden, mask_NT)
+        hidden = self._with_constant(hidden)
         answered, second = run(self.second, hidden, state.second)
         hidden = hidden + self.dropout(answered)
         after = State(query_ND, first, second)

@@ -54,7 +54,7 @@ def run(config: VowelConfig, folder: RunFolder, report: Report) -> dict[str, Any
     folder.write_table("metrics", metrics)
     curves = evaluation.curves(net, vowels, config.vowels, progress, seeds)
     folder.write_table("curves", curves)
-    folder.write_arrays("snapshots", _arrays(progress))
+    folder.write_arrays("snapshots", _arrays(progress, config.num_paths))
     return {
         "step_size": step_size,
         "seeds": seeds,
@@ -203,12 +203,15 @@ def _report_training(progress: Progress, report: Report, max_epochs: int) -> Non
     report("training", max(float(ended), progress.epoch / max_epochs))
 
 
-def _arrays(progress: Progress) -> dict[str, np.ndarray]:
+def _arrays(progress: Progress, num_paths: int) -> dict[str, np.ndarray]:
+    """Weights of the first seeds at every snapshot and at the stop, for pictures of their paths."""
     progress = progress.to("cpu")
     arrays = {"epochs": np.array(progress.snapshot_epochs)}
     for name in progress.params:
-        arrays[name] = torch.stack([snapshot[name] for snapshot in progress.snapshots]).numpy()
-        arrays[f"stopped_{name}"] = progress.stopped[name][0].numpy()
+        path = torch.stack([snapshot[name][:num_paths] for snapshot in progress.snapshots])
+        # Single precision shows where a line lies, in half the space.
+        arrays[name] = path.float().numpy()
+        arrays[f"stopped_{name}"] = progress.stopped[name][0][:num_paths].float().numpy()
     return arrays
 
 

@@ -12,8 +12,6 @@ from moe.gates.base import (
     count_load,
     even_routing,
     gate_weight,
-    linear,
-    softmax_over_experts,
     without_padding,
 )
 from moe.routing import Routing
@@ -69,22 +67,27 @@ class UniformNoiseGate(Gate):
 
     def route(self, tokens_TD: Tensor, mask_T: Tensor | None) -> Routing:
         """Route a flat batch; see `moe.gates.base.Gate`."""
-        logits_TE = linear(tokens_TD, self.weight_DE)
-        probabilities_TE = softmax_over_experts(logits_TE)
-        noisy_TE = logits_TE
+        # Experts first: with few experts on a CPU the product, the softmax and the search for the
+        # largest are two to ten times as fast along the tokens, the gradient most of all.
+        # Contiguous, because autograd takes the product of the gradient by the weight's layout.
+        logits_ET = self.weight_DE.to(tokens_TD.dtype).T.contiguous() @ tokens_TD.T
+        probabilities_ET = torch.softmax(logits_ET, dim=0)
+        noisy_ET = logits_ET
         if self.training or self.noise_in_evaluation:
             # Chen et al. (2022), section 3: h_m(x; theta) + r_m with r_m uniform in [0, 1).
-            noisy_TE = logits_TE + self.noise_scale * torch.rand_like(logits_TE)
+            noise_TE = torch.rand(logits_ET.T.shape, dtype=logits_ET.dtype, device=logits_ET.device)
+            noisy_ET = logits_ET + self.noise_scale * noise_TE.T
         is_probability = self.value is GateValue.probability
         # Written: pi_m = softmax(h)_m, without noise; coded: the noisy logit itself.
-        value_TE = probabilities_TE if is_probability else noisy_TE
-        expert_T1 = noisy_TE.argmax(dim=-1, keepdim=True)
-        load_E = count_load(expert_T1, mask_T, self.num_experts)
+        value_ET = probabilities_ET if is_probability else noisy_ET
+        # m* = argmax_m h_m + r_m; `max` finds it four times as fast as `argmax`.
+        expert_1T = noisy_ET.detach().max(dim=0, keepdim=True).indices
+        load_E = count_load(expert_1T.T, mask_T, self.num_experts)
         return even_routing(
-            expert_T1,
-            value_TE.gather(-1, expert_T1),
+            expert_1T.T,
+            value_ET.gather(0, expert_1T).T,
             mask_T,
             load_E,
-            probabilities_TE=probabilities_TE,
-            losses={"switch": switch_loss(without_padding(value_TE, mask_T, 0.0), load_E)},
+            probabilities_TE=probabilities_ET.T,
+            losses={"switch": switch_loss(without_padding(value_ET.T, mask_T, 0.0), load_E)},
         )

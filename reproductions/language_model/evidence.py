@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from reproductions.equal_time import after_equal_seconds
 from reproductions.runs import NamedRun
 from reproductions.study_report import departures_except
 from reproductions.verdicts.claims import Claim
@@ -31,27 +32,6 @@ def perplexity_of(run: HasTables) -> "pd.Series[float]":
     own = table[(table["split"] == "test") & (table["kind"] == "all")]
     perplexity: pd.Series[float] = own.set_index("seed")["perplexity"]
     return perplexity
-
-
-def after_equal_seconds(first: HasTables, second: HasTables) -> OrderEvidence:
-    """Held-out perplexity of each training after the seconds of a core that the fastest took.
-
-    Between two evaluations the logarithm of the perplexity is taken to be a straight line.
-    """
-    tables = [run.table("evaluations") for run in (first, second)]
-    # No training may be asked for a time that it did not reach.
-    seconds = min(float(table.groupby("seed")["core_seconds"].max().min()) for table in tables)
-    one, other = (
-        tuple(perplexity_after(own, seconds) for _, own in table.groupby("seed"))
-        for table in tables
-    )
-    return OrderEvidence(one, other, (first.name, second.name))
-
-
-def perplexity_after(table: pd.DataFrame, seconds: float) -> float:
-    """Held-out perplexity of one training after these seconds, from its evaluations."""
-    logs = np.log(table["perplexity"])
-    return float(np.exp(np.interp(seconds, table["core_seconds"], logs)))
 
 
 def stranger_over_sibling(run: HasTables) -> OrderEvidence:

@@ -1,20 +1,17 @@
 """The tables of the language model's report."""
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
 from experiments.language_model.settings import Block
+from reproductions.equal_time import perplexity_after
 from reproductions.language_model.evidence import (
     gains,
     late_median,
-    perplexity_after,
     perplexity_of,
 )
 from reproductions.runs import NamedRun, Runs, distinct
-from reproductions.verdicts.intervals import mean_estimate
-from reproductions.verdicts.judge import CONFIDENCE
+from reproductions.tables import spread
 from reproductions.verdicts.number_text import number
 
 # What each run is called, in the order of the tables; the published perplexity is that after ten
@@ -86,18 +83,6 @@ def label(run: NamedRun) -> str:
     """What readers call a model, true to its settings."""
     words = MODELS[run.name][0] if run.name in MODELS else CONTROLS[run.name]
     return run.called(words)
-
-
-def spread(values: "Sequence[float] | pd.Series[float]") -> str:
-    """Mean, 95 % Student-t interval and n, over trainings; logs are averaged where all are > 0."""
-    samples = [float(value) for value in values]
-    if len(samples) < 2:
-        return f"{number(samples[0])} (n = 1)" if samples else "–"
-    # Perplexities, seconds and ratios are positive and multiply; rises of a loss may be negative.
-    is_positive = min(samples) > 0
-    found = mean_estimate(np.log(samples).tolist() if is_positive else samples, is_log=is_positive)
-    low, high = found.interval(CONFIDENCE)
-    return f"{number(found.point)} ({number(low)} to {number(high)}; n = {found.n})"
 
 
 def table_7(runs: Runs) -> pd.DataFrame:

@@ -7,11 +7,13 @@ import pandas as pd
 
 from experiments.translation.counts import num_parameters, operations_per_timestep
 from experiments.translation.settings import GateName, ModelConfig
+from reproductions.equal_time import after_equal_seconds
 from reproductions.runs import NamedRun
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.evidence import (
     EstimateEvidence,
     Form,
+    HasTables,
     OrderEvidence,
     RateEvidence,
     names_of,
@@ -36,48 +38,46 @@ def why_not_comparable(claim: Claim, runs: Sequence[NamedRun]) -> str | None:
     return None
 
 
-def largest_load_within(*runs: NamedRun, times_mean: float) -> RateEvidence:
+def largest_load_within(*runs: HasTables, times_mean: float) -> RateEvidence:
     """Count the trainings whose largest load is at most this times the mean one."""
     # Points of one training are no samples of trainings, so that each training gives one number.
-    loads = np.array([_largest_loads(run).mean() for run in runs])
+    loads = np.concatenate([late_loads(run) for run in runs])
     return rate_of(loads <= times_mean, *runs)
 
 
-def larger_largest_load(*runs: NamedRun) -> OrderEvidence:
-    """Compare the largest load of trainings without balance losses with that of those with them.
-
-    Args:
-        *runs: the first half without, the second half with them.
-    """
-    loads = [float(_largest_loads(run).mean()) for run in runs]
-    half = len(runs) // 2
-    return OrderEvidence(tuple(loads[:half]), tuple(loads[half:]), names_of(*runs))
+def larger_largest_load(first: HasTables, second: HasTables) -> OrderEvidence:
+    """Compare the largest load of trainings without balance losses with that of those with them."""
+    one, other = (tuple(late_loads(run).tolist()) for run in (first, second))
+    return OrderEvidence(one, other, names_of(first, second))
 
 
-def _largest_loads(run: NamedRun) -> "pd.Series[float]":
-    """Largest over mean load of the encoder at the points of the second half of training."""
+def late_loads(run: HasTables) -> "pd.Series[float]":
+    """Largest over mean load of the encoder: the mean of a training's second half, by seed."""
     curves = run.table("curves")
     # Every load is uneven at the start, with losses and without.
-    is_late = curves["step"] > curves["step"].max() / 2
-    loads: pd.Series[float] = curves.loc[is_late, "encoder_max_over_mean_load"]
+    late = curves[curves["step"] > curves["step"].max() / 2]
+    loads: pd.Series[float] = late.groupby("seed")["encoder_max_over_mean_load"].mean()
     return loads
+
+
+def better_languages(first: HasTables, second: HasTables) -> RateEvidence:
+    """Count the languages in which the first model's mean BLEU over trainings is the higher one."""
+    one, other = (_bleu_by_language(run) for run in (first, second))
+    return rate_of((one > other).to_numpy(), first, second)
+
+
+def _bleu_by_language(run: HasTables) -> "pd.Series[float]":
+    table = run.table("bleu")
+    is_one = (table["metric"] == "sacrebleu") & (table["domain"] == "all")
+    own = table[is_one & (table["language"] != "all")]
+    scores: pd.Series[float] = own.groupby("language")["value"].mean()
+    return scores
 
 
 def judged_experts(run: NamedRun) -> pd.DataFrame:
     """Experts with enough held-out assignments to say something of them."""
     table = run.table("experts")
     return table[table["num_assignments"] >= _FEWEST_ASSIGNMENTS]
-
-
-def less_varied_than_chance(run: NamedRun, *, of: str) -> RateEvidence:
-    """Count the experts whose entropy is lower than that of any deal by chance."""
-    table = judged_experts(run)
-    return rate_of((table[f"{of}_entropy"] < table[f"{of}_entropy_chance"]).to_numpy(), run)
-
-
-def one_word(run: NamedRun, *, share: float) -> RateEvidence:
-    """Count the experts that have one subword in at least this share of their assignments."""
-    return rate_of((judged_experts(run)["top_piece_share"] >= share).to_numpy(), run)
 
 
 def published_count(run: NamedRun, *, of: str) -> EstimateEvidence:
@@ -131,8 +131,8 @@ FORMS: dict[str, Form] = {
     for form in (
         largest_load_within,
         larger_largest_load,
-        less_varied_than_chance,
-        one_word,
+        better_languages,
+        after_equal_seconds,
         published_count,
     )
 }

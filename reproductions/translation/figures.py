@@ -1,69 +1,153 @@
 """The figures of the translation report."""
 
 import numpy as np
+import pandas as pd
 from matplotlib.figure import Figure as Drawing
 from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from reproductions.drawing import COLOURS, INK, figure_style
-from reproductions.runs import Runs, distinct
+from reproductions.runs import NamedRun, Runs, distinct
 from reproductions.study_report import Picture, as_picture
-from reproductions.translation.equal_cost import label
-from reproductions.translation.evidence import judged_experts
+from reproductions.translation.tables import label, of_test
+from reproductions.verdicts.intervals import mean_estimate
+from reproductions.verdicts.judge import CONFIDENCE
 
+# Colour, marker and line of each model, from the smallest to the largest.
 _STYLES = {
-    "experts_0": ("purple", "v", ":"),
+    "none": ("purple", "v", ":"),
+    "constant": ("green", "P", ":"),
     "wide": ("vermillion", "s", "--"),
     "experts_32": ("orange", "D", "-."),
     "experts_512": ("sky", "^", "-"),
     "experts_2048": ("blue", "o", "-"),
 }
-_KEYS = {"piece": "subword", "word_class": "word class", "domain": "kind of book"}
+_ORDER = ("perplexity-order-32", "perplexity-order-constant", "perplexity-order-512",
+          "perplexity-order-2048")  # fmt: skip
 
 
-def perplexity_curves(runs: Runs) -> Picture | None:
-    """Draw held-out perplexity against steps, as in Figure 4."""
+def by_model(runs: Runs) -> Picture | None:
+    """Test perplexity of every training, model by model: all languages, and French alone."""
     found = distinct(runs.get(name) for name in _STYLES)
     if not found:
         return None
-    costs_as_much = not any(
-        {"num_experts", "k", "expert_units"} & run.changed.keys() for run in found
-    )
-    cost = (
-        "; all models but the one without experts cost the same operations per word"
-        if costs_as_much
-        else ""
-    )
+    languages = ("all", "fr") if len(found[0].study.languages) > 1 else ("all",)
+    titles = {"all": "all languages", "fr": "English to French"}
     with figure_style():
         figure = Drawing(figsize=(6.4, 3.8))
-        axes = figure.subplots()
+        panels = figure.subplots(1, len(languages), squeeze=False)[0]
+        for axes, language in zip(panels, languages, strict=True):
+            for place, run in enumerate(found):
+                colour, marker, _ = _STYLES[run.name]
+                values = of_test(run, language).to_numpy(float)
+                # Side by side, so that equal ones do not hide each other.
+                across = place + np.linspace(-0.15, 0.15, len(values))
+                axes.plot(across, values, marker, color=COLOURS[colour], markersize=4,
+                          label=label(run, runs))  # fmt: skip
+                middle = float(np.exp(np.log(values).mean()))
+                axes.plot([place - 0.3, place + 0.3], [middle] * 2, color=INK, linewidth=1)
+            axes.set_xticks([])
+            axes.set_title(titles[language])
+        panels[0].set_ylabel("test perplexity")
+        # Names under the points would not fit where a model has many settings of its own.
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return as_picture(
+        figure,
+        id="by-model",
+        title="More experts, and the same cost per word",
+        caption="Test perplexity per subword; a point is one training, a line the mean. All models "
+        "but the first two cost the same operations per word.",
+        alt="Test perplexity of every training by model, from no experts to 2,048.",
+        claim_ids=("equal-cost-perplexity", "equal-cost-french", *_ORDER),
+        runs=found,
+    )
+
+
+def perplexity_curves(runs: Runs) -> Picture | None:
+    """Draw held-out perplexity against steps, as in Figure 4, and against seconds."""
+    found = distinct(runs.get(name) for name in _STYLES)
+    if not found:
+        return None
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 3.8))
+        panels = figure.subplots(1, 2, sharey=True)
         for run in found:
             colour, marker, line = _STYLES[run.name]
-            table = run.table("evaluations")
-            axes.plot(
-                table["step"], table["perplexity"], line, color=COLOURS[colour], marker=marker,
-                label=label(run, runs),
-            )  # fmt: skip
-        axes.set(xlabel="step", ylabel="held-out perplexity", yscale="log")
+            points = _points(run)
+            for axes, across in zip(panels, ("step", "seconds"), strict=True):
+                axes.plot(
+                    points[across], points["middle"], line, color=COLOURS[colour], marker=marker,
+                    markersize=3, label=label(run, runs),
+                )  # fmt: skip
+                axes.fill_between(
+                    points[across], points["low"], points["high"], color=COLOURS[colour],
+                    alpha=0.2, linewidth=0,
+                )  # fmt: skip
+        panels[0].set(xlabel="step", ylabel="held-out perplexity", yscale="log")
+        panels[1].set(xlabel="seconds of one core")
         # A logarithmic axis of hardly a decade would have a tick or two otherwise.
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        axes.legend()
+        panels[0].yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        panels[0].yaxis.set_major_formatter(ScalarFormatter())
+        panels[0].yaxis.set_minor_formatter(NullFormatter())
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return as_picture(
         figure,
         id="perplexity",
         title="Perplexity during training",
-        caption=f"Perplexity per subword of the validation chapters, one training each{cost}. "
-        "Figure 4 of the paper shows the same with WMT'14.",
-        alt="Held-out perplexity falling over training steps, one line per number of experts.",
-        claim_ids=(
-            "equal-cost-perplexity",
-            "perplexity-order-32",
-            "perplexity-order-512",
-            "perplexity-order-2048",
-        ),
+        caption="Perplexity per subword of the validation chapters, the mean over trainings with "
+        "its 95 % interval: left against steps, as in Figure 4 of the paper, right against "
+        "seconds on one core.",
+        alt="Held-out perplexity falling over steps and seconds, one line per number of experts.",
+        claim_ids=("translation-equal-time", *_ORDER),
         runs=found,
     )
+
+
+def _points(run: NamedRun) -> pd.DataFrame:
+    """Geometric mean over trainings and its interval at every evaluation."""
+    rows = []
+    for step, own in run.table("evaluations").groupby("step"):
+        logs = np.log(own["perplexity"].to_numpy(float))
+        middle = low = high = float(np.exp(logs.mean()))
+        if len(logs) > 1:
+            estimate = mean_estimate(logs.tolist(), is_log=True)
+            middle, (low, high) = estimate.point, estimate.interval(CONFIDENCE)
+        rows.append((step, own["core_seconds"].mean(), middle, low, high))
+    return pd.DataFrame(rows, columns=["step", "seconds", "middle", "low", "high"])
+
+
+def information(runs: Runs) -> Picture | None:
+    """What the choice of experts tells of word and language, beside untrained models."""
+    if "experts_2048" not in runs:
+        return None
+    run = runs["experts_2048"]
+    table = run.table("gate")
+    kinds = list(table.groupby(["side", "of"], sort=False))
+    with figure_style():
+        figure = Drawing(figsize=(6.4, 3.0))
+        axes = figure.subplots()
+        for place, (_, own) in enumerate(kinds):
+            across = np.linspace(-0.1, 0.1, len(own))
+            axes.plot(place - 0.2 + across, own["ami"], "o", color=COLOURS["blue"], markersize=4,
+                      label="trained" if not place else None)  # fmt: skip
+            axes.plot(place + 0.2 + across, own["ami_untrained"], "x", color=COLOURS["purple"],
+                      markersize=4, label="untrained" if not place else None)  # fmt: skip
+        axes.set_xticks(range(len(kinds)), [f"{side}:\n{of}" for (side, of), _ in kinds])
+        axes.set_ylabel("adjusted mutual information")
+        axes.set_ylim(bottom=min(0.0, float(table[["ami", "ami_untrained"]].min().min())))
+        axes.legend()
+    return as_picture(
+        figure,
+        id="information",
+        title="What the choice of an expert tells",
+        caption="Adjusted mutual information of a word's first expert with the subword, and with "
+        "the target's language, on test chapters; a point is one training. Any function of a word "
+        "tells something of it, a random gate's too: only what lies above the crosses was learnt.",
+        alt="Information of the chosen expert on subword and language, trained and untrained.",
+        claim_ids=tuple(f"specialise-{of}-{side}" for side, of in table[["side", "of"]]
+                        .drop_duplicates().itertuples(index=False)
+                        if of in ("word", "language")),
+        runs=[run],
+    )  # fmt: skip
 
 
 def loads(runs: Runs) -> Picture | None:
@@ -86,35 +170,5 @@ def loads(runs: Runs) -> Picture | None:
         "largest first.",
         alt="Assignments per expert in falling order, with their mean.",
         claim_ids=("balance-kept", "balance-lost"),
-        runs=[runs["experts_2048"]],
-    )
-
-
-def variety(runs: Runs) -> Picture | None:
-    """Each expert's entropy over subwords, classes and kinds of book, against chance."""
-    if "experts_2048" not in runs:
-        return None
-    table = judged_experts(runs["experts_2048"])
-    with figure_style():
-        figure = Drawing(figsize=(6.4, 2.9))
-        panels = figure.subplots(1, len(_KEYS))
-        for axes, (key, words) in zip(panels, _KEYS.items(), strict=True):
-            own, chance = table[f"{key}_entropy"], table[f"{key}_entropy_chance"]
-            axes.scatter(chance, own, s=5, color=COLOURS["blue"], alpha=0.5, linewidths=0)
-            # Below the diagonal an expert is less varied than its lowest deal by chance.
-            top = max([*own, *chance, 0.1])
-            axes.plot([0, top], [0, top], color=INK, linewidth=1, linestyle=":")
-            axes.set(xlabel="lowest by chance")
-            axes.set_title(words)
-        panels[0].set_ylabel("entropy (nats)")
-    return as_picture(
-        figure,
-        id="variety",
-        title="What experts specialise in",
-        caption="Entropy over subwords, word classes and kinds of book of each expert's test "
-        "assignments, against the lowest in 20 deals of all assignments to experts with the same "
-        "loads. Below the dotted line an expert is less varied than chance makes any.",
-        alt="Three scatter plots: an expert's entropy against the lowest by chance.",
-        claim_ids=("experts-meaning", "experts-syntax", "experts-topic", "experts-one-word"),
         runs=[runs["experts_2048"]],
     )

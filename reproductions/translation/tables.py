@@ -1,47 +1,88 @@
-"""The tables of the translation report but those of experts and of equal cost."""
+"""The tables of the translation report but those of experts."""
 
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from experiments.text.bible import BIBLES
+from experiments.translation.settings import GateName
+from reproductions.equal_time import perplexity_after
 from reproductions.runs import NamedRun, Runs, distinct
-from reproductions.translation.equal_cost import (
-    MANY,
-    SEED_RUNS,
-    SHORT_RUNS,
-    WIDE,
-    label,
-    perplexity_text,
-)
+from reproductions.tables import DASH, spread
 
-_PUBLISHED = {"experts_2048": ("2.63", "40.56"), "experts_0": ("≈ 3.0 (Figure 4)", None)}
-_NUM_EXAMPLES = 6
-_OF = {"piece": "subword", "word_class": "word class", "domain": "kind of text"}
+WIDE, MANY = "wide", "experts_2048"
+_PUBLISHED = {"experts_2048": ("2.63", "40.56"), "none": ("≈ 3.0 (Figure 4)", None)}
+_NUM_EXAMPLES = 9
+_OF = {
+    "piece": "subword",
+    "word": "subword",
+    "word_class": "word class",
+    "domain": "kind of text",
+    "language": "target's language",
+}
 # Runs that have a table of their own.
-_ELSEWHERE = ("importance_", *SHORT_RUNS, *SEED_RUNS)
+_ELSEWHERE = ("importance_", "pair_")
+# Source: Shazeer et al. (2017), Table 5: BLEU of the multilingual mixture and of the multilingual
+# GNMT, English into that language.
+TABLE_5 = {"fr": (36.59, 34.00), "es": (36.21, 34.25), "de": (24.53, 23.15)}
+
+
+def label(run: NamedRun, runs: Runs) -> str:
+    """A model by its settings, for readers; the wide one beside the many of equal cost."""
+    study, many = run.study, runs.get(MANY)
+    if study.num_experts > 1:
+        adam = "" if study.factored else ", plain Adam"
+        return run.called(f"{study.num_experts:,} experts{adam}")
+    if study.num_experts == 0:
+        return run.called("the constant alone" if study.constant else "no experts")
+    times = study.expert_units / many.study.expert_units if many is not None else 1.0
+    return run.called(f"1 expert, {times:g} times as wide" if times != 1 else "1 expert")
+
+
+def of_test(run: NamedRun, language: str = "all") -> "pd.Series[float]":
+    """Test perplexity of every training, in a language or over all."""
+    table = run.table("metrics")
+    own = table[(table["split"] == "test") & (table["language"] == language)]
+    found: pd.Series[float] = own["perplexity"]
+    return found
+
+
+def bleu_of(run: NamedRun, metric: str = "sacrebleu", language: str = "all") -> "pd.Series[float]":
+    """Corpus BLEU of every training, in a language or over all."""
+    table = run.table("bleu")
+    is_own = (table["metric"] == metric) & (table["language"] == language)
+    found: pd.Series[float] = table[is_own & (table["domain"] == "all")]["value"]
+    return found
 
 
 def results_table(runs: Runs) -> pd.DataFrame:
-    """A row per model: size, cost, test perplexity and BLEU with 95 % intervals, speed."""
+    """A row per model: size, cost, test perplexity and BLEU over trainings, seconds."""
     return pd.DataFrame([_results_row(run, runs) for run in shown(runs)])
 
 
 def _results_row(run: NamedRun, runs: Runs) -> dict[str, str | None]:
     facts = run.finished.manifest
-    nothing = (None, None)
-    perplexity, bleu = _PUBLISHED.get(run.name, nothing) if run.is_as_named else nothing
+    perplexity, bleu = _PUBLISHED.get(run.name, (None, None)) if run.is_as_named else (None, None)
+    # With one language there is no row of French beside that of all.
+    french = "fr" if run.study.languages[1:] else "all"
     return {
         "model": label(run, runs),
-        "parameters": f"{facts['num_parameters'] / 1e6:,.1f} M",
-        "operations per timestep": f"{facts['num_operations_per_timestep'] / 1e6:.2f} M",
-        "published perplexity (WMT'14)": perplexity,
-        "test perplexity": perplexity_text(run),
+        "parameters": f"{facts['num_parameters'] / 1e6:,.2f} M",
+        "operations per timestep": f"{facts['num_operations_per_timestep'] / 1e6:.3f} M",
+        "test perplexity": spread(of_test(run)),
+        "English to French": spread(of_test(run, french)),
+        "published (WMT'14)": perplexity,
+        "sacreBLEU": spread(bleu_of(run)),
+        "English to French, tokenised BLEU": spread(bleu_of(run, "tokenised", french)),
         "published BLEU": bleu,
-        "sacreBLEU": _bleu(run, "sacrebleu"),
-        "tokenised BLEU": _bleu(run, "tokenised"),
-        "training tokens/s": f"{_speed(run):,.0f}",
+        "seconds of a core": spread(_seconds(run)),
     }
+
+
+def _seconds(run: NamedRun) -> "pd.Series[float]":
+    found: pd.Series[float] = run.table("evaluations").groupby("seed")["core_seconds"].max()
+    return found
 
 
 def shown(runs: Runs) -> list[NamedRun]:
@@ -49,35 +90,95 @@ def shown(runs: Runs) -> list[NamedRun]:
     return distinct(run for name, run in runs.items() if not name.startswith(_ELSEWHERE))
 
 
-def _bleu(run: NamedRun, metric: str) -> str:
-    table = run.table("bleu")
-    row = table[(table["metric"] == metric) & (table["domain"] == "all")].iloc[0]
-    return f"{row['value']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+def pair_table(runs: Runs) -> pd.DataFrame:
+    """English to French alone: both models of equal cost."""
+    return pd.DataFrame(
+        [_results_row(run, runs) for run in distinct(map(runs.get, ("pair_wide", "pair_2048")))]
+    )
 
 
-def _speed(run: NamedRun) -> float:
-    return float(run.table("curves")["tokens_per_second"].iloc[-1])
+def languages_table(runs: Runs) -> pd.DataFrame:
+    """A row per language: perplexity and BLEU of both models of equal cost, and Table 5."""
+    found = distinct(runs.get(name) for name in (WIDE, MANY))
+    if not found or len(found[0].study.languages) < 2:
+        return pd.DataFrame()
+    names = {bible.code: bible.language for bible in BIBLES.values()}
+    return pd.DataFrame(
+        [
+            {"English into": names[language], **_language_row(found, runs, language)}
+            for language in found[0].study.languages
+        ]
+    )
 
 
-def domains_table(runs: Runs) -> pd.DataFrame:
-    """A row per kind of book: test perplexity and sacreBLEU of the models of equal cost."""
-    columns: dict[str, pd.Series[str]] = {}
-    for run in distinct(runs.get(name) for name in (WIDE, MANY)):
-        sentences = run.table("sentences")
-        perplexities = {
-            str(kind): f"{np.exp(np.average(own['loss'], weights=own['num_tokens'])):.2f}"
-            for kind, own in sentences.groupby("domain")
-        }
-        columns[f"perplexity, {label(run, runs)}"] = pd.Series(perplexities)
-        scores = run.table("bleu")
-        scores = scores[(scores["metric"] == "sacrebleu") & (scores["domain"] != "all")]
-        columns[f"sacreBLEU, {label(run, runs)}"] = pd.Series(
+def _language_row(found: list[NamedRun], runs: Runs, language: str) -> dict[str, str]:
+    row = {f"perplexity, {label(run, runs)}": spread(of_test(run, language)) for run in found}
+    row |= {
+        f"sacreBLEU, {label(run, runs)}": spread(bleu_of(run, language=language)) for run in found
+    }
+    many, rest = TABLE_5.get(language, (None, None))
+    row["Table 5: mixture, GNMT"] = DASH if many is None else f"{many:.2f}, {rest:.2f}"
+    return row
+
+
+def equal_time_table(runs: Runs) -> pd.DataFrame:
+    """Held-out perplexity when the fastest training of the wide model ends."""
+    if WIDE not in runs:
+        return pd.DataFrame()
+    seconds = float(_seconds(runs[WIDE]).min())
+    rows = []
+    for run in shown(runs):
+        table = run.table("evaluations")
+        # A model that ended sooner has nothing to be read there.
+        if float(_seconds(run).min()) < 0.98 * seconds:
+            continue
+        found = [perplexity_after(own, seconds) for _, own in table.groupby("seed")]
+        rows.append({"model": label(run, runs), f"after {seconds:,.0f} s": spread(found)})
+    return pd.DataFrame(rows)
+
+
+def regime_table(runs: Runs) -> pd.DataFrame:
+    """What an expert sees: words in a step, and per weight over the training; the noise's share."""
+    return pd.DataFrame([_regime_row(run, runs) for run in runs.values() if _has_choice(run)])
+
+
+def _has_choice(run: NamedRun) -> bool:
+    return bool(run.study.num_experts > run.study.k)
+
+
+def _regime_row(run: NamedRun, runs: Runs) -> dict[str, str]:
+    study = run.study
+    words = study.tokens_per_batch * study.batches_per_step * study.k / study.num_experts
+    weights = 2 * study.width * study.expert_units
+    table = run.table("evaluations")
+    last = table[table["step"] == table["step"].max()]
+    row = {
+        "model": label(run, runs),
+        "words per expert and step": f"{words:,.0f}",
+        "words per expert weight": f"{words * study.max_steps / weights:,.2f}",
+    }
+    for side in ("encoder", "decoder"):
+        column = f"{side}_clean_share_kept"
+        has_noise = study.gate is not GateName.balanced and column in last
+        row[f"{side}: choices that noise leaves"] = spread(last[column]) if has_noise else DASH
+    return row
+
+
+def gate_table(run: NamedRun) -> pd.DataFrame:
+    """What the choice of experts tells, trained and untrained, over trainings."""
+    table = run.table("gate")
+    return pd.DataFrame(
+        [
             {
-                row.domain: f"{row.value:.2f} ({row.low:.2f} to {row.high:.2f})"
-                for row in scores.itertuples()
+                "side": side,
+                "of": _OF[str(of)],
+                "trained": spread(own["ami"]),
+                "untrained": spread(own["ami_untrained"]),
+                "difference": spread(own["ami"] - own["ami_untrained"]),
             }
-        )
-    return pd.DataFrame(columns).rename_axis("kind of book").reset_index()
+            for (side, of), own in table.groupby(["side", "of"], sort=False)
+        ]
+    )
 
 
 def specialisation_table(run: NamedRun) -> pd.DataFrame:
@@ -118,18 +219,25 @@ def use_table(runs: Runs) -> pd.DataFrame:
 
 
 def examples_table(runs: Runs) -> pd.DataFrame:
-    """Some test sentences, evenly spaced and not picked, in every model's words."""
-    first = next(iter(runs.values())).table("answers")
+    """Some test sentences of the first training, evenly spaced and not picked, by every model."""
+    first = _first_training(next(iter(runs.values())))
     # By place and not by what they say, so that nobody picked them.
     places = np.linspace(0, len(first) - 1, min(_NUM_EXAMPLES, len(first))).astype(int)
-    table = first.loc[places, ["source", "reference"]].reset_index(drop=True)
+    columns = ["language"] * bool(first["language"].notna().any()) + ["source", "reference"]
+    table = first.loc[places, columns].reset_index(drop=True)
     for run in distinct(runs.get(name) for name in (WIDE, MANY)):
         # A column in which all are empty reads as one of numbers.
-        answers = run.table("answers")["answer"].astype(object)
+        answers = _first_training(run)["answer"].astype(object)
         # Runs may have translated another number of sentences.
         if len(answers) == len(first):
             table[label(run, runs)] = answers.loc[places].fillna("").to_numpy()
     return table
+
+
+def _first_training(run: NamedRun) -> pd.DataFrame:
+    table = run.table("answers")
+    first: pd.DataFrame = table[table["seed"] == table["seed"].min()].reset_index(drop=True)
+    return first
 
 
 _NUM_DRAWS = 1000
@@ -137,11 +245,7 @@ _BALANCED = "importance_01_load_01"
 # Source: Shazeer et al. (2017), Table 6: CV(importance), CV(load), largest load over the mean.
 _TABLE_6 = {
     "importance_0_load_0": (3.04, 3.01, 17.80),
-    "importance_02_load_0": (0.06, 0.17, 1.47),
-    "importance_0_load_02": (0.22, 0.04, 1.15),
     "importance_01_load_01": (0.06, 0.05, 1.14),
-    "importance_001_load_001": (0.48, 0.11, 1.37),
-    "importance_1_load_1": (0.03, 0.02, 1.07),
 }
 _BALANCE_COLUMNS = {
     "cv_importance": "CV(importance)",
@@ -151,7 +255,7 @@ _BALANCE_COLUMNS = {
 
 
 def balance_table(runs: Runs) -> pd.DataFrame:
-    """Table 6 of the paper beside ours, medians and ranges; last what equal chances would give."""
+    """Two rows of Table 6 beside ours, over trainings; last what equal chances would give."""
     found = distinct(runs.get(name) for name in _TABLE_6)
     rows = [_balance_row(run) for run in found]
     if found:
@@ -163,13 +267,12 @@ def _balance_row(run: NamedRun) -> dict[str, str]:
     curves = run.table("curves")
     # The first half still shows the start.
     half = curves[curves["step"] > curves["step"].max() / 2]
-    row = {"model": _model(run), "test perplexity": perplexity_text(run)}
+    row = {"model": _model(run), "test perplexity": spread(of_test(run))}
     for (column, words), published in zip(
         _BALANCE_COLUMNS.items(), _TABLE_6[run.name], strict=True
     ):
-        found = half[f"encoder_{column}"]
         row[f"{words}, published"] = f"{published:.2f}" if run.is_as_named else ""
-        row[f"{words}, ours"] = _with_range(found.median(), found.min(), found.max())
+        row[f"{words}, ours"] = spread(half.groupby("seed")[f"encoder_{column}"].median())
     return row
 
 

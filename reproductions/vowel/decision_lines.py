@@ -174,11 +174,16 @@ def trajectory(run: NamedRun, position: int = 0) -> Trajectory:
     return _trajectory(run, arrays, run.table("metrics"), position)
 
 
+def num_paths(run: NamedRun) -> int:
+    """How many seeds have their snapshots kept: `study.num_paths`, or all where there are fewer."""
+    return min(int(run.study.num_paths), len(run.table("metrics")))
+
+
 def trajectories(run: NamedRun) -> Iterator[Trajectory]:
-    """The paths of all seeds, in their order."""
-    # Read once: the arrays of 200 seeds are large.
+    """The paths of all seeds whose snapshots are kept, in their order."""
+    # Read once: the arrays of many seeds are large.
     arrays, metrics = run.finished.arrays("snapshots"), run.table("metrics")
-    for position in range(len(metrics)):
+    for position in range(num_paths(run)):
         yield _trajectory(run, arrays, metrics, position)
 
 
@@ -200,8 +205,12 @@ def _trajectory(
     vowels = data.load(run.study)
     # The network itself says what it answers: no second copy of its equations stands here.
     net = systems.build(run.study, vowels.codes_VO.shape[1])
-    weights = {"experts": torch.from_numpy(experts), "gate": torch.from_numpy(gate)}
-    prediction = net.predict(weights, vowels.train.inputs_DN)
+    inputs_DN = vowels.train.inputs_DN
+    weights = {
+        name: torch.from_numpy(each).to(inputs_DN.dtype)
+        for name, each in (("experts", experts), ("gate", gate))
+    }
+    prediction = net.predict(weights, inputs_DN)
     assert prediction.mixture is not None
     return Trajectory(
         seed=int(metrics["seed"]),

@@ -33,6 +33,7 @@ from reproductions.vowel.decision_lines import (
     formants,
     has_lines,
     lone_line,
+    num_paths,
     trajectories,
 )
 
@@ -157,7 +158,7 @@ def together_then_apart(experts: NamedRun, lone: NamedRun) -> RateEvidence:
 def _seeds_that(
     show: Callable[[Trajectory, decision_lines.Frame], bool], experts: NamedRun, lone: NamedRun
 ) -> RateEvidence:
-    num_seeds = len(experts.table("metrics"))
+    num_seeds = num_paths(experts)
     if not (has_lines(experts) and has_lines(lone)):
         reason = "Experts with several outputs have no single decision line."
         return RateEvidence(0, num_seeds, names_of(experts, lone), not_comparable=reason)

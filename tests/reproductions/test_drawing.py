@@ -54,3 +54,13 @@ def test_a_legend_names_each_thing_once_and_in_order() -> None:
         figure = Figure()
         legend_below(figure, [key_mark("seed", "o"), key_line("mean"), key_mark("seed", "x")])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["seed", "mean"]
+
+
+def test_a_legend_never_is_wider_than_its_figure() -> None:
+    entries = [key_line(f"line {n}, which needs a long sentence") for n in range(3)]
+    with figure_style():
+        figure = Figure(figsize=(6, 3), layout="constrained")
+        legend_below(figure, entries, num_columns=3)
+        figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= figure.bbox.width

@@ -19,7 +19,7 @@ from reproductions.clusters import tables as clusters_table
 from reproductions.clusters.suite import SWEEP, labelled, ladder_labels, setting_of
 from reproductions.report import changes, page_of
 from reproductions.runs import NamedRun, distinct, named_run, suite_settings, why_not_comparable
-from reproductions.translation.equal_cost import label
+from reproductions.translation.tables import label
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.evidence import RateEvidence
 from reproductions.verdicts.judge import judge_all

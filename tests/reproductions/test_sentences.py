@@ -69,13 +69,6 @@ def test_one_training_says_nothing_of_the_method(name: str, *, holds: bool) -> N
     assert rule_on(name, holds=holds) == "not comparable"
 
 
-# These count trainings, of which their worlds have one each.
-@pytest.mark.parametrize("holds", [True, False])
-@pytest.mark.parametrize("name", ["balance-kept", "balance-lost"])
-def test_one_training_among_trainings_decides_nothing(name: str, *, holds: bool) -> None:
-    assert rule_on(name, holds=holds) == "inconclusive"
-
-
 def test_every_claim_has_runs_in_which_its_sentence_holds_and_fails() -> None:
     not_run = {name for name, (_, claim) in CLAIMS.items() if claim.not_run_here}
     missing = set(CLAIMS) - set(KNOWN) - ELSEWHERE - not_run

@@ -75,11 +75,11 @@ def test_what_is_not_trained_on_is_counted_and_told_and_no_test_line_is_lost(
     source = b"one\n\ntwo \xff\nthree\n" + long + b"\na b c d e f g h i j\n"
     target = b"un\nvide\ndeux\ntrois\nmots\nseul\n"
     texts = all_of(files(tmp_path, source, target, suffix))
-    assert list(texts.train) == [("one", "un", ""), ("three", "trois", "")]
+    assert list(texts.train) == [pairs.Pair("one", "un"), pairs.Pair("three", "trois")]
     words = long.decode().strip()
-    unlike = ("a b c d e f g h i j", "seul", "")
-    assert texts.valid == [*texts.train, (words, "mots", ""), unlike]
-    read = ("", "vide", ""), ("two \ufffd", "deux", "")
+    unlike = pairs.Pair("a b c d e f g h i j", "seul")
+    assert texts.valid == [*texts.train, pairs.Pair(words, "mots"), unlike]
+    read = pairs.Pair("", "vide"), pairs.Pair("two \ufffd", "deux")
     assert texts.test == [texts.valid[0], *read, *texts.valid[1:]]
     reasons = {"empty": 1, "not UTF-8": 1}
     filters = {"longer than study.max_words=80": 1, "of lengths beyond study.max_ratio=3": 1}
@@ -292,7 +292,7 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_lines_end_at_a_line_feed_alone(tmp_path: Path) -> None:
     line = "a\x0bb\x0cc\x1cd\x85e\u2028f\rg"
     config = files(tmp_path, f"\ufeff{line}\r\nlast".encode(), b"un\r\ndeux")
-    assert pairs.load(config).test == [(line, "un", ""), ("last", "deux", "")]
+    assert pairs.load(config).test == [pairs.Pair(line, "un"), pairs.Pair("last", "deux")]
 
 
 def test_text_is_known_by_its_content_alone(tmp_path: Path) -> None:
@@ -420,7 +420,7 @@ def test_rows_on_disk_are_what_was_encoded(tmp_path: Path) -> None:
     encoded = encode(given, subwords, tmp_path / "ids")
     assert list(encoded.source) == [subwords.encode(line) for line in LINES]
     assert list(encoded.target) == [[] for _ in LINES]
-    assert list(encoded.first(3).source) == list(encoded.source)[:3]
+    assert list(encoded.take(range(3)).source) == list(encoded.source)[:3]
     assert encoded.domain == ["kind"] * len(LINES)
     assert not list((tmp_path / "ids").iterdir())
 

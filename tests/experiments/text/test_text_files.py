@@ -43,7 +43,7 @@ def test_paragraphs_of_manual_pages_are_paired_where_the_macros_agree(tmp_path: 
         page = tmp_path / "usr/share/man" / place / "x.2.gz"
         page.parent.mkdir(parents=True)
         page.write_bytes(gzip.compress(text.encode()))
-    found = [passage[2:] for passage in debian.manual_pages(tmp_path)]
+    found = [passage[2:4] for passage in debian.manual_pages(tmp_path)]
     assert found == [
         ("x - open", "x - ouvre"),
         ("x() opens a file , and no more.", "x() ouvre un file , and no more."),

@@ -16,7 +16,7 @@ from experiments.translation.settings import GateName, TranslationConfig
 from experiments.translation.shared_training import SharedTraining
 from experiments.translation.translator import Translator
 from moe.parallel import start_process_group, stop_process_group
-from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY
+from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY, without_times
 
 # Batches that do not share out evenly, noise in the gates, and steps in several epochs.
 CONFIG = replace(
@@ -47,11 +47,10 @@ def train(config: TranslationConfig, folder: RunFolder, stop: str | None) -> int
             training.run(PAIRS, PAIRS, report)
     except (_Killed, Stopped):
         return training.progress.step
-    curves = [
-        {name: value for name, value in row.items() if name != "tokens_per_second"}
-        for row in training.progress.curves
-    ]
-    found: dict[str, Any] = {"curves": (curves, training.progress.evaluations)}
+    progress = training.progress
+    found: dict[str, Any] = {
+        "curves": [without_times(row) for row in (*progress.curves, *progress.evaluations)]
+    }
     found["weights"], found["draw"] = model.state_dict(), torch.rand(4)
     torch.save(found, folder.path / f"{dist.get_rank()}.pt")
     return None

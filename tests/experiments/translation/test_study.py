@@ -22,15 +22,6 @@ from experiments.translation.translate import answer, load, newest
 from reproductions.page import write_page
 from reproductions.report import print_report
 from reproductions.runs import SuiteRuns, find_runs, in_folder
-from reproductions.translation.equal_cost import (
-    gaps,
-    in_every_training,
-    perplexity,
-    seeds_table,
-    short_runs_table,
-    why_many_lose,
-    why_more_lose,
-)
 from reproductions.translation.experts import (
     chosen_experts,
     expert_page,
@@ -44,7 +35,8 @@ from reproductions.translation.tables import chance
 TOY = (
     "max_train_pairs=300 num_subwords=300 width=12 num_units=16 expert_units=6 max_steps=4 "
     "num_translated=4 num_experts=16 num_groups=4 attention_units=6 beam_width=2 "
-    "tokens_per_batch=2000 report_every=1 valid_share=0.003 test_share=0.005 num_threads=1"
+    "tokens_per_batch=2000 report_every=1 valid_share=0.003 test_share=0.005 num_threads=1 "
+    "languages=[fr,de] num_seeds=2"
 )
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 CLAIMS = STUDY.claims
@@ -94,9 +86,22 @@ def test_a_run_says_what_it_measured(found: SuiteRuns) -> None:
     assert set(scores["metric"]) == {"sacrebleu", "tokenised"}
     assert ((scores["low"] <= scores["value"]) | (scores["value"] == 0)).all()
     sentences = run.table("sentences")
-    metrics = run.table("metrics").set_index("split")
-    assert sentences["num_tokens"].sum() == metrics.loc["test", "num_tokens"]
-    assert len(run.table("answers")) == 4
+    metrics = run.table("metrics").set_index(["seed", "split", "language"])
+    answers = run.table("answers")
+    for seed in (0, 1):
+        own = sentences[sentences["seed"] == seed]
+        assert own["num_tokens"].sum() == metrics.loc[(seed, "test", "all"), "num_tokens"]
+        for language in ("fr", "de"):
+            part = own[own["language"] == language]
+            loss = np.average(part["loss"], weights=part["num_tokens"])
+            found = metrics.loc[(seed, "test", language), "perplexity"]
+            assert np.exp(loss) == pytest.approx(found, rel=1e-9)
+        # Equally many of each language.
+        of_seed = answers[answers["seed"] == seed]
+        assert of_seed["language"].value_counts().to_dict() == {"fr": 2, "de": 2}
+    # Each language is scored on its own, and all of them together.
+    assert set(scores["language"]) == {"all", "fr", "de"}
+    assert set(scores[scores["language"] != "all"]["domain"]) == {"all"}
     assert run.manifest["counts"]["train"]["kept"] == 300
 
 
@@ -107,7 +112,7 @@ def test_the_report_has_every_claim_and_none_is_won_at_toy_size(
     assert set(by_claim) == {claim.id for claim in CLAIMS}
     assert all(any(claim.id.startswith(group.prefix) for group in STUDY.groups) for claim in CLAIMS)
     report, pictures = STUDY.build(found, in_folder("runs"), "command")
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     words = {verdict.word for _, _, verdict in report.judged if verdict is not None}
     assert words <= {"not comparable", "inconclusive"}
     page = tmp_path / "index.html"
@@ -130,29 +135,6 @@ def test_an_experts_information_is_bounded_by_its_share(found: SuiteRuns) -> Non
     # p(subword | expert) / p(subword) is largest where no other expert has the subword.
     assert (pointwise_information(run) <= -np.log(share) + 1e-9).all()
     assert counts["count"].sum() == run.finished.table("experts")["num_assignments"].sum()
-
-
-def test_the_gap_between_two_models_is_that_of_their_measurements(named: SuiteRuns) -> None:
-    last = gaps(named.runs)[-1]
-    for name, measured in (("wide", last.wide), ("experts_2048", last.many)):
-        metrics = named.runs[name].finished.table("metrics").set_index("split")
-        assert measured == metrics.loc["valid", "perplexity"]
-    assert gaps({"wide": named.runs["wide"]}) == []
-
-
-def test_a_cause_is_told_only_where_runs_speak_of_it(named: SuiteRuns) -> None:
-    assert why_more_lose(named.runs) == why_many_lose(named.runs) == ""
-    many = named.runs["experts_2048"]
-    told = why_more_lose({"experts_32": many, "experts_512": many})
-    # 2,000 tokens, four experts each, shared out among the 16 of the toy run.
-    assert "with 16, 16 experts one expert sees about 500, 500 of" in told
-    short = {f"batch_4_{name}": run for name, run in named.runs.items()}
-    last = gaps(named.runs)[-1]
-    assert why_many_lose({**named.runs, **short}).endswith(
-        f"is {last.ratio:.2f} with four times the words per step at step {last.step} "
-        f"(without: {last.ratio:.2f} at step {last.step}), and {last.ratio:.2f} at step {last.step}"
-    )
-    assert list(short_runs_table({**named.runs, **short})["ratio"]) == [f"{last.ratio:.3f}"] * 3
 
 
 def test_equal_chances_spread_loads_as_the_binomial_says() -> None:
@@ -233,19 +215,6 @@ def test_a_process_answers_line_by_line_until_nobody_reads(
 def test_a_run_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match="no finished run zz"):
         newest(Path("runs"), "zz")
-
-
-def test_other_seeds_are_set_beside_the_published_one(named: SuiteRuns) -> None:
-    wide, many = named.runs["wide"], named.runs["experts_2048"]
-    assert seeds_table(named.runs).empty
-    assert in_every_training(named.runs) == ""
-    swapped = {**named.runs, "seed_1_wide": many, "seed_1_experts_2048": wide}
-    table = seeds_table(swapped)
-    ratio = perplexity(many) / perplexity(wide)
-    assert table["ratio"].iloc[0] == f"{ratio:.3f}"
-    assert table["ratio"].iloc[-1].startswith("1.000 (")
-    assert table["ratio"].iloc[-1].endswith("n = 2)")
-    assert in_every_training(swapped).startswith("1 of 2 seeds")
 
 
 def test_a_toy_run_is_done_once(found: SuiteRuns, runs_dir: Path) -> None:

@@ -2,15 +2,17 @@
 
 from reproductions.translation.evidence import FORMS
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
-from tests.reproductions.evidence_cases import Synthetic, counted
+from tests.reproductions.evidence_cases import Synthetic, by_seed, counted
 
 
-def loads(name: str, *late: float) -> Synthetic:
-    """A run with uneven loads in the first half of training, and these after it."""
-    half = len(late)
-    values = [9.0] * half + list(late)
+def loads(name: str, *late_by_seed: list[float]) -> Synthetic:
+    """A run with uneven loads in the first half of every training, and these after it."""
+    half = len(late_by_seed[0])
     steps = [100 * place for place in range(1, 2 * half + 1)]
-    return Synthetic(name, {"curves": {"step": steps, "encoder_max_over_mean_load": values}})
+    values = [[9.0] * half + late for late in late_by_seed]
+    table = by_seed(steps, "encoder_max_over_mean_load", values)
+    # A training's rows stand one after another.
+    return Synthetic(name, {"curves": table})
 
 
 def test_the_published_sizes_are_those_of_the_published_settings() -> None:
@@ -19,39 +21,39 @@ def test_the_published_sizes_are_those_of_the_published_settings() -> None:
         ("operations", 85, 0.5),
         ("gnmt_operations", 214, 0.5),
     ):
-        found = FORMS["published_count"](loads("experts_2048"), of=of)
+        found = FORMS["published_count"](loads("experts_2048", [1.0]), of=of)
         assert isinstance(found, EstimateEvidence)
         assert abs(found.estimate.point - printed) <= half
         assert found.is_exact
 
 
-def experts(**columns: list[float]) -> Synthetic:
-    """A run of four experts, of which the last has too few assignments to be judged."""
-    return Synthetic(tables={"experts": {"num_assignments": [20, 30, 500, 19], **columns}})
-
-
 def test_loads_are_means_of_the_second_half_counted_by_training_up_to_the_limit() -> None:
-    trainings = [loads("a", 1.5, 2.0, 2.5), loads("b", 2.0, 2.0, 2.5), loads("c", 1.0, 1.0, 3.5)]
-    assert counted(FORMS["largest_load_within"](*trainings, times_mean=2)) == (2, 3)
+    run = loads("a", [1.5, 2.0, 2.5], [2.0, 2.0, 2.5], [1.0, 1.0, 3.5])
+    assert counted(FORMS["largest_load_within"](run, times_mean=2)) == (2, 3)
 
 
 def test_loads_without_losses_come_first_one_number_for_each_training() -> None:
-    runs = [loads("w1", 4.0, 5.0), loads("w2", 6.0), loads("l1", 1.0, 2.0), loads("l2", 1.0)]
-    found = FORMS["larger_largest_load"](*runs)
-    assert found == OrderEvidence((4.5, 6.0), (1.5, 1.0), ("w1", "w2", "l1", "l2"))
+    without, with_losses = loads("w", [4.0, 5.0], [6.0, 6.0]), loads("l", [1.0, 2.0], [1.0, 1.0])
+    found = FORMS["larger_largest_load"](without, with_losses)
+    assert found == OrderEvidence((4.5, 6.0), (1.5, 1.0), ("w", "l"))
 
 
-def test_less_varied_is_below_the_entropy_of_chance_and_equal_is_not() -> None:
-    run = experts(
-        piece_entropy=[1.0, 2.0, 3.0, 0.0],
-        piece_entropy_chance=[2.0, 2.0, 2.0, 2.0],
-        domain_entropy=[1.0, 1.0, 1.0, 9.0],
-        domain_entropy_chance=[2.0, 2.0, 2.0, 2.0],
+def scores(name: str, **by_language: list[float]) -> Synthetic:
+    """A run's BLEU by language, a score for each training, and others that are not asked for."""
+    rows = [
+        (metric, domain, language, value if metric == "sacrebleu" and domain == "all" else 99.0)
+        for language, values in {**by_language, "all": [99.0, 99.0]}.items()
+        for value in values
+        for metric, domain in (("sacrebleu", "all"), ("tokenised", "all"), ("sacrebleu", "law"))
+    ]
+    columns = ("metric", "domain", "language", "value")
+    return Synthetic(
+        name, {"bleu": dict(zip(columns, map(list, zip(*rows, strict=True)), strict=True))}
     )
-    assert counted(FORMS["less_varied_than_chance"](run, of="piece")) == (1, 3)
-    assert counted(FORMS["less_varied_than_chance"](run, of="domain")) == (3, 3)
 
 
-def test_one_word_is_at_least_its_share_of_experts_with_enough_assignments() -> None:
-    run = experts(top_piece_share=[0.9, 0.95, 0.5, 1.0])
-    assert counted(FORMS["one_word"](run, share=0.9)) == (2, 3)
+def test_languages_count_by_their_mean_over_trainings() -> None:
+    first = scores("a", fr=[10.0, 20.0], de=[5.0, 5.0], ar=[7.0, 7.0])
+    second = scores("b", fr=[14.0, 15.0], de=[1.0, 9.5], ar=[7.0, 7.0])
+    # French 15 above 14.5; German 5 below 5.25; in Arabic they are equal, which is not above.
+    assert counted(FORMS["better_languages"](first, second)) == (1, 3)

@@ -63,7 +63,8 @@ def test_the_story_is_of_the_lines_before_the_stop_and_at_it(
         ]
     ]
     frame = Frame(reference=near[0], centre=np.zeros(2), spread=1.0)
-    monkeypatch.setattr(evidence, "trajectory", lambda run, position: paths[position])
+    monkeypatch.setattr(evidence, "trajectories", lambda run: iter(paths))
+    monkeypatch.setattr(evidence, "num_paths", lambda run: len(paths))
     monkeypatch.setattr(evidence, "lone_line", lambda run: near[0])
     monkeypatch.setattr(evidence, "formants", lambda run: np.zeros((2, 2)))
     monkeypatch.setattr(evidence.decision_lines, "frame_of", lambda line, cases: frame)
@@ -74,8 +75,38 @@ def test_the_story_is_of_the_lines_before_the_stop_and_at_it(
     assert counted(found) == (1, 4)
     assert found is not None
     assert found.not_comparable is None
+    # All that meet before the stop arrive, whether they part later or not.
+    assert counted(FORMS["arriving"](*runs)) == (3, 4)
     for name in has_lines:
         has_lines.update({"experts": True, "lone": True, name: False})
         other = FORMS["together_then_apart"](*runs)
         assert other is not None
         assert other.not_comparable is not None
+
+
+def test_a_seed_heads_for_the_line_when_each_of_its_experts_turns_towards_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    line, across = np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])
+    between = np.array([1.0, 1.0, 0.0])
+    frame = Frame(reference=line, centre=np.zeros(2), spread=1.0)
+    epochs = np.array([0, 100, 500])
+    # One whose two experts turn at once, one where a single expert does, and one that turns late.
+    paths = [
+        SimpleNamespace(epochs=epochs, lines_SE3=np.stack([[across] * 2, *later]))
+        for later in (
+            [[between, between], [across, across]],
+            [[between, across], [between, between]],
+            [[across, across], [between, between]],
+        )
+    ]
+    monkeypatch.setattr(evidence, "trajectories", lambda run: iter(paths))
+    monkeypatch.setattr(evidence, "num_paths", lambda run: len(paths))
+    monkeypatch.setattr(evidence, "lone_line", lambda run: line)
+    monkeypatch.setattr(evidence, "formants", lambda run: np.zeros((2, 2)))
+    monkeypatch.setattr(evidence.decision_lines, "frame_of", lambda line, cases: frame)
+    monkeypatch.setattr(evidence, "has_lines", lambda run: True)
+    runs = (trained("experts", [500, 500, 500]), trained("lone", [1]))
+    assert counted(FORMS["heading"](*runs, epochs=100)) == (1, 3)
+    assert counted(FORMS["heading"](*runs, epochs=500)) == (2, 3)
+    assert evidence.share_heading(*runs, epochs=100) == 3 / 6

@@ -308,7 +308,8 @@ def test_a_group_that_is_divided_says_how_many_of_its_claims_matched() -> None:
 def test_claims_that_were_not_run_are_counted_and_nothing_else_is_said() -> None:
     judged: list[Judged] = [(claim, None, None) for claim in CLAIMS]
     assert summarise(judged, {}, STUDY.groups) == [
-        "Of 32 printed claims, 32 are not run; of 9 sentence claims, 9 are not run."
+        "Of 32 printed claims, 32 are not run; of 11 sentence claims, 11 are not run; "
+        "of 2 own claims, 2 are not run."
     ]
 
 

@@ -1,0 +1,27 @@
+"""Models of one cost per word at equal time, from the seconds in their evaluations."""
+
+import numpy as np
+import pandas as pd
+
+from reproductions.verdicts.evidence import HasTables, OrderEvidence
+
+
+def after_equal_seconds(first: HasTables, second: HasTables) -> OrderEvidence:
+    """Held-out perplexity of each training after the seconds of a core that the fastest took.
+
+    Between two evaluations the logarithm of the perplexity is taken to be a straight line.
+    """
+    tables = [run.table("evaluations") for run in (first, second)]
+    # No training may be asked for a time that it did not reach.
+    seconds = min(float(table.groupby("seed")["core_seconds"].max().min()) for table in tables)
+    one, other = (
+        tuple(perplexity_after(own, seconds) for _, own in table.groupby("seed"))
+        for table in tables
+    )
+    return OrderEvidence(one, other, (first.name, second.name))
+
+
+def perplexity_after(table: pd.DataFrame, seconds: float) -> float:
+    """Held-out perplexity of one training after these seconds, from its evaluations."""
+    logs = np.log(table["perplexity"])
+    return float(np.exp(np.interp(seconds, table["core_seconds"], logs)))
