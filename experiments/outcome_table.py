@@ -1,6 +1,7 @@
 """Runs as a table for the terminal: the settings in which they differ against their measures."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -71,7 +72,7 @@ def table_of(runs: Sequence[FinishedRun], width: int = 80) -> Table:
     every = [means(run) for run in runs]
     keys = differing([run.config for run in runs])
     measures = list(dict.fromkeys(measure for found in every for measure in found))
-    columns = [*map(_spaced, keys), *(each.heading for each in measures), "seeds"]
+    columns = [*map(spaced, keys), *(each.heading for each in measures), "seeds"]
     rows = [
         [
             *(value_text(run.config.get(key)) for key in keys),
@@ -98,14 +99,15 @@ def _row(found: tuple[Measure, Mean]) -> list[str]:
     return [measure.heading, mean_text(mean), str(mean.num_seeds)]
 
 
-def _spaced(key: str) -> str:
-    return key.replace("_", " ")
+def spaced(key: str) -> str:
+    """A setting's key in words: num_experts is the number of experts."""
+    return re.sub("^num_", "number of ", key).replace("_", " ")
 
 
 def _settings_text(run: FinishedRun, keys: Sequence[str]) -> str:
     # Figures name a run by its digest where its settings are too many for a label.
     digest = [f"{run.path.name[:8]}:"] if len(keys) > _MANY_SETTINGS else []
-    told = ", ".join(f"{_spaced(key)} {value_text(run.config.get(key))}" for key in keys)
+    told = ", ".join(f"{spaced(key)} {value_text(run.config.get(key))}" for key in keys)
     return " ".join([*digest, told])
 
 

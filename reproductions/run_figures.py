@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, NullLocator
 
 from experiments.measures import Curve, Mean, Measure, chosen_rows, interval
-from experiments.outcome_table import differing, means, study_of, value_text
+from experiments.outcome_table import differing, means, spaced, study_of, value_text
 from experiments.run_folder import FinishedRun
 from experiments.runner.schema import plain
 from experiments.studies import STUDIES
@@ -73,30 +73,26 @@ def heading(runs: Sequence[FinishedRun], what: str) -> str:
     usual = plain(STUDIES[study_of(runs[0])].schema())
     apart = {*differing([run.config for run in runs]), *_UNTOLD}
     told = [
-        f"{_words(key)} {value_text(value)}"
+        f"{spaced(key)} {value_text(value)}"
         for key, value in config.items()
         if key not in apart and value != usual.get(key)
     ]
     below = ", ".join(told) or "all other settings as they are by default"
-    return f"{_words(study_of(runs[0]))} study: {what}\n{textwrap.shorten(below, 150)}"
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")
+    return f"{spaced(study_of(runs[0]))} study: {what}\n{textwrap.shorten(below, 150)}"
 
 
 def label_of(run: FinishedRun, keys: Sequence[str]) -> str:
     """A run's values of these settings in words; its digest, which tables have, for many."""
     if len(keys) > _MOST_SETTINGS:
         return run.path.name[:8]
-    return ", ".join(f"{_words(key)} {value_text(run.config.get(key))}" for key in keys)
+    return ", ".join(f"{spaced(key)} {value_text(run.config.get(key))}" for key in keys)
 
 
 def _by_settings(runs: Sequence[FinishedRun]) -> Figure:
     keys = differing([run.config for run in runs])
     across = _axis(runs, keys)
     measures = list(dict.fromkeys(each for run in runs for each in means(run)))
-    shown = " and ".join(map(_words, keys)) if len(keys) < 3 else f"{len(keys)} settings"
+    shown = " and ".join(map(spaced, keys)) if len(keys) < 3 else f"{len(keys)} settings"
     height = _PANEL[1] if across else max(_PANEL[1], 0.45 * len(runs) + 0.8)
     figure, panels = _panels(len(measures), heading(runs, f"main measures by {shown}"), height)
     for axes, measure in zip(panels, measures, strict=True):
@@ -155,7 +151,7 @@ def _draw_along(
         axes.xaxis.set_minor_formatter(NullFormatter())
     if len(places) <= MOST_LINES:
         axes.set_xticks(places, [f"{place:,g}" for place in places])
-    axes.set(xlabel=_words(across), ylabel=measure.heading)
+    axes.set(xlabel=spaced(across), ylabel=measure.heading)
     axes.margins(x=0.08)
     low, high = axes.get_ylim()
     every = [own.mean for run in runs if (own := means(run).get(measure))]

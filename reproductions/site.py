@@ -39,6 +39,7 @@ from reproductions.study_report import load_notes
 from reproductions.tables import TableView, is_numeric
 
 DEFAULT_FOLDER = "site"
+_INSTALLED = Path(__file__).with_name("results_pages")
 # Pages to look things up in: file, title and one sentence of each.
 HANDBOOK = (
     (
@@ -161,8 +162,9 @@ def published_tables(record: StudyRecord, root: Path) -> Iterable[tuple[str, Tab
     The record says which tables there are, but not their numbers; these stand in the study's page
     of results.
     """
-    path = page_path(record.study, root)
-    text = path.read_text("utf-8") if path.exists() else ""
+    # A checkout has the pages in docs, an installed copy beside this module.
+    places = (page_path(record.study, root), _INSTALLED / f"{record.study}.md")
+    text = next((path.read_text("utf-8") for path in places if path.exists()), "")
     known = {}
     for found in _TABLE.finditer(text):
         columns, _, *rows = map(_cells, found["lines"].splitlines())

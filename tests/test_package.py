@@ -10,7 +10,7 @@ import yaml
 
 import moe
 from experiments.overrides import CONFIG_DIR
-from reproductions import command
+from reproductions import command, results_md, site
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
@@ -59,7 +59,11 @@ def test_the_version_is_that_which_is_cited() -> None:
     assert moe.__version__ == cited
 
 
-def test_the_configs_lie_where_the_wheel_puts_them() -> None:
+def test_configs_and_results_lie_where_the_wheel_puts_them() -> None:
     target = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
     assert (CONFIG_DIR / "config.yaml").is_file()
-    assert target == {CONFIG_DIR.name: "experiments/configs"}
+    assert target == {
+        CONFIG_DIR.name: "experiments/configs",
+        results_md.RESULTS_FOLDER: "reproductions/results_pages",
+    }
+    assert Path(site.__file__).with_name("results_pages") == site._INSTALLED

@@ -22,5 +22,5 @@ def test_the_tour_runs_and_shows_what_it_says(
     for place, cell in enumerate(cells):
         exec(compile(cell, f"{TOUR.name}, cell {place + 1}", "exec"), names)
     assert len(names["printed"]) > 0
-    assert names["figure"].axes[0].get_xlabel() == "num experts"
+    assert names["figure"].axes[0].get_xlabel() == "number of experts"
     assert names["losses"][-1] < 0.5 * names["losses"][0]

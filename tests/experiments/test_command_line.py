@@ -66,7 +66,7 @@ def test_a_sweep_makes_a_folder_per_value_and_knows_its_runs_again(tmp_path: Pat
     runs = [f"runs_dir={tmp_path}", *TINY]
     # With overrides on both sides of the flag, as the help shows it.
     told = command("run", "study=vowel", *runs, "--multirun", "study.num_experts=2,3")
-    assert "num experts 3" in told
+    assert "number of experts 3" in told
     drawn = f"reproductions.plot study=vowel {' '.join(runs)} study.num_experts=2,3"
     assert told.splitlines()[-1] == f"next: python -m {drawn}"
     found = folders(tmp_path)

@@ -85,14 +85,14 @@ def test_a_sweep_has_a_row_for_each_setting_or_a_block_where_the_terminal_is_nar
 ) -> None:
     runs: list[FinishedRun] = [run_of(tmp_path, num_experts=number) for number in (2, 4)]
     wide = cells(table_of(runs, 200))
-    assert wide[0] == ["num experts", "2", "4"]
+    assert wide[0] == ["number of experts", "2", "4"]
     assert [column[0] for column in wide[1:]] == [
         "epochs to the stop",
         "test accuracy (%)",
         "seeds",
     ]
     narrow = cells(table_of(runs, 40))
-    assert narrow[0] == ["settings", "num experts 2", "", "num experts 4", ""]
+    assert narrow[0] == ["settings", "number of experts 2", "", "number of experts 4", ""]
     assert narrow[1] == ["measure", *2 * ["epochs to the stop", "test accuracy (%)"]]
     assert len(remarks(runs)) == 2
 

@@ -87,18 +87,21 @@ def test_figures_are_labelled_by_what_differs_and_titled_by_what_does_not(
     folders: list[Path],
 ) -> None:
     runs = runs_of(list(map(str, folders)))
-    assert [label_of(run, ["num_experts"]) for run in runs] == ["num experts 2", "num experts 4"]
+    assert [label_of(run, ["num_experts"]) for run in runs] == [
+        "number of experts 2",
+        "number of experts 4",
+    ]
     title = heading(runs, "main measures")
     assert title.startswith("vowel study: main measures\n")
     assert "step size 16" in title
-    assert "num experts" not in title
+    assert "number of experts" not in title
     figures = figures_of(runs)
     assert list(figures) == ["settings", "curves"]
     for figure in figures.values():
         assert all(axes.get_xlabel() and axes.get_ylabel() for axes in figure.axes)
-    assert {axes.get_xlabel() for axes in figures["settings"].axes} == {"num experts"}
+    assert {axes.get_xlabel() for axes in figures["settings"].axes} == {"number of experts"}
     legend = [text.get_text() for text in figures["curves"].legends[0].get_texts()]
-    assert legend[:2] == ["num experts 2", "num experts 4"]
+    assert legend[:2] == ["number of experts 2", "number of experts 4"]
     # One run has nothing to be held against.
     assert list(figures_of(runs[:1])) == ["curves"]
 
