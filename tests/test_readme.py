@@ -116,17 +116,14 @@ def test_the_verdicts_of_the_first_rule_are_kept() -> None:
 
 
 def test_a_claim_that_changed_is_shown_before_and_after() -> None:
-    (first, second, *rest) = VOWEL.rows
     earlier = first_rule()["vowel"]
-    words = {name: word for name, word in earlier.items() if name != second.id}
-    now = [replace(row, word=words.get(row.id, row.word)) for row in (first, *rest)]
-    other = "matches" if words[first.id] != "matches" else "differs"
-    now[0] = replace(now[0], word=other)
+    first, second, *rest = (replace(VOWEL.rows[0], id=id, word=w) for id, w in earlier.items())
+    other = "matches" if first.word != "matches" else "differs"
     new = replace(first, id="a-new-claim")
-    record = replace(VOWEL, rule=RULE, rows=(*now, new))
-    text = before_and_after([record])
-    assert f"| {first.id} | {words[first.id]} | **{other}** |" in text
-    assert f"| {second.id} | {earlier[second.id]} | no longer claimed |" in text
+    rows = (replace(first, word=other), *rest, new)
+    text = before_and_after([replace(VOWEL, rule=RULE, rows=rows)])
+    assert f"| {first.id} | {first.word} | **{other}** |" in text
+    assert f"| {second.id} | {second.word} | no longer claimed |" in text
     assert f"| a-new-claim | new | {new.word} |" in text
     assert ", 1 changed; 1 are gone and 1 new." in text
     assert before_and_after([replace(VOWEL, rule=1)]) == "Not judged again yet: vowel."

@@ -95,20 +95,20 @@ LESS: dict[str, tuple[Callable[[StudyReport], dict[str, Any]], str]] = {
     "table": (lambda r: {"tables": r.tables[:-1]}, "the table 'The worlds closest"),
     "column": (
         lambda r: {"tables": ((r.tables[0][0], r.tables[0][1].iloc[:, :-1]), *r.tables[1:])},
-        "the column 'arrived' of the table 'Table 1",
+        "the column 'blew up' of the table 'Table 1",
     ),
     "row": (
         lambda r: {"tables": ((r.tables[0][0], r.tables[0][1].iloc[1:]), *r.tables[1:])},
         "1 of 12 rows of the table 'Table 1",
     ),
-    "figure": (lambda r: {"figures": r.figures[:-1]}, "the figure multiverse-picture"),
+    "figure": (lambda r: {"figures": r.figures[:-1]}, "the figure multiverse-stop"),
     "paragraph": (
         lambda r: {"summary": "\n\n".join(r.summary.split("\n\n")[:-1])},
-        "the sentence 'Of 696 worlds",
+        "the sentence 'With a stop error of",
     ),
     "sentence": (
-        lambda r: {"summary": r.summary.replace("The most claims, 9 of 14, match", "Some match")},
-        "the sentence 'The most claims, 9 of 14, match",
+        lambda r: {"summary": r.summary.replace("The most claims, 10 of 14, match", "Some match")},
+        "the sentence 'The most claims, 10 of 14, match",
     ),
     "reason": (
         lambda r: {"summary": r.summary.replace("; one expert for each pair of vowels does", "")},
@@ -155,7 +155,7 @@ def test_less_than_is_there_is_refused_by_name_and_published_on_purpose(
     with pytest.raises(UserError):
         publish([less(smaller, notes=())], root, accept=code)
     assert state(root) == before
-    old = root / "reproductions/figures/vowel/multiverse-picture.png"
+    old = root / "reproductions/figures/vowel/multiverse-stop.png"
     old.parent.mkdir(parents=True)
     old.write_bytes(b"a picture")
     publish([smaller], root, accept=code)

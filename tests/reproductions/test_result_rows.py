@@ -38,7 +38,7 @@ def test_a_row_reads_as_the_report_does() -> None:
     text = next(each for each in record.rows if each.id == "epochs-8-experts")
     assert row["published"] == 1083
     assert row["unit"] == "epochs"
-    assert text.ours == f"{row['ours']:g} epochs"
+    assert text.ours == f"{row['ours']:,g} epochs"
     assert f"n = {row['n']}" in text.interval
 
 
