@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +56,8 @@ Watched = dict[str, Mapping[str, NamedRun]]
 
 def watching(runs_dir: str, seen: Watched) -> Source:
     """The source of all runs in a folder, which notes in `seen` what it gave and what was read."""
-    folder = in_folder(runs_dir, lambda path: WatchedRun(**vars(read_finished(path))))
+    # One for all names and suites that a run has, or what one of them read would be forgotten.
+    folder = in_folder(runs_dir, cache(lambda path: WatchedRun(**vars(read_finished(path)))))
 
     def source(studies: Mapping[str, Any], suite: str) -> SuiteRuns:
         found = folder(studies, suite)

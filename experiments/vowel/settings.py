@@ -202,7 +202,9 @@ class VowelConfig(VowelDataConfig):
     first_seed: int = setting(0, "seeds are first_seed, first_seed + 1, ...", SEED)
     snapshot_every: int = setting(10, "epochs between snapshots", _EPOCHS)
     num_paths: int = setting(
-        50, "ours: seeds, the first ones, whose snapshots are kept", Range(at_least=1, at_most=100_000)
+        50,
+        "ours: seeds, the first ones, whose snapshots are kept",
+        Range(at_least=1, at_most=100_000),
     )
     execution: Execution = setting(
         Execution.batched, "equal but for rounding; layer: moe.MoE, seed by seed, 100 times slower"

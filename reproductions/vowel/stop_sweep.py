@@ -49,15 +49,18 @@ def sweep_sentence(swept: pd.DataFrame) -> str:
     """What the stop error does to the accuracy in training."""
     found = _by_error(swept)
     late, plain = found[found["stop_error"] >= 0.1], found[found["stop_error"] == 0.08]
-    texts = [
-        f"{100 * shares.min():.0f} to {100 * shares.max():.0f} %"
-        for shares in (late["train_accuracy_4"], plain["train_accuracy_4"])
-    ]
+    texts = [_percent(group["train_accuracy_4"]) for group in (late, plain)]
     return (
         f"With a stop error of 0.10 to 0.12 in the place of 0.08, 4 experts classify {texts[0]} of "
         f"the training cases correctly, at 0.08 {texts[1]} (over codings and starts; the paper has "
         "88)."
     )
+
+
+def _percent(shares: pd.Series) -> str:
+    """The lowest and the highest share, or one number where they read the same."""
+    low, high = (f"{100 * share:.0f}" for share in (shares.min(), shares.max()))
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def stop_picture(swept: pd.DataFrame, run: NamedRun) -> Picture:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -117,6 +118,18 @@ def test_every_run_is_stored_with_its_metrics_and_what_was_read(folder: Path) ->
             found["blend_error_8"].finished.arrays("snapshots")
         with pytest.raises(UserError, match=r"curves\.csv of the published run"):
             found["blend_error_8"].table("curves")
+
+
+def test_what_is_read_of_a_run_under_any_of_its_names_is_stored(tmp_path: Path) -> None:
+    study = suite_runs(WORDS)[1]["blend_error_4"]
+    runs_dir, watched = str(tmp_path / "runs"), Watched()
+    execute(study, runs_dir)
+    source = watching(runs_dir, watched)
+    names = {"blend_error_4": study, "blend_error_8": study}
+    source(names, "vowel_costs").runs["blend_error_4"].finished.arrays("snapshots")
+    store("vowel", watched, tmp_path / "published")
+    (packed,) = (tmp_path / "published" / "vowel").glob("*.zip")
+    assert "snapshots.npz" in zipfile.ZipFile(packed).namelist()
 
 
 def test_equal_runs_are_equal_files_and_old_ones_go(folder: Path) -> None:
