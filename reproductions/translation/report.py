@@ -24,6 +24,7 @@ from reproductions.translation.tables import (
     pair_table,
     regime_table,
     results_table,
+    search_table,
     specialisation_table,
     use_table,
     why_uneven,
@@ -34,7 +35,13 @@ from reproductions.verdicts.judge import Judged
 def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs = found.runs
     pictures = [by_model(runs), perplexity_curves(runs), information(runs), loads(runs)]
-    return Parts(pictures, _tables(runs))
+    search = (
+        "The search for learning rates: perplexity of validation text after a full training, one "
+        "training a point, the same rates for both models. A point that is not finished blew up, "
+        "or was not run.",
+        search_table(source),
+    )
+    return Parts(pictures, [*_tables(runs), search])
 
 
 def _tables(runs: Runs) -> list[Table]:

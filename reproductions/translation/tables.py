@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from experiments.suite import suite_runs
 from experiments.text.bible import BIBLES
 from experiments.translation.settings import GateName
 from reproductions.equal_time import perplexity_after
-from reproductions.runs import NamedRun, Runs, distinct
+from reproductions.runs import NamedRun, Runs, Source, distinct
 from reproductions.tables import DASH, spread
 
 WIDE, MANY = "wide", "experts_2048"
@@ -21,6 +22,7 @@ _OF = {
     "domain": "kind of text",
     "language": "target's language",
 }
+_SEARCH = "translation_search"
 # Runs that have a table of their own.
 _ELSEWHERE = ("importance_", "pair_")
 # Source: Shazeer et al. (2017), Table 5: BLEU of the multilingual mixture and of the multilingual
@@ -88,6 +90,36 @@ def _seconds(run: NamedRun) -> "pd.Series[float]":
 def shown(runs: Runs) -> list[NamedRun]:
     """The runs of the main tables, each once."""
     return distinct(run for name, run in runs.items() if not name.startswith(_ELSEWHERE))
+
+
+def search_table(source: Source) -> pd.DataFrame:
+    """A row per point of the search for both models' rates, by perplexity of validation text.
+
+    Args:
+        source: of finished runs. A run whose loss blew up never finishes.
+    """
+    studies = suite_runs([f"suite={_SEARCH}"])[1]
+    runs = source(studies, _SEARCH).runs
+    if not runs:
+        return pd.DataFrame()
+    return pd.DataFrame(
+        [
+            {
+                "model": "2,048 experts" if study.num_experts > 1 else "1 expert, 4 times as wide",
+                "learning rate": f"{study.learning_rate:g}",
+                "gate's share": f"{study.gate_learning_rate:g}" if study.num_experts > 1 else DASH,
+                "held-out perplexity": _last_perplexity(runs.get(name)),
+            }
+            for name, study in studies.items()
+        ]
+    )
+
+
+def _last_perplexity(run: NamedRun | None) -> str:
+    if run is None:
+        return "not finished"
+    table = run.table("evaluations").sort_values("step")
+    return spread(table.groupby("seed")["perplexity"].last())
 
 
 def pair_table(runs: Runs) -> pd.DataFrame:

@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 
 from experiments.execute import Outcome, execute
-from experiments.run_folder import read_finished
+from experiments.run_folder import claimed, read_finished
 from experiments.runner.errors import UserError
 from experiments.suite import run_suite, suite_runs
 from experiments.translation.settings import TranslationConfig
+from experiments.translation.study import of_seed, run
 from experiments.translation.translate import answer, load, newest
 from reproductions.page import write_page
 from reproductions.report import print_report
@@ -38,6 +39,12 @@ TOY = (
     "tokens_per_batch=2000 report_every=1 valid_share=0.003 test_share=0.005 num_threads=1 "
     "languages=[fr,de] num_seeds=2"
 )
+
+
+class _Killed(Exception):
+    pass
+
+
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 CLAIMS = STUDY.claims
 
@@ -210,6 +217,37 @@ def test_a_process_answers_line_by_line_until_nobody_reads(
     assert "backend" in told
     assert "Traceback" not in told
     assert "Broken" not in told
+
+
+def test_a_run_killed_in_its_second_training_ends_with_the_same_tables(
+    found: SuiteRuns, tmp_path: Path
+) -> None:
+    whole = found.runs["experts_2048"]
+    config = replace(whole.study, checkpoint_seconds=0.0)
+
+    def killed(stage: str, share: float) -> None:
+        if stage.startswith("training") and share > 0.5:
+            raise _Killed
+
+    with claimed(tmp_path / "run", {"test": 1}) as folder:
+        with pytest.raises(_Killed):
+            run(config, folder, killed)
+        assert len(of_seed(folder).done) == 1
+        run(config, folder, lambda *_: None)
+    for name in ("metrics", "bleu", "gate", "sentences"):
+        again = pd.read_csv(tmp_path / "run" / f"{name}.csv")
+        pd.testing.assert_frame_equal(again, whole.finished.table(name))
+
+
+def test_an_answer_is_in_the_language_that_was_asked_for(found: SuiteRuns, runs_dir: Path) -> None:
+    path = found.runs["experts_2048"].finished.path
+    german, french = load(path, language="de"), load(path)
+    assert (german.language, french.language) == ("de", "fr")
+    first = [model.encode("In the beginning")[0] for model in (german, french)]
+    assert first == [german.subwords.mark(one)[0] for one in ("de", "fr")]
+    with pytest.raises(UserError, match="language=es") as refused:
+        load(path, language="es")
+    assert "fr, de" in refused.value.fix
 
 
 def test_a_run_that_is_not_there_is_named() -> None:
