@@ -9,6 +9,7 @@ publishing, and accept=... takes them away. Trains nothing.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,17 +44,24 @@ _SETTINGS = ("study", "check", "accept")
 _SAME_PICTURE = 0.002
 
 
-def rebuilt(study: str, root: Path = ROOT) -> BuiltReport:
-    """A study's report and pictures from its stored runs.
+@contextmanager
+def rebuilding(study: str, root: Path = ROOT) -> Iterator[BuiltReport]:
+    """A study's report and pictures from its stored runs, whose tables can be read in the block.
 
     Raises:
         UserError: they are damaged, lack what today's claims read, or their suite has changed.
     """
     with stored_runs(study, _published(root)) as source:
         whole = build_report([f"suite={study}"], source)
-    if whole is None:
-        raise UserError(f"No run of {study} is stored.", "Publish its runs: make publish.")
-    return whole
+        if whole is None:
+            raise UserError(f"No run of {study} is stored.", "Publish its runs: make publish.")
+        yield whole
+
+
+def rebuilt(study: str, root: Path = ROOT) -> BuiltReport:
+    """The same for what reads no run any more."""
+    with rebuilding(study, root) as whole:
+        return whole
 
 
 def _published(root: Path) -> Path:

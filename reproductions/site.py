@@ -7,6 +7,7 @@ other has its published claims, tables and pictures. Settings: out=FOLDER, by de
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from reproductions.page import (
 )
 from reproductions.publish import ROOT
 from reproductions.records import StudyRecord, read
-from reproductions.rejudge import rebuilt
+from reproductions.rejudge import rebuilding
 from reproductions.report import STUDIES, BuiltReport
 from reproductions.results_md import FIGURE_FOLDER, findings, page_path
 from reproductions.stored import is_stored
@@ -77,9 +78,10 @@ def write_site(folder: Path, root: Path = ROOT) -> list[Path]:
     links = {record.study: f"{record.study}.html" for record in records}
     pages = {"index.html": render_front([], records, links, EXPLORERS, HANDBOOK, is_site=True)}
     for record in records:
-        whole = _whole(record.study, root)
-        groups = _groups(record, whole)
-        pages[links[record.study]] = _study_page(record, whole, groups, root)
+        with ExitStack() as runs:
+            whole = _whole(record.study, root, runs)
+            groups = _groups(record, whole)
+            pages[links[record.study]] = _study_page(record, whole, groups, root)
         pages |= {group.file: render_group(group) for group in groups}
     pages |= {each.file: page_of(each) for each in EXPLORERS}
     pages["settings.html"] = settings_page.page()
@@ -89,12 +91,12 @@ def write_site(folder: Path, root: Path = ROOT) -> list[Path]:
     return [folder / name for name in pages]
 
 
-def _whole(study: str, root: Path) -> BuiltReport | None:
-    """A study's report from its stored runs; None where they are not there or do not fit."""
+def _whole(study: str, root: Path, runs: ExitStack) -> BuiltReport | None:
+    """A study's report from its stored runs, until these are closed; None where they do not fit."""
     if not is_stored(study, root / "reproductions" / "published"):
         return None
     try:
-        return rebuilt(study, root)
+        return runs.enter_context(rebuilding(study, root))
     except UserError as error:
         # A suite that has changed since must not take the whole site away, nor do so in silence.
         console.print(f"{study}: its page shows the published record, without sliders. {error}")

@@ -121,7 +121,7 @@ def test_a_study_whose_stored_runs_do_not_fit_keeps_its_page_and_says_so(
         raise UserError("Stored runs have other settings.", "Train the runs.")
 
     monkeypatch.setattr(site, "is_stored", lambda *_: True)
-    monkeypatch.setattr(site, "rebuilt", refuse)
+    monkeypatch.setattr(site, "rebuilding", refuse)
     assert site._whole("vowel", site.ROOT) is None
     assert "vowel: its page shows the published record" in capsys.readouterr().out.replace(
         "\n", " "
