@@ -82,7 +82,7 @@ def _tables(runs: Runs, judged: Sequence[Judged]) -> list[Table]:
     tables = [
         (
             "Table 1 of the paper beside ours: means over seeds, each system at the step that "
-            f"{step}.",
+            f"{step}. BP is one network that learns by back-propagation.",
             table_1(runs, judged),
         ),
         (
