@@ -178,7 +178,7 @@ def test_other_verdicts_and_numbers_are_no_loss() -> None:
     ("damage", "named"),
     [
         (lambda text: text[: len(text) // 2], "questions (it is missing)"),
-        (lambda text: text.replace("3 printed", "4 printed"), "translation (it is not what was"),
+        (lambda text: text.replace("7 printed", "8 printed"), "translation (it is not what was"),
         (lambda text: text + "\n<!-- study: scaling -->\n\nagain\n", "scaling (it is there twice)"),
         (lambda text: text + "\n<!-- study: other -->\n\nmore\n", "other (there is no such study)"),
         (lambda text: "", "clusters (it is missing)"),
