@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from contextlib import ExitStack
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -122,7 +123,7 @@ def test_a_study_whose_stored_runs_do_not_fit_keeps_its_page_and_says_so(
 
     monkeypatch.setattr(site, "is_stored", lambda *_: True)
     monkeypatch.setattr(site, "rebuilding", refuse)
-    assert site._whole("vowel", site.ROOT) is None
+    assert site._whole("vowel", site.ROOT, ExitStack()) is None
     assert "vowel: its page shows the published record" in capsys.readouterr().out.replace(
         "\n", " "
     )
