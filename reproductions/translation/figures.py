@@ -1,5 +1,7 @@
 """The figures of the translation report."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as Drawing
@@ -54,12 +56,21 @@ def by_model(runs: Runs) -> Picture | None:
         figure,
         id="by-model",
         title="More experts, and the same cost per word",
-        caption="Test perplexity per subword; a point is one training, a line the mean. All models "
-        "but the first two cost the same operations per word.",
+        caption="Test perplexity per subword; a point is one training, a line the mean. "
+        f"{_cost_in_words(found, runs)}",
         alt="Test perplexity of every training, model by model.",
         claim_ids=("equal-cost-perplexity", "equal-cost-french", *_ORDER),
         runs=found,
     )
+
+
+def _cost_in_words(found: Sequence[NamedRun], runs: Runs) -> str:
+    """Which of the models cost less than the others, if any."""
+    costs = [run.finished.manifest["num_operations_per_timestep"] for run in found]
+    # Rounded, as in the table of sizes.
+    less = [run for run, cost in zip(found, costs, strict=True) if cost < 0.99 * max(costs)]
+    but = " and ".join(label(run, runs) for run in less)
+    return f"All models{f' but {but}' if but else ''} cost the same operations per word."
 
 
 def perplexity_curves(runs: Runs) -> Picture | None:
