@@ -5,6 +5,7 @@ nothing beside themselves. A study whose runs are stored has its whole report, w
 other has its published claims, tables and pictures. Settings: out=FOLDER, by default site.
 """
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -15,6 +16,7 @@ from markupsafe import Markup
 
 from experiments.command_line import console, errors_for_people, plain_arguments
 from experiments.runner.errors import UserError
+from experiments.runner.processes import each_in_a_process
 from reproductions import api_pages, settings_page
 from reproductions.explorers import EXPLORERS, page_of
 from reproductions.front import render_front
@@ -58,6 +60,7 @@ HANDBOOK = (
 # A table of the published results: its caption, and its lines.
 _TABLE = re.compile(r"^\*\*(?P<caption>.+)\*\*\n\n(?P<lines>(?:\|.*\n)+)", re.MULTILINE)
 # Cells end at a bar, unless a backslash makes it a bar of the text.
+_OTHERS = "the pages of no study"
 _BAR = re.compile(r"(?<!\\)\|")
 
 
@@ -77,18 +80,28 @@ def write_site(folder: Path, root: Path = ROOT) -> list[Path]:
     records = read(list(STUDIES), root / "reproductions" / "published")
     links = {record.study: f"{record.study}.html" for record in records}
     pages = {"index.html": render_front([], records, links, EXPLORERS, HANDBOOK, is_site=True)}
-    for record in records:
-        with ExitStack() as runs:
-            whole = _whole(record.study, root, runs)
-            groups = _groups(record, whole)
-            pages[links[record.study]] = _study_page(record, whole, groups, root)
-        pages |= {group.file: render_group(group) for group in groups}
-    pages |= {each.file: page_of(each) for each in EXPLORERS}
-    pages["settings.html"] = settings_page.page()
-    pages |= api_pages.pages()
+    # To judge stored runs takes half a minute of a core for some studies, so they share the cores.
+    calls = {record.study: (record, root) for record in records} | {_OTHERS: (None, root)}
+    found = dict(each_in_a_process(_pages_of, calls, os.cpu_count() or 1))
+    for name in calls:
+        if isinstance(found[name], UserError):
+            raise found[name]
+        pages |= found[name]
     for name, page in pages.items():
         write(page, folder / name)
     return [folder / name for name in pages]
+
+
+def _pages_of(record: StudyRecord | None, root: Path) -> dict[str, str]:
+    """A study's page, and those of its groups of claims; without a study, the pages of none."""
+    if record is None:
+        pages = {each.file: page_of(each) for each in EXPLORERS}
+        return pages | {"settings.html": settings_page.page()} | api_pages.pages()
+    with ExitStack() as runs:
+        whole = _whole(record.study, root, runs)
+        groups = _groups(record, whole)
+        page = _study_page(record, whole, groups, root)
+    return {f"{record.study}.html": page} | {group.file: render_group(group) for group in groups}
 
 
 def _whole(study: str, root: Path, runs: ExitStack) -> BuiltReport | None:
@@ -210,4 +223,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # By its name and not as __main__, or other processes could not be sent its functions.
+    import reproductions.site
+
+    reproductions.site.main()

@@ -40,12 +40,9 @@ class Tags(HTMLParser):
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("site")
-    with pytest.MonkeyPatch.context() as patch:
-        # What is made of stored runs is the report of test_page.py, and takes longer.
-        patch.setattr(site, "is_stored", lambda *_: False)
-        found = write_site(folder)
-        # Pages of docstrings, in a folder of their own, have their laws in test_api_pages.py.
-        return {page.name: page for page in found if page.parent == folder}
+    found = write_site(folder)
+    # Pages of docstrings, in a folder of their own, have their laws in test_api_pages.py.
+    return {page.name: page for page in found if page.parent == folder}
 
 
 def test_every_study_group_of_claims_and_explorer_has_a_page(pages: dict[str, Path]) -> None:
@@ -228,10 +225,12 @@ def test_the_first_figure_is_on_the_first_screen(
     assert measured(pages[name], tmp_path, width, height, _TOP) <= most
 
 
-def test_a_picture_that_does_not_move_speaks_of_no_slider(pages: dict[str, Path]) -> None:
+def test_a_picture_that_does_not_move_speaks_of_no_slider(monkeypatch: pytest.MonkeyPatch) -> None:
     assert still_caption("A line. Move the slider to see. The end.") == "A line. The end."
-    for name in ("vowel.html", "clusters.html"):
-        assert "slider to" not in re.sub(r"<script.*", "", pages[name].read_text("utf-8"))
+    monkeypatch.setattr(site, "is_stored", lambda *_: False)
+    for record in read(["vowel", "clusters"]):
+        page = site._pages_of(record, site.ROOT)[f"{record.study}.html"]
+        assert "slider to" not in re.sub(r"<script.*", "", page)
 
 
 # All that is folded is shown too.
