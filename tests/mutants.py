@@ -335,7 +335,7 @@ def forked(job: Callable[[], Any], seconds: float) -> Any:
 def function_of(text: str, row: int) -> int | None:
     """The first line of the innermost function around a row; None outside functions."""
     found = [
-        min(node.lineno, *(each.lineno for each in node.decorator_list), node.lineno)
+        min([node.lineno, *(each.lineno for each in node.decorator_list)])
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.FunctionDef) and node.lineno <= row <= (node.end_lineno or 0)
     ]

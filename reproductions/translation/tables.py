@@ -32,14 +32,18 @@ TABLE_5 = {"fr": (36.59, 34.00), "es": (36.21, 34.25), "de": (24.53, 23.15)}
 
 def label(run: NamedRun, runs: Runs) -> str:
     """A model by its settings, for readers; the wide one beside the many of equal cost."""
-    study, many = run.study, runs.get(MANY)
+    many = runs.get(MANY)
+    return run.called(_in_words(run.study, many.study if many is not None else run.study))
+
+
+def _in_words(study: Any, many: Any) -> str:
+    """A model by its settings, beside those of the many experts."""
     if study.num_experts > 1:
-        adam = "" if study.factored else ", plain Adam"
-        return run.called(f"{study.num_experts:,} experts{adam}")
+        return f"{study.num_experts:,} experts{'' if study.factored else ', plain Adam'}"
     if study.num_experts == 0:
-        return run.called("the constant alone" if study.constant else "no experts")
-    times = study.expert_units / many.study.expert_units if many is not None else 1.0
-    return run.called(f"1 expert, {times:g} times as wide" if times != 1 else "1 expert")
+        return "the constant alone" if study.constant else "no experts"
+    times = study.expert_units / many.expert_units
+    return f"1 expert, {times:g} times as wide" if times != 1 else "1 expert"
 
 
 def of_test(run: NamedRun, language: str = "all") -> "pd.Series[float]":
@@ -102,10 +106,11 @@ def search_table(source: Source) -> pd.DataFrame:
     runs = source(studies, _SEARCH).runs
     if not runs:
         return pd.DataFrame()
+    many = max(studies.values(), key=lambda study: study.num_experts)
     return pd.DataFrame(
         [
             {
-                "model": "2,048 experts" if study.num_experts > 1 else "1 expert, 4 times as wide",
+                "model": _in_words(study, many),
                 "learning rate": f"{study.learning_rate:g}",
                 "gate's share": f"{study.gate_learning_rate:g}" if study.num_experts > 1 else DASH,
                 "held-out perplexity": _last_perplexity(runs.get(name)),

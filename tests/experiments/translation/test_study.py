@@ -8,6 +8,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,7 @@ from experiments.translation.translate import answer, load, newest
 from reproductions.page import write_page
 from reproductions.report import print_report
 from reproductions.runs import SuiteRuns, find_runs, in_folder
+from reproductions.tables import spread
 from reproductions.translation.experts import (
     chosen_experts,
     expert_page,
@@ -31,7 +34,7 @@ from reproductions.translation.experts import (
     write_expert_page,
 )
 from reproductions.translation.report import STUDY
-from reproductions.translation.tables import chance
+from reproductions.translation.tables import chance, search_table
 
 TOY = (
     "max_train_pairs=300 num_subwords=300 width=12 num_units=16 expert_units=6 max_steps=4 "
@@ -84,10 +87,21 @@ def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
     assert any("16 experts" in text for text in said)
     # One of the two chooses one expert and the other four, so that it costs less.
     (told,) = [text for text in said if "the same operations per word." in text]
-    assert re.search(r"All models but .*16 experts.* cost the same", told)
+    assert "All models but 16 experts," in told
+    assert "k 1, gate noisy_top_k, learning rate 0.016 cost the same" in told
     # The two models have one number of experts here, and still names of their own.
     model = report.tables[0][1]["model"]
     assert model.nunique() == len(model) == 2
+
+
+def test_the_search_shows_the_last_perplexity_of_every_point() -> None:
+    rows = pd.DataFrame({"seed": 0, "step": [200, 100], "perplexity": [40.0, 50.0]})
+    run: Any = SimpleNamespace(table=lambda _: rows)
+    table = search_table(lambda *_: SuiteRuns({"wide_008": run}, ()))
+    first, *others = table["held-out perplexity"]
+    assert first == spread(pd.Series([40.0]))
+    assert set(others) == {"not finished"}
+    assert set(table["model"]) == {"1 expert, 4 times as wide", "2,048 experts"}
 
 
 def test_a_run_says_what_it_measured(found: SuiteRuns) -> None:
