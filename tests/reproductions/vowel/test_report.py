@@ -133,8 +133,6 @@ def test_a_missing_run_leaves_its_claims_unjudged(found: tuple[SuiteRuns, str]) 
 def test_a_command_begins_when_all_of_its_module_is_defined() -> None:
     # Imported, as in the other tests, a module is whole in any case; run by `python -m` it is not.
     for file in (Path(__file__).resolve().parents[3] / "reproductions").rglob("*.py"):
-        first, *_ = [
-            *file.read_text("utf-8").split('if __name__ == "__main__":')[1:],
-            "\n    main()\n",
-        ]
-        assert first == "\n    main()\n", file
+        _, *after = file.read_text("utf-8").split('if __name__ == "__main__":\n')
+        below = [line for line in "".join(after).splitlines() if line and not line.startswith(" ")]
+        assert not below, (file, below)
