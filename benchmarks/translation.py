@@ -3,7 +3,8 @@
 Every round times all contenders in turn on the same batches, so that a busy machine slows all
 alike; printed are medians over rounds with the lowest and highest.
 
-- a wide expert in place of 2,048, at equal operations per word: what experts cost;
+- a wide expert in place of 2,048, at equal operations per word: what experts cost, with small
+  batches and with large ones;
 - the same 2,048 experts, one product after the other in a loop over experts;
 - the wide model from torch's own LSTMs, stepped by autograd: what most code bases have;
 - the optimiser: the same step with the experts' updates left out;
@@ -43,6 +44,8 @@ from moe.memory import keep_memory
 
 _NUM_BATCHES = 4
 _NUM_SENTENCES = 32
+_LARGE_BATCH = 4096
+_WIDE = "one wide expert"
 _MANY = "2,048 experts"
 
 
@@ -107,7 +110,7 @@ def _contenders(many: Contender, num_subwords: int) -> dict[str, Callable[[Batch
             wide.step(batch)
 
     return {
-        "one wide expert": wide.step,
+        _WIDE: wide.step,
         _MANY: many.step,
         "2,048 experts, without their updates": without_updates,
         "2,048 experts, in a loop": loop,
@@ -183,6 +186,24 @@ def _shared_out(seconds: dict[str, list[float]], parts: int) -> dict[str, list[f
     return {name: [time / parts for time in times] for name, times in seconds.items()}
 
 
+def _batches(data: Encoded, num_tokens: int) -> list[Batch]:
+    epoch = order(data, num_tokens, 0, 0)
+    return [collate(data, next(epoch)) for _ in range(_NUM_BATCHES)]
+
+
+def _table(steps: dict[str, list[float]], num_tokens: int) -> Table:
+    table = Table(
+        title=f"batches of {num_tokens:,} tokens, {torch.get_num_threads()} threads, "
+        f"torch {torch.__version__}"
+    )
+    for column in ("contender", "ms per step", "time over 2,048 experts"):
+        table.add_column(column, justify="left" if column == "contender" else "right")
+    for name, seconds in steps.items():
+        over_many = spread(ratios(seconds, steps[_MANY]))
+        table.add_row(name, f"{1e3 * statistics.median(seconds):,.0f}", over_many)
+    return table
+
+
 def main() -> None:
     """Print all ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -190,21 +211,18 @@ def main() -> None:
     num_rounds = parser.parse_args().rounds
     keep_memory()
     _, subwords, splits = prepare(replace(_config(), max_train_pairs=4000))
-    epoch = order(splits["train"], _config().tokens_per_batch, 0, 0)
-    batches = [collate(splits["train"], next(epoch)) for _ in range(_NUM_BATCHES)]
+    data, num_subwords = splits["train"], len(subwords)
+    batches = _batches(data, _config().tokens_per_batch)
     before = _peak()
-    many = Contender(_config(*_MANY_CHANGES), len(subwords))
-    over_floor = peak_over_floor(many, batches, before, len(subwords))
-    steps = time_steps(_contenders(many, len(subwords)), batches, num_rounds)
-    searched = time_search(splits["test"], len(subwords), num_rounds)
-    table = Table(title=f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    for column in ("contender", "ms per step", "time over 2,048 experts"):
-        table.add_column(column, justify="left" if column == "contender" else "right")
-    for name, seconds in steps.items():
-        over_many = spread(ratios(seconds, steps[_MANY]))
-        table.add_row(name, f"{1e3 * statistics.median(seconds):,.0f}", over_many)
+    many = Contender(_config(*_MANY_CHANGES), num_subwords)
+    over_floor = peak_over_floor(many, batches, before, num_subwords)
+    contenders = _contenders(many, num_subwords)
     console = Console()
-    console.print(table)
+    console.print(_table(time_steps(contenders, batches, num_rounds), _config().tokens_per_batch))
+    few = {name: contenders[name] for name in (_WIDE, _MANY)}
+    seconds = time_steps(few, _batches(data, _LARGE_BATCH), num_rounds)
+    console.print(_table(seconds, _LARGE_BATCH))
+    searched = time_search(splits["test"], num_subwords, num_rounds)
     gain = spread(ratios(searched["one at a time"], searched["batched"]))
     console.print(f"beam search, alone over batched: {gain}")
     console.print(f"peak memory over weights and moments: {over_floor:.2f}")
