@@ -3,9 +3,8 @@
 The file makes no request, reads without JavaScript, and is the same bytes for the same inputs.
 """
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,13 +13,13 @@ from markupsafe import Markup
 from reproductions.drawing import rename_ids, view_box
 from reproductions.explorers import Explorer
 from reproductions.html import render, write
+from reproductions.provenance import ProvenanceView, provenance_view
 from reproductions.records import ClaimRecord, FigureRecord, StudyRecord, still_caption
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
 from reproductions.verdicts.claims import Claim, rules
-from reproductions.verdicts.judge import RULE, Judged, Verdict
-from reproductions.verdicts.number_text import is_share
-from reproductions.verdicts.orders import allowed_span
+from reproductions.verdicts.interval_bar import IntervalBar, interval_bar
+from reproductions.verdicts.judge import RULE, Judged
 from reproductions.verdicts.power_text import power_text
 from reproductions.verdicts.sources import MEANINGS as SOURCE_MEANINGS
 from reproductions.verdicts.sources import by_source
@@ -375,152 +374,3 @@ def _check(figure: Figure, known_claims: set[str]) -> None:
         raise ValueError(f"figure '{figure.id}' has pictures of different sizes")
     if unknown := sorted(set(figure.claim_ids) - known_claims):
         raise ValueError(f"figure '{figure.id}' names unknown claims: {', '.join(unknown)}")
-
-
-_LABELS = {
-    "git_commit": "Git commit",
-    "command": "Command",
-    "digest": "Config digest",
-    "seeds": "Seeds",
-    "seed": "Seed",
-    "versions": "Versions",
-    "platform": "Platform",
-    "cpu": "Processor",
-    "gpu": "GPU",
-    "num_cores": "Cores",
-    "num_threads": "Threads",
-    "memory_bytes": "Memory",
-    "started_utc": "Started (UTC)",
-    "wall_seconds": "Wall time",
-    "peak_memory_bytes": "Peak memory",
-    "data_checksum": "Data checksum",
-}
-
-
-@dataclass(frozen=True)
-class ProvenanceView:
-    """One run: its name, labelled facts, and long facts as indented JSON."""
-
-    name: str
-    rows: tuple[tuple[str, str], ...]
-    folded: tuple[tuple[str, str], ...]
-
-
-def provenance_view(record: Mapping[str, object]) -> ProvenanceView:
-    """The facts of one manifest: the well-known ones first, then all others by name."""
-    # A resolved config is dozens of lines: it folds away, and the few versions do not.
-    long = {key for key, fact in record.items() if isinstance(fact, Mapping) and key != "versions"}
-    # In the order of _LABELS: what a reader asks first stands first.
-    known = [key for key in _LABELS if key in record and key not in long]
-    others = sorted(set(record) - set(known) - long - {"git_dirty"})
-    rows = tuple((_fact_label(key), _fact(key, record)) for key in [*known, *others])
-    folded = tuple((_fact_label(key), _indented(record[key])) for key in sorted(long))
-    return ProvenanceView(f"Run {record['digest']}" if "digest" in record else "Run", rows, folded)
-
-
-def _fact_label(key: str) -> str:
-    return _LABELS.get(key, key.replace("_", " ").capitalize())
-
-
-def _fact(key: str, record: Mapping[str, object]) -> str:
-    fact = record[key]
-    # A commit alone would not tell that the code was changed since.
-    if key == "git_commit" and fact is not None:
-        state = "with uncommitted changes" if record.get("git_dirty") else "clean"
-        return f"{fact} ({state})"
-    if key == "gpu" and fact is None:
-        return "none"
-    if fact is None:
-        return "not known"
-    if isinstance(fact, Mapping):
-        return ", ".join(f"{name} {part}" for name, part in fact.items())
-    if isinstance(fact, int | float) and not isinstance(fact, bool):
-        return _measured(key, fact)
-    if isinstance(fact, Sequence) and not isinstance(fact, str):
-        return _listed_facts(fact)
-    return str(fact)
-
-
-def _measured(key: str, amount: float) -> str:
-    if key.endswith("_bytes"):
-        return f"{amount / 2**20:,.0f} MiB" if amount < 2**30 else f"{amount / 2**30:,.1f} GiB"
-    if key.endswith("_seconds"):
-        return duration(amount)
-    return str(amount)
-
-
-def duration(seconds: float) -> str:
-    """A time span with the two largest of its units."""
-    if seconds < 60:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
-def _listed_facts(facts: Sequence[object]) -> str:
-    numbers = [fact for fact in facts if isinstance(fact, int)]
-    # 25 seeds read better as "0 to 24".
-    if len(numbers) == len(facts) > 2 and numbers == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]} to {numbers[-1]}"
-    return ", ".join(str(fact) for fact in facts)
-
-
-def _indented(fact: object) -> str:
-    return json.dumps(fact, indent=2, ensure_ascii=False, default=str)
-
-
-_BAR_MARGIN = 0.08  # share of the width left free on either side
-
-
-@dataclass(frozen=True)
-class IntervalBar:
-    """Positions along the bar, from 0 (left) to 100 (right).
-
-    ``allowed`` is the band the claim allows, ``published`` the paper's number if it prints one.
-    """
-
-    allowed: tuple[float, float]
-    published: float | None
-    interval: tuple[float, float]
-    ours: float
-
-
-def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
-    """The interval bar of a judged claim; None where there is no interval to draw.
-
-    Shares run from 0 to 1. Otherwise the bar spans the allowed band and our interval.
-    """
-    if verdict is None or verdict.interval is None or verdict.estimate is None:
-        return None
-    allowed = _allowed(claim)
-    # Rates and orders are shares of seeds or pairs, and comparable from row to row on one scale.
-    low, high = (0.0, 1.0)
-    if not is_share(claim):
-        ends = [*allowed, verdict.estimate, *verdict.interval]
-        # A bound's infinite end cannot stretch the bar.
-        finite = [end for end in ends if abs(end) != float("inf")]
-        low, high = min(finite), max(finite)
-
-    def place(amount: float) -> float:
-        share = (amount - low) / (high - low)
-        # An interval without an end runs out of the picture.
-        return 100 * min(1.0, max(0.0, _BAR_MARGIN + (1 - 2 * _BAR_MARGIN) * share))
-
-    published = claim.published if claim.kind == "value" else None
-    return IntervalBar(
-        allowed=(place(allowed[0]), place(allowed[1])),
-        published=None if published is None else place(published.value),
-        interval=(place(verdict.interval[0]), place(verdict.interval[1])),
-        ours=place(verdict.estimate),
-    )
-
-
-def _allowed(claim: Claim) -> tuple[float, float]:
-    if claim.kind == "order" and claim.margin_is is not None:
-        return allowed_span(claim)
-    if claim.published is not None and claim.margin is not None:
-        return claim.published.value - claim.margin, claim.published.value + claim.margin
-    # An order claims that the first is better in more than half of the pairs.
-    return (0.5 if claim.at_least is None else claim.at_least), 1.0

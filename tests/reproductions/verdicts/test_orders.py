@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from reproductions.page import interval_bar
 from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.evidence import OrderEvidence
+from reproductions.verdicts.interval_bar import interval_bar
 from reproductions.verdicts.judge import Verdict, judge
 from reproductions.verdicts.superiority import (
     _distribution,
