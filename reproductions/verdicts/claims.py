@@ -17,8 +17,8 @@ claims, where, and what would count as seeing it again:
 import difflib
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -120,7 +120,9 @@ class Claim:
 
     @property
     def bounds(self) -> tuple[float, float] | None:
-        """The least and the greatest value that a value claim's measure can have."""
+        """The least and the greatest value that a claim's measure, or its difference, can have."""
+        if self.kind == "order":
+            return rules()[self.rule].bounds if self.rule else None
         if self.published is None:
             return None
         return self.published.bounds or ((0.0, 100.0) if self.published.unit == "%" else None)
@@ -246,18 +248,27 @@ def _check_keys(
 
 @dataclass(frozen=True)
 class Rule:
-    """How margins, or shares of seeds, are set: in words, and why so."""
+    """How margins, or shares of seeds, are set: in words, and why so.
+
+    ``bounds`` are those of a difference between two measures of the kind that the rule speaks of.
+    """
 
     name: str
     says: str
     why: str
+    bounds: tuple[float, float] | None = None
 
 
 @cache
 def rules() -> Mapping[str, Rule]:
     """The rules that margins and shares follow, by name: rules.yaml, where each stands once."""
     entries = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text(encoding="utf-8"))
-    return {entry["name"]: Rule(**entry) for entry in entries}
+    found = [Rule(**entry) for entry in entries]
+    return {rule.name: replace(rule, bounds=_pair(rule.bounds)) for rule in found}
+
+
+def _pair(ends: Sequence[float] | None) -> tuple[float, float] | None:
+    return None if ends is None else (float(ends[0]), float(ends[1]))
 
 
 def nearest(word: str, known: Collection[str]) -> str:

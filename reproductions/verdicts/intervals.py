@@ -158,17 +158,22 @@ def minus(first: Estimate, second: Estimate) -> Estimate:
 
 
 def difference_estimate(
-    first: Sequence[float], second: Sequence[float], *, is_log: bool = False
+    first: Sequence[float],
+    second: Sequence[float],
+    *,
+    is_log: bool = False,
+    bounds: Interval | None = None,
 ) -> Estimate:
     """The mean of the first minus that of the second, of at least two samples each (Welch).
 
     With ``is_log`` the samples are logs, and the estimate is the ratio of their geometric means.
+    ``bounds`` are the least and the greatest value that the difference can have.
     """
     parts = [_standard_error(values) ** 2 for values in (first, second)]
     center = float(np.mean(first) - np.mean(second))
     n = min(len(first), len(second))
     freedom = _welch_freedom(parts, (len(first), len(second)))
-    return Estimate(center, math.sqrt(sum(parts)), freedom, n, is_log)
+    return Estimate(center, math.sqrt(sum(parts)), freedom, n, is_log, bounds)
 
 
 def _welch_freedom(variances: Sequence[float], sizes: Sequence[int]) -> float:

@@ -144,8 +144,9 @@ def margin_estimate(claim: Claim, evidence: OrderEvidence) -> Estimate:
     first, second = (_scaled(claim, side) for side in (evidence.first, evidence.second))
     is_log = claim.margin_is == "ratio"
     if evidence.paired:
-        return mean_estimate((first - second).tolist(), is_log=is_log)
-    return difference_estimate(first.tolist(), second.tolist(), is_log=is_log)
+        return mean_estimate((first - second).tolist(), is_log=is_log, bounds=claim.bounds)
+    samples = first.tolist(), second.tolist()
+    return difference_estimate(*samples, is_log=is_log, bounds=claim.bounds)
 
 
 def allowed_span(claim: Claim) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from experiments.language_model.evaluation import (
 from experiments.language_model.model import HashGate, LanguageModel
 from experiments.language_model.search import points
 from experiments.language_model.settings import (
+    LEARNT_GATES,
     Block,
     Gate,
     LanguageModelConfig,
@@ -207,6 +208,14 @@ def test_a_training_goes_on_to_the_same_bits(gate: Gate, factored: bool) -> None
     for step in (3, 7):
         kept = train(replace(config, max_steps=step)).kept()
         assert same(train(config, kept), whole)
+
+
+@pytest.mark.parametrize("gate", list(Gate))
+def test_balance_losses_reach_a_gate_that_learns_and_no_other(gate: Gate) -> None:
+    config = replace(TOY, gate=gate, importance_weight=0.0, load_weight=0.0)
+    without, with_losses = train(config), train(replace(config, importance_weight=1.0))
+    # A fixed gate cannot follow them; the layers before it could, and must not be pulled either.
+    assert same(without, with_losses) == (gate not in LEARNT_GATES)
 
 
 def test_measuring_changes_nothing_that_is_trained() -> None:

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,6 +59,18 @@ def test_the_bounds_of_a_claim_reach_its_verdict() -> None:
     unbounded = judge(free, ValueEvidence(samples, ())).interval
     assert unbounded is not None
     assert unbounded[1] > 100
+
+
+def test_what_training_adds_to_a_share_is_at_most_one() -> None:
+    trained, untrained = (1.0, 0.9, 1.0, 0.6), (0.1, 0.0, 0.2, 0.0)
+    more: dict[str, Any] = {"better": "higher", "margin": 0.05, "margin_is": "difference"}
+    for paired in (True, False):
+        evidence = OrderEvidence(trained, untrained, (), paired=paired)
+        free = judge(Claim("f", "s", "p", "order", **more), evidence).interval
+        learnt = judge(Claim("l", "s", "p", "order", rule="learnt", **more), evidence).interval
+        assert free is not None
+        assert learnt is not None
+        assert learnt[0] < free[0] < learnt[1] < 1 < free[1]
 
 
 def test_the_interval_of_a_skewed_share_covers_it() -> None:
