@@ -43,15 +43,21 @@ def seconds_per_seed_epoch(config: VowelConfig, num_seeds: int, num_epochs: int)
 
 def floor_seconds(config: VowelConfig, num_cases: int = 400) -> float:
     """What the exponentials and logistic functions of one seed and epoch take by themselves."""
+    # In the precision of the training: float64 takes about twice as long as float32.
+    dtype = getattr(torch, config.precision.name)
+    logistic, exponential = (
+        _seconds_per_element(each, dtype) for each in (torch.sigmoid, torch.exp)
+    )
     if config.system is System.backprop:
-        return (config.num_hidden + 1) * num_cases * _seconds_per_element(torch.sigmoid)
+        return (config.num_hidden + 1) * num_cases * logistic
     # Per expert and case: its logistic output, the gate's exponential, the responsibility's.
-    logistic, exponential = _seconds_per_element(torch.sigmoid), _seconds_per_element(torch.exp)
     return config.num_experts * num_cases * (logistic + 2 * exponential)
 
 
-def _seconds_per_element(function: Callable[[torch.Tensor], torch.Tensor]) -> float:
-    values = torch.rand(16_000)
+def _seconds_per_element(
+    function: Callable[[torch.Tensor], torch.Tensor], dtype: torch.dtype
+) -> float:
+    values = torch.rand(16_000, dtype=dtype)
     times = []
     for _ in range(200):
         started = time.process_time()
