@@ -1,0 +1,19 @@
+"""Laws of what the clusters figures say of their numbers."""
+
+import numpy as np
+import pytest
+
+from reproductions.clusters.figures import share_as_narrow
+
+
+@pytest.mark.parametrize("size", [5, 10, 20])
+def test_one_seed_far_away_makes_the_spread_of_every_sample_that_has_it(size: int) -> None:
+    values_R = np.array([0.0, 0.1] * 12 + [9.0])
+    # A sample of `size` among 25 leaves the one seed out with probability 1 - size / 25.
+    assert share_as_narrow(values_R, size, 0.2) == pytest.approx(1 - size / 25, abs=0.02)
+
+
+def test_a_spread_above_all_samples_holds_for_all_and_one_below_for_none() -> None:
+    values_R = np.linspace(0, 1, 25)
+    assert share_as_narrow(values_R, 10, 1.0) == 1.0
+    assert share_as_narrow(values_R, 10, 0.01) == 0.0
