@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Drawing
 
+import reproductions.report
 from experiments.runner.errors import UserError
 from experiments.runner.storage import sha256
 from reproductions import records
@@ -387,3 +388,17 @@ def test_a_record_of_a_report_says_what_its_section_shows() -> None:
     record = record_of(VOWEL.report, {})
     assert losses(RECORDS["vowel"], record) == []
     assert (record.tables, record.figures) == (RECORDS["vowel"].tables, RECORDS["vowel"].figures)
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_what_differs_has_its_reason_beside_it(study: str) -> None:
+    record = RECORDS[study]
+    groups = reproductions.report.STUDIES[study].groups
+    # The text of a summary says "words: differs (numbers); the reason".
+    told = " ".join(record.summary)
+    for row in (row for row in record.rows if row.word == "differs"):
+        group = next(group for group in groups if row.id.startswith(group.prefix))
+        words = re.escape(group.words[0].upper() + group.words[1:])
+        said = re.search(rf"{words}(?: \([^)]*\))?: differs(?: \([^)]*\))?(; \w)?", told)
+        assert said, row.id
+        assert said[1], f"{row.id} has no reason"
