@@ -385,6 +385,15 @@ def changed(place: Place, copy: Path) -> Iterator[list[str]]:
         path.write_text(before, "utf-8")
 
 
+def not_python(path: Path) -> str | None:
+    """Why a change is none: two stars that unpack a mapping look like a product to the tool."""
+    try:
+        ast.parse(path.read_text("utf-8"))
+    except SyntaxError:
+        return "no longer Python"
+    return None
+
+
 def reason(place: Place, diff: Sequence[str]) -> str | None:
     """Why a change changes nothing, where that is known."""
     lines = [line[1:].strip() for line in diff if line.startswith("+")]
@@ -435,7 +444,7 @@ def tried(place: Place, known: Known, copy: Path) -> bool | None:
     """Whether tests find a change, which is told; None where it changes nothing."""
     where = f"{place.module}:{place.position[0]}"
     for diff in changed(place, copy):
-        if why := reason(place, diff):
+        if why := not_python(copy / place.module) or reason(place, diff):
             print(f"equivalent  {where}  {why}", flush=True)
             return None
         found = is_found(tests_of(place.module), order_of(place, known, copy), copy)
