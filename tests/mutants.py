@@ -128,7 +128,59 @@ TESTS: dict[str, tuple[str, ...]] = {
     "experiments/translation/training.py": ("tests/experiments/translation/test_training.py",),
 }
 # Changes that change nothing, by the module and the changed line: why.
-EQUIVALENT: dict[tuple[str, str], str] = {}
+EQUIVALENT: dict[tuple[str, str], str] = {
+    (
+        "experiments/translation/training.py",
+        "chosen = next(order(valid, self.config.tokens_per_batch, 1, 0), None)",
+    ): "another batch of the same text",
+    ("experiments/clusters/training.py", "if size <= 0:"): "no size is negative",
+    (
+        "reproductions/verdicts/intervals.py",
+        "if float(np.std(values)) == 0 or left.min() <= 0:",
+    ): "no standard deviation is negative",
+    (
+        "reproductions/verdicts/intervals.py",
+        "n = max(1, math.floor(math.log((1 - confidence) / 2) / math.log(share)) - 0)",
+    ): "where the search begins, not where it ends",
+    (
+        "experiments/language_model/training.py",
+        "optimiser.zero_grad(set_to_none=False)",
+    ): "gradients of zero in the place of none",
+    (
+        "experiments/language_model/training.py",
+        "if progress.step % config.report_every and progress.step > 1:",
+    ): "no step is below one",
+    (
+        "experiments/language_model/training.py",
+        "if is_asked() or time.perf_counter() % saved > config.checkpoint_seconds:",
+    ): "the same while the clock is below twice what it was",
+    (
+        "experiments/translation/training.py",
+        "num_worse: int = -1",
+    ): "the first perplexity is the lowest so far, and sets it to zero",
+    (
+        "experiments/clusters/training.py",
+        "if answer.routing is None and config.balance_weight == 0:",
+    ): "a balance loss of weight zero; a single network has none of another weight",
+    (
+        "moe/gates/balanced.py",
+        "expert_E1 = torch.arange(num_experts, device=device).unsqueeze(1)",
+    ): "the last dimension of two",
+    (
+        "moe/gates/base.py",
+        'if isinstance(value, kinds) and name < "training"',
+    ): "no gate has a setting that comes later in the alphabet",
+    (
+        "experiments/vowel/training.py",
+        "return torch.nonzero(unmet & (progress.diverged == NEVER)).squeeze(1)",
+    ): "the last dimension of two",
+    ("experiments/vowel/training.py", "TILE_ELEMENTS = 95999"): "the speed, not the result",
+    ("experiments/vowel/training.py", "TILE_ELEMENTS = 96001"): "the speed, not the result",
+    (
+        "reproductions/verdicts/evidence.py",
+        'if recipe.form == "rate" and (len(tests) != 1 or not tests < set(TESTS)):',
+    ): "one test is never all of them",
+}
 # Unions in annotations; exceptions and decorators, whose change says little; identity in the place
 # of equality, which for small numbers is the same; and what needs to be told names.
 _LEFT_OUT = ("_BitOr_", "ExceptionReplacer", "RemoveDecorator", "_Is", "Variable")
@@ -397,6 +449,9 @@ def not_python(path: Path) -> str | None:
 def reason(place: Place, diff: Sequence[str]) -> str | None:
     """Why a change changes nothing, where that is known."""
     lines = [line[1:].strip() for line in diff if line.startswith("+")]
+    # Nothing that is made is assigned to later, frozen or not.
+    if all(line == "@dataclass(frozen=False)" for line in lines):
+        return "may be assigned to, and is not"
     # The star in `def f(run, *, most)` looks like a product.
     if all(line.startswith("def ") or line in {"/,", "**,"} for line in lines):
         return "the mark of a signature"

@@ -42,11 +42,6 @@ def limit(times: pd.DataFrame) -> pd.Series:
     return total
 
 
-def over_limit(times: pd.DataFrame) -> Array:
-    """How many times the limit our layer takes, by round."""
-    return (times[ours(times)] / limit(times)).to_numpy(float)
-
-
 # Which numbers of experts were timed, and how often; claims look for those that they speak of.
 FREE = frozenset({"num_experts", "num_rounds", "num_threads"})
 # The number of experts of every claim that names none.

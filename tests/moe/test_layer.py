@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
+from unittest import mock
 
 import pytest
 import torch
@@ -507,3 +508,13 @@ def test_no_two_experts_start_alike(bias: bool) -> None:
     for experts in kinds.values():
         for weight_E in experts.parameters():
             assert len(torch.unique(weight_E.flatten(1), dim=0)) == 4
+
+
+@pytest.mark.parametrize(("activation", "bias"), [(F.gelu, False), (torch.relu, True)])
+def test_experts_that_the_fused_node_cannot_compute_take_the_other_way(
+    activation: Callable[[Tensor], Tensor], bias: bool
+) -> None:
+    experts = FeedForwardExperts(3, 4, 5, activation=activation, bias=bias)
+    routing = random_routing(6, 3, 2)
+    with mock.patch("moe.stacked.chosen_backend", return_value=Backend.triton):
+        assert experts.mixture(torch.randn(6, 4), routing.weight_A, plan(routing)) is None

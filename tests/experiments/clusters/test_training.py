@@ -8,7 +8,12 @@ import torch
 from experiments.clusters import data
 from experiments.clusters.model import Network, inputs_of
 from experiments.clusters.settings import ClustersConfig, Normalisation, Optimiser
-from experiments.clusters.training import margin_loss, objective, optimiser
+from experiments.clusters.training import (
+    _reason_to_stop,
+    margin_loss,
+    objective,
+    optimiser,
+)
 
 CONFIG = ClustersConfig(
     num_train=40, num_test=8, num_filters=8, step_size=0.5, gate_step=0.25, balance_weight=0.0
@@ -87,3 +92,21 @@ def test_the_balance_loss_is_added_with_its_weight(weight: float) -> None:
     added = weight * float(answer.routing.losses["switch"]) if weight else 0.0
     assert float(total) == pytest.approx(float(loss) + added)
     assert (added > 0) == (weight > 0)
+
+
+@pytest.mark.parametrize(
+    ("count", "loss", "reason"),
+    [
+        (500, 0.53, "loss_rose"),
+        (500, 0.51, None),
+        (500, 0.50, None),
+        (499, 0.53, None),
+    ],
+)
+def test_it_ends_early_where_the_loss_rose_by_more_than_it_may(
+    count: int, loss: float, reason: str | None
+) -> None:
+    # The authors' code: from step 500 on, at a loss above the best one plus 0.02.
+    config = ClustersConfig(early_stop=True, stop_after=500, stop_rise=0.02)
+    assert _reason_to_stop(count, loss, 0.5, config) == reason
+    assert _reason_to_stop(count, loss, 0.5, replace(config, early_stop=False)) is None

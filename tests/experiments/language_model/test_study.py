@@ -1,8 +1,11 @@
 """Laws of the language model, and its whole path on real text at toy size."""
 
+import re
+import time
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -52,6 +55,10 @@ TOY = LanguageModelConfig(
     learning_rate=0.03,
     warm_up_steps=4,
 )
+
+
+# Of eight streams of eight subwords each, with one to be asked for.
+SIX_WINDOWS = 6 * 64 + 8
 
 
 def encoded(num: int = 4000, num_documents: int = 40, seed: int = 0) -> text.Encoded:
@@ -188,9 +195,13 @@ def test_gates_that_learn_nothing_have_no_gradient_and_no_optimiser() -> None:
             assert torch.equal(value, before[name]) == is_gate, name
 
 
-def train(config: LanguageModelConfig, kept: dict | None = None) -> Training:  # type: ignore[type-arg]
+def train(
+    config: LanguageModelConfig,
+    kept: dict | None = None,  # type: ignore[type-arg]
+    num: int = 4000,
+) -> Training:
     training = Training(config, 300, 0, kept)
-    training.run(encoded(), encoded(1000, seed=1), lambda *_: None, lambda: None)
+    training.run(encoded(num), encoded(1000, seed=1), lambda *_: None, lambda: None)
     return training
 
 
@@ -203,11 +214,11 @@ def same(one: Training, other: Training) -> bool:
 @pytest.mark.parametrize("gate", [Gate.noisy_top_k, Gate.hierarchical])
 def test_a_training_goes_on_to_the_same_bits(gate: Gate, factored: bool) -> None:
     config = replace(TOY, gate=gate, factored=factored, dropout=0.2, max_steps=8)
-    whole = train(config)
-    # The text has six windows: one kept state is of the first epoch, one of the second.
+    whole = train(config, num=SIX_WINDOWS)
+    # One kept state is of the first epoch, one of the second.
     for step in (3, 7):
-        kept = train(replace(config, max_steps=step)).kept()
-        assert same(train(config, kept), whole)
+        kept = train(replace(config, max_steps=step), num=SIX_WINDOWS).kept()
+        assert same(train(config, kept, SIX_WINDOWS), whole)
 
 
 @pytest.mark.parametrize("gate", list(Gate))
@@ -224,6 +235,62 @@ def test_measuring_changes_nothing_that_is_trained() -> None:
     assert same(one, other)
     assert not same(one, train(replace(TOY, gate_learning_rate=3.0)))
     assert not same(one, train(replace(TOY, expert_learning_rate=0.5)))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_asked", "num_saved"),
+    [(0.0, False, TOY.max_steps), (1e9, False, 0), (1e9, True, TOY.max_steps)],
+)
+def test_a_checkpoint_is_kept_when_its_time_has_passed_or_it_is_asked_for(
+    seconds: float, is_asked: bool, num_saved: int
+) -> None:
+    training, saved = Training(replace(TOY, checkpoint_seconds=seconds), 300, 0, None), []
+    with mock.patch("experiments.language_model.training.is_asked", return_value=is_asked):
+        training.run(encoded(), encoded(1000), lambda *_: None, lambda: saved.append(1))
+    assert len(saved) == num_saved
+
+
+def test_what_a_training_notes_is_of_its_steps_and_of_its_model_then() -> None:
+    began, shares = time.perf_counter(), []
+    training = Training(TOY, 300, 0, None)
+    valid = encoded(1000, seed=1)
+    training.run(encoded(), valid, lambda _, share: shares.append(share), lambda: None)
+    progress = training.progress
+    assert progress.seconds < time.perf_counter() - began
+    assert shares == [step / 6 for step in range(1, 7)]
+    assert [row["step"] for row in progress.evaluations] == [0, 3, 6]
+    assert [row["step"] for row in progress.curves] == [1, 2, 4, 6]
+    for row in progress.curves:
+        # The rate that the step was taken with; the first step is step 0 of the rule.
+        assert row["learning_rate"] == learning_rate(row["step"] - 1, TOY)
+    # Eight streams of eight subwords each.
+    assert progress.curves[-1]["subwords_per_second"] == 6 * 64 / progress.seconds
+    now = information(routing(training.model, valid, TOY.num_evaluated // 4))
+    assert {name: progress.evaluations[-1][name] for name in now} == now
+
+
+def test_each_group_of_weights_has_its_share_of_the_rate() -> None:
+    config = replace(TOY, gate_learning_rate=4.0, expert_learning_rate=0.5, factored=False)
+    optimisers = Training(config, 300, 0, None).optimisers
+    optimisers.begin(0.25)
+    rates = {group["lr"] for each in optimisers.each for group in each.param_groups}
+    assert rates == {0.25, 1.0, 0.125}
+
+
+def test_a_text_that_is_read_to_its_end_is_begun_again_in_another_order() -> None:
+    progress = train(replace(TOY, max_steps=8), num=SIX_WINDOWS).progress
+    assert (progress.epoch, progress.window) == (1, 2)
+
+
+def test_the_number_of_streams_that_is_advised_for_a_short_text_can_be_trained() -> None:
+    with pytest.raises(UserError) as caught:
+        Training(replace(TOY, num_streams=1000), 300, 0, None).run(
+            encoded(), encoded(1000), lambda *_: None, lambda: None
+        )
+    advised = re.search(r"num_streams=(\d+)\.", str(caught.value.fix))
+    assert advised
+    assert int(advised[1]) > 1
+    assert train(replace(TOY, num_streams=int(advised[1]))).progress.step == TOY.max_steps
 
 
 def test_an_untrained_control_is_measured_as_it_began() -> None:

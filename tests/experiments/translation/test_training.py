@@ -1,19 +1,21 @@
 """Laws of a training step of the translation study: several batches, mixed precision, resuming."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 
-from experiments.run_folder import claimed
+from experiments.run_folder import RunFolder, claimed
 from experiments.runner.schema import Precision
-from experiments.text.encoded import collate
+from experiments.text.encoded import collate, order
 from experiments.translation.counts import memory
 from experiments.translation.evaluation import balance, cross_entropy
 from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
-from experiments.translation.training import Training, weights
+from experiments.translation.training import Training, learning_rate, weights
 from experiments.translation.translator import Translator
 from moe.optimisers import FactoredAdam
 from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY, train
@@ -31,6 +33,69 @@ def test_it_goes_on_bit_for_bit(config: TranslationConfig, tmp_path: Path, kill_
     again, curves_again = train(config, tmp_path / "broken", None)
     assert curves == curves_again
     assert all(torch.equal(whole[name], again[name]) for name in whole)  # type: ignore[attr-defined,index]
+
+
+def test_it_is_measured_at_every_so_many_steps_and_at_the_last(tmp_path: Path) -> None:
+    config = replace(
+        TINY, max_steps=8, evaluate_every=3, report_every=2, patience=100, warm_up_steps=8
+    )
+    _, (curves, evaluations) = train(config, tmp_path / "run", None)  # type: ignore[misc]
+    assert [row["step"] for row in evaluations] == [3, 6, 8]
+    assert [row["step"] for row in curves] == [1, 2, 4, 6, 8]
+    # The rate that the step was taken with; the first step is step 0 of the rule.
+    for row in curves:
+        assert row["learning_rate"] == learning_rate(row["step"] - 1, config)
+
+
+def begun(config: TranslationConfig, folder: RunFolder) -> Training:
+    return Training(config, Translator(config, NUM_SUBWORDS, 0), folder)
+
+
+def test_it_ends_when_the_perplexity_has_stopped_falling_for_so_long(tmp_path: Path) -> None:
+    config = replace(TINY, max_steps=8, evaluate_every=1, patience=2)
+    found = [(9.0, 1), (8.0, 1), (8.0, 1), (8.5, 1)]
+    with (
+        claimed(tmp_path / "run", {"test": 1}) as folder,
+        mock.patch("experiments.translation.training.perplexity", side_effect=found),
+    ):
+        training = begun(config, folder)
+        training.run(PAIRS, PAIRS, lambda *_: None)
+    # 8.0 again is no fall, and 8.5 is the second of two.
+    assert training.progress.step == 4
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_asked", "is_due"), [(0.0, False, True), (1e9, False, False), (1e9, True, True)]
+)
+def test_a_checkpoint_is_due_when_its_time_has_passed_or_it_is_asked_for(
+    tmp_path: Path, seconds: float, is_asked: bool, is_due: bool
+) -> None:
+    with (
+        claimed(tmp_path / "run", {"test": 1}) as folder,
+        mock.patch("experiments.translation.training.is_asked", return_value=is_asked),
+    ):
+        training = begun(replace(TINY, checkpoint_seconds=seconds), folder)
+        assert training._is_due(time.perf_counter() - 1) == is_due
+
+
+def test_the_time_that_is_left_is_that_of_the_steps_to_come(tmp_path: Path) -> None:
+    with claimed(tmp_path / "run", {"test": 1}) as folder:
+        training = begun(replace(TINY, max_steps=8), folder)
+        progress = training.progress
+        progress.step, progress.num_tokens, progress.curves = 2, 60_000, [{"loss": 2.0}]
+        with mock.patch.object(training, "_speed", return_value=100.0):
+            # Six steps of 30,000 tokens at 100 a second.
+            assert training._stage(0.0, 0) == "training: loss 2.00, 100 tokens/s, 30 min left"
+
+
+def test_a_text_that_is_read_to_its_end_is_begun_again_in_another_order(tmp_path: Path) -> None:
+    with claimed(tmp_path / "run", {"test": 1}) as folder:
+        training = begun(TINY, folder)
+        num_batches = len(list(order(PAIRS, TINY.tokens_per_batch, TINY.seed, 0)))
+        steps = training._steps(PAIRS)
+        for _ in range(num_batches + 1):
+            next(steps)
+    assert (training.progress.epoch, training.progress.batch) == (1, 1)
 
 
 def test_several_batches_have_the_gradient_of_their_mean_over_subwords(tmp_path: Path) -> None:

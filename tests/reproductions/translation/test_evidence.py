@@ -1,6 +1,12 @@
 """The translation study's evidence: on runs in which a claim holds, and in which it fails."""
 
-from reproductions.translation.evidence import FORMS
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from reproductions.translation.evidence import FORMS, why_not_comparable
+from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
 from tests.reproductions.evidence_cases import Synthetic, by_seed, counted
 
@@ -25,6 +31,21 @@ def test_the_published_sizes_are_those_of_the_published_settings() -> None:
         assert isinstance(found, EstimateEvidence)
         assert abs(found.estimate.point - printed) <= half
         assert found.is_exact
+    # Wu et al. (2016) by hand: 17 LSTMs of 1,024 units, the second of the encoder and the decoder's
+    # with 1,024 inputs more, and the softmax over 32,768.
+    million = 1024**2 / 1e6
+    by_hand = 17 * 4 * 2 * million + 9 * 4 * million + 32 * million
+    found = FORMS["published_count"](loads("experts_2048", [1.0]), of="gnmt_operations")
+    assert isinstance(found, EstimateEvidence)
+    assert found.estimate.point == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(("steps", "is_judged"), [(299, False), (300, True), (600, True)])
+def test_orders_of_runs_that_are_too_short_are_not_judged(steps: int, is_judged: bool) -> None:
+    claim = Claim("o", "s", "p", "order", better="lower")
+    run: Any = SimpleNamespace(study=SimpleNamespace(max_steps=steps))
+    long: Any = SimpleNamespace(study=SimpleNamespace(max_steps=1000))
+    assert (why_not_comparable(claim, [long, run]) is None) == is_judged
 
 
 def test_loads_are_means_of_the_second_half_counted_by_training_up_to_the_limit() -> None:
@@ -44,7 +65,12 @@ def scores(name: str, **by_language: list[float]) -> Synthetic:
         (metric, domain, language, value if metric == "sacrebleu" and domain == "all" else 99.0)
         for language, values in {**by_language, "all": [99.0, 99.0]}.items()
         for value in values
-        for metric, domain in (("sacrebleu", "all"), ("tokenised", "all"), ("sacrebleu", "law"))
+        for metric, domain in (
+            ("sacrebleu", "all"),
+            ("tokenised", "all"),
+            ("sacrebleu", "law"),
+            ("sacrebleu", "Acts"),
+        )
     ]
     columns = ("metric", "domain", "language", "value")
     return Synthetic(

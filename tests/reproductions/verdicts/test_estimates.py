@@ -184,3 +184,26 @@ def test_maps_that_share_a_little_rarely_pass_for_random_ones() -> None:
     words = chances(Case(claim, (25, 25), shape="maps"), 1.0, num_draws=300)
     assert words.get("matches", 0) <= 0.05
     assert words.get("differs", 0) <= 0.05
+
+
+def test_a_mean_that_lies_on_a_bound_has_an_interval_that_ends_there() -> None:
+    assert Estimate(0.0, 0.1, 9, 10, bounds=(0, 1)).interval(0.95)[0] == 0
+    assert Estimate(1.0, 0.1, 9, 10, bounds=(0, 1)).interval(0.95)[1] == 1
+
+
+def test_a_spread_has_the_jackknifes_error_where_that_is_larger() -> None:
+    samples = [1.0, 2.0, 3.0, 50.0]
+    logs = [math.log(np.std(samples[:i] + samples[i + 1 :], ddof=1)) for i in range(4)]
+    # Efron & Stein (1981), of n values that each leave one sample out.
+    wanted = math.sqrt(3 / 4 * sum((each - np.mean(logs)) ** 2 for each in logs))
+    assert wanted > 1 / math.sqrt(2 * 3)
+    estimate = spread_estimate(samples)
+    assert (estimate.standard_error, estimate.freedom) == (pytest.approx(wanted), 3)
+
+
+@pytest.mark.parametrize("n", [3, 5, 25])
+def test_maps_at_random_agree_with_the_error_of_independent_pairs(n: int) -> None:
+    # Of K places a random permutation fixes one, with variance one: 1 / K^2 for a share. Any two
+    # pairs of seeds are independent then, and there are n (n - 1) / 2 of them.
+    at_chance = map_error(n, 4)(np.array([0.25]))
+    assert at_chance == pytest.approx([math.sqrt(1 / 16 / (n * (n - 1) / 2))])

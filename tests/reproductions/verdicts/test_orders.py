@@ -296,3 +296,18 @@ def test_a_margin_is_put_into_words() -> None:
     assert margin_text(order_claim(margin=2.0, margin_is="difference")) == (
         "first lower by more than 2"
     )
+
+
+@pytest.mark.parametrize("theta", [0.5, 0.7, 0.9])
+@pytest.mark.parametrize("sizes", [(6, 6), (4, 9), (9, 4)])
+def test_the_normal_distribution_has_the_variance_of_the_exact_one(
+    sizes: tuple[int, int], theta: float
+) -> None:
+    exact = _distribution(*sizes, theta)
+    wins = np.arange(len(exact))
+    mean = float(exact @ wins)
+    deviation = math.sqrt(float(exact @ (wins - mean) ** 2))
+    assert mean == pytest.approx(sizes[0] * sizes[1] * theta)
+    # One standard deviation above the mean, with half a pair for the step.
+    wanted = stats.norm.sf(1)
+    assert _normal_tail(mean + 0.5 + deviation, *sizes, theta) == pytest.approx(wanted)  # type: ignore[arg-type]

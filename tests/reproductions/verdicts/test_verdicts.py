@@ -11,6 +11,7 @@ from scipy import stats
 
 from reproductions.verdicts.claims import Claim, Direction, Kind, Published
 from reproductions.verdicts.evidence import OrderEvidence, RateEvidence, ValueEvidence
+from reproductions.verdicts.interval_bar import interval_bar
 from reproductions.verdicts.intervals import (
     fewest_seeds_to_show,
     mean_estimate,
@@ -18,7 +19,13 @@ from reproductions.verdicts.intervals import (
     seeds_to_decide,
 )
 from reproductions.verdicts.judge import Verdict, judge
-from reproductions.verdicts.verdict_text import margin_text, ours_text
+from reproductions.verdicts.verdict_text import (
+    _joined,
+    margin_text,
+    ours_text,
+    published_text,
+    verdict_word,
+)
 
 # Whole numbers over 8 are exact in binary, so shifting them is exact too.
 eighths = st.integers(-4000, 4000).map(lambda number: number / 8)
@@ -357,3 +364,30 @@ def test_what_is_counted_is_named_as_the_claim_names_it() -> None:
     assert "30 of 40 experts show it" in verdict.explanation
     assert ours_text(claim, verdict).endswith(" of experts")
     assert margin_text(claim) == "at least 50 % of experts"
+
+
+def test_a_rate_is_its_share_of_successes_and_its_bar_begins_at_the_share_asked_for() -> None:
+    claim = rate_claim(0.5)
+    verdict = judge(claim, RateEvidence(7, 10, ()))
+    assert verdict.estimate == 0.7
+    bar = interval_bar(claim, verdict)
+    assert bar is not None
+    # The bar leaves 8 % free on either side.
+    assert bar.allowed == pytest.approx((8 + 84 * 0.5, 92))
+    wanted = interval_bar(rate_claim(0.9), verdict)
+    assert wanted is not None
+    assert wanted.allowed == pytest.approx((8 + 84 * 0.9, 92))
+
+
+def test_half_a_tie_counts_for_either_side() -> None:
+    assert judge_order((1, 2, 3), (1, 3, 4)).estimate == pytest.approx(2.5 / 3)
+
+
+def test_a_verdict_and_a_published_number_in_words() -> None:
+    assert verdict_word(judge_value((99, 100, 101, 102))) == "matches"
+    assert verdict_word(None) == "not run"
+    printed = Published(99.46, 0.55, "standard deviation", 10, "%")
+    told = published_text(Claim("v", "s", "p", "value", printed, 1))
+    assert told == "99.46 ± 0.55 % (standard deviation, n = 10)"
+    assert published_text(order_claim()) == "in words"
+    assert [_joined(["a", "b", "c"][:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
