@@ -238,12 +238,16 @@ def curves(runs: Runs) -> Picture | None:
 def _spread_note(runs: Runs) -> str:
     """Why the curves of cubic experts spread more widely than the published ones."""
     found = {setting: runs[f"curves_{setting}_cubic"] for setting in _PUBLISHED_CUBIC_HALVES}
-    if not all(run.is_as_named for run in found.values()):
+    curve = {setting: entropy_curves(run) for setting, run in found.items()}
+    last, are_as_named = _PUBLISHED_STEPS[-1], all(run.is_as_named for run in found.values())
+    # A short run has no such step, and few seeds have no samples of ten.
+    is_long = all(last in each.index and each.shape[1] > _NUM_PUBLISHED for each in curve.values())
+    if not (are_as_named and is_long):
         return ""
     times, shares = [], []
-    for setting, run in found.items():
+    for setting, each in curve.items():
         published = _PUBLISHED_CUBIC_HALVES[setting] * np.sqrt(_NUM_PUBLISHED) / 1.96
-        last_R = entropy_curves(run).loc[_PUBLISHED_STEPS[-1]].to_numpy(float)
+        last_R = each.loc[last].to_numpy(float)
         times.append(last_R.std(ddof=1) / published)
         shares.append(100 * share_as_narrow(last_R, _NUM_PUBLISHED, published))
     return (
