@@ -174,6 +174,17 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "experiments/vowel/training.py",
         "return torch.nonzero(unmet & (progress.diverged == NEVER)).squeeze(1)",
     ): "the last dimension of two",
+    ("experiments/vowel/training.py", "unmet = progress.epochs[:, tile] <= NEVER"): "the least",
+    ("experiments/vowel/training.py", "NEVER = ~1"): "another number that no epoch has",
+    ("experiments/vowel/training.py", "continue"): "the speed, not the result",
+    (
+        "experiments/language_model/training.py",
+        "if progress.step >= num_steps:",
+    ): "no step is above the last one",
+    (
+        "experiments/translation/training.py",
+        "torch.manual_seed(config.seed / 1)",
+    ): "another stream of the same noise",
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 95999"): "the speed, not the result",
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 96001"): "the speed, not the result",
     (

@@ -9,6 +9,7 @@ from experiments.clusters import data
 from experiments.clusters.model import Network, inputs_of
 from experiments.clusters.settings import ClustersConfig, Normalisation, Optimiser
 from experiments.clusters.training import (
+    _batch,
     _reason_to_stop,
     margin_loss,
     objective,
@@ -110,3 +111,10 @@ def test_it_ends_early_where_the_loss_rose_by_more_than_it_may(
     config = ClustersConfig(early_stop=True, stop_after=500, stop_rise=0.02)
     assert _reason_to_stop(count, loss, 0.5, config) == reason
     assert _reason_to_stop(count, loss, 0.5, replace(config, early_stop=False)) is None
+
+
+def test_a_batch_of_no_size_is_the_whole_sample() -> None:
+    sample = data.load(CONFIG)
+    train = inputs_of(sample.train, sample.signals, CONFIG)
+    assert _batch(train, 0) is train
+    assert len(_batch(train, 5).rows) == 5

@@ -251,22 +251,32 @@ def test_a_checkpoint_is_kept_when_its_time_has_passed_or_it_is_asked_for(
 
 
 def test_what_a_training_notes_is_of_its_steps_and_of_its_model_then() -> None:
-    began, shares = time.perf_counter(), []
-    training = Training(TOY, 300, 0, None)
+    config = replace(TOY, max_steps=8)
+    began, began_core, shares = time.perf_counter(), time.process_time(), []
+    training = Training(config, 300, 0, None)
     valid = encoded(1000, seed=1)
     training.run(encoded(), valid, lambda _, share: shares.append(share), lambda: None)
     progress = training.progress
-    assert progress.seconds < time.perf_counter() - began
-    assert shares == [step / 6 for step in range(1, 7)]
-    assert [row["step"] for row in progress.evaluations] == [0, 3, 6]
-    assert [row["step"] for row in progress.curves] == [1, 2, 4, 6]
+    assert 0 < progress.seconds < time.perf_counter() - began
+    assert 0 < progress.core_seconds < time.process_time() - began_core
+    assert shares == [step / 8 for step in range(1, 9)]
+    assert [row["step"] for row in progress.evaluations] == [0, 3, 6, 8]
+    assert [row["step"] for row in progress.curves] == [1, 2, 4, 6, 8]
     for row in progress.curves:
         # The rate that the step was taken with; the first step is step 0 of the rule.
-        assert row["learning_rate"] == learning_rate(row["step"] - 1, TOY)
+        assert row["learning_rate"] == learning_rate(row["step"] - 1, config)
     # Eight streams of eight subwords each.
-    assert progress.curves[-1]["subwords_per_second"] == 6 * 64 / progress.seconds
+    assert progress.curves[-1]["subwords_per_second"] == 8 * 64 / progress.seconds
     now = information(routing(training.model, valid, TOY.num_evaluated // 4))
     assert {name: progress.evaluations[-1][name] for name in now} == now
+
+
+def test_the_word_before_a_window_is_the_last_one_of_the_window_before() -> None:
+    training = Training(TOY, 300, 0, None)
+    window = next(text.windows(encoded(), TOY.num_streams, TOY.num_unrolled, "cpu"))
+    training._step(window)
+    assert training.before_B is not None
+    assert torch.equal(training.before_B, window.inputs_SB[-1])
 
 
 def test_each_group_of_weights_has_its_share_of_the_rate() -> None:

@@ -82,7 +82,11 @@ def test_the_time_that_is_left_is_that_of_the_steps_to_come(tmp_path: Path) -> N
     with claimed(tmp_path / "run", {"test": 1}) as folder:
         training = begun(replace(TINY, max_steps=8), folder)
         progress = training.progress
-        progress.step, progress.num_tokens, progress.curves = 2, 60_000, [{"loss": 2.0}]
+        progress.step, progress.num_tokens, progress.curves = (
+            2,
+            60_000,
+            [{"loss": 9.0}, {"loss": 2.0}],
+        )
         with mock.patch.object(training, "_speed", return_value=100.0):
             # Six steps of 30,000 tokens at 100 a second.
             assert training._stage(0.0, 0) == "training: loss 2.00, 100 tokens/s, 30 min left"
@@ -110,7 +114,8 @@ def test_several_batches_have_the_gradient_of_their_mean_over_subwords(tmp_path:
     wanted = torch.autograd.grad(torch.stack(losses).sum() / num_tokens, model.embedding.weight)
     with claimed(tmp_path / "run", {"test": 1}) as folder:
         training = Training(config, model, folder)
-        training._step(batches)
+        _, noted = training._step(batches)
+    assert noted == pytest.approx(float(torch.stack(losses).detach().sum()) / num_tokens)
     assert model.embedding.weight.grad is not None
     torch.testing.assert_close(model.embedding.weight.grad, wanted[0])
 
