@@ -4,8 +4,9 @@ Writes a page of results for each study (docs/results), pictures, reproductions/
 index RESULTS.md, and what follows from them in README.md and docs/verdicts.md. It does so for every
 study with finished runs, or for study=NAME,NAME alone. The runs are those of the suites as they
 are, in runs_dir=PATH; what the reports read of them is stored, so that `make judge` makes all of it
-again without them. Nothing is published that would take away what is: the command then says what,
-and accept=... takes it away on purpose. Trains nothing.
+again without them. A run that is stored, but not in the folder, is published again as it is
+stored: so a study can be published in parts. Nothing is published that would take away what is: the
+command then says what, and accept=... takes it away on purpose. Trains nothing.
 """
 
 import re
@@ -36,7 +37,7 @@ from reproductions.results_md import (
     write_page,
     write_sections,
 )
-from reproductions.stored import Watched, store, watching
+from reproductions.stored import Watched, or_stored, store, watching
 from reproductions.verdicts.verdict_text import NOT_RUN
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -231,7 +232,8 @@ def finished(arguments: Sequence[str]) -> list[BuiltReport]:
 def _watched_report(study: str, runs_dir: str) -> BuiltReport | None:
     watched: Watched = {}
     # The folder is left out of the command that the report names: any will do.
-    whole = build_report([f"suite={study}"], watching(runs_dir, watched))
+    with or_stored(study, watching(runs_dir, watched), watched) as source:
+        whole = build_report([f"suite={study}"], source)
     return whole and replace(whole, watched=watched)
 
 

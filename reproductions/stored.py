@@ -105,6 +105,8 @@ def store(
 
 
 def _packed(run: FinishedRun) -> bytes:
+    if isinstance(run, StoredRun):
+        return run.packed
     read = run.was_read if isinstance(run, WatchedRun) else set()
     # A study may have no metrics, and so no claim about any.
     names = {*_ALWAYS, *read, *({"metrics.csv"} & run.manifest["files"].keys())}
@@ -129,7 +131,12 @@ def is_stored(study: str, folder: Path | None = None) -> bool:
 
 @dataclass(frozen=True)
 class StoredRun(FinishedRun):
-    """A finished run of which only what the published report read is there."""
+    """A finished run of which only what the published report read is there.
+
+    ``packed`` is the file that it is stored as.
+    """
+
+    packed: bytes = field(default=b"", repr=False)
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table.
@@ -192,6 +199,41 @@ def stored_runs(study: str, folder: Path | None = None) -> Iterator[Source]:
         yield source
 
 
+@contextmanager
+def or_stored(
+    study: str, source: Source, seen: Watched, folder: Path | None = None
+) -> Iterator[Source]:
+    """A watched source that takes from the stored runs those that it lacks, within the block.
+
+    So a study can be published in parts: what was published once need not be trained again. A
+    source that has no run of the first suite that it is asked for stays as it is.
+
+    Args:
+        study: its id.
+        source: of finished runs, which notes in `seen` what it gave.
+        seen: what is to be stored; has the stored runs as well.
+        folder: of all that is published; the project's own by default.
+
+    Raises:
+        UserError: as in `stored_runs`, of the runs that are missing.
+    """
+    if not is_stored(study, folder):
+        yield source
+        return
+    with stored_runs(study, folder) as stored:
+
+        def either(studies: Mapping[str, Any], suite: str) -> SuiteRuns:
+            found = source(studies, suite)
+            if not any(seen.values()):
+                return found
+            others = stored({name: studies[name] for name in found.missing}, suite)
+            runs = found.runs | others.runs
+            seen[suite] = {name: runs[name] for name in studies if name in runs}
+            return SuiteRuns(dict(seen[suite]), others.missing)
+
+        yield either
+
+
 def _index(place: Path) -> dict[str, dict[str, dict[str, str]]]:
     try:
         index: dict[str, dict[str, dict[str, str]]] = json.loads((place / _INDEX).read_bytes())
@@ -225,7 +267,7 @@ def _unpacked(place: Path, entry: Mapping[str, str], scratch: Path) -> StoredRun
     if wrong or run_digest(identity) != entry["run"]:
         raise _damaged(path, f"holds another run's {', '.join(wrong) or 'identity'}")
     del manifest["seal"]  # as `read_finished` gives it
-    return StoredRun(target, manifest, config)
+    return StoredRun(target, manifest, config, data)
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -21,7 +21,14 @@ from reproductions.records import BEGIN
 from reproductions.rejudge import changes, claim_changes, page_changes, rebuilt
 from reproductions.report import STUDIES, BuiltReport, build_report
 from reproductions.results_md import header_of, study_section
-from reproductions.stored import Watched, is_stored, store, stored_runs, watching
+from reproductions.stored import (
+    Watched,
+    is_stored,
+    or_stored,
+    store,
+    stored_runs,
+    watching,
+)
 from reproductions.verdicts.judge import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,6 +148,26 @@ def test_equal_runs_are_equal_files_and_old_ones_go(folder: Path) -> None:
     kept = list((folder / "vowel").glob("*.zip"))
     assert [path.stat().st_size for path in kept] == [size]
     assert kept[0].name in before
+
+
+def test_a_study_is_published_in_parts(folder: Path, tmp_path: Path) -> None:
+    studies, name = suite_runs(WORDS)[1], "blend_error_8"
+    before = {path.name: path.read_bytes() for path in (folder / "vowel").iterdir()}
+    runs_dir, seen = str(tmp_path / "runs"), Watched()
+    # Without a run in the folder there is nothing to publish, whatever is stored.
+    with or_stored("vowel", watching(runs_dir, seen), seen, folder) as source:
+        assert source(studies, "vowel_costs").runs == {}
+    execute(studies[name], runs_dir)
+    with or_stored("vowel", watching(runs_dir, seen), seen, folder) as source:
+        found = source(studies, "vowel_costs")
+    assert (list(found.runs), found.missing) == (list(studies), ())
+    assert found.runs[name].finished.path.parent.parent == Path(runs_dir)
+    # What was stored stays as it was, and the block's own copy of it is not needed for that.
+    store("vowel", seen, folder)
+    after = {path.name: path.read_bytes() for path in (folder / "vowel").iterdir()}
+    new = f"{found.runs[name].finished.path.name}.zip"
+    assert before.keys() == after.keys()
+    assert {key for key in before if before[key] != after[key]} <= {new, "runs.json"}
 
 
 @pytest.mark.parametrize("name", ["a run", "another run", "the index", "no index"])
