@@ -1,6 +1,7 @@
 """Each update of the clusters study, from the gradients that it is given."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -9,11 +10,13 @@ from experiments.clusters import data
 from experiments.clusters.model import Network, inputs_of
 from experiments.clusters.settings import ClustersConfig, Normalisation, Optimiser
 from experiments.clusters.training import (
+    Trained,
     _batch,
     _reason_to_stop,
     margin_loss,
     objective,
     optimiser,
+    train_seed,
 )
 
 CONFIG = ClustersConfig(
@@ -118,3 +121,35 @@ def test_a_batch_of_no_size_is_the_whole_sample() -> None:
     train = inputs_of(sample.train, sample.signals, CONFIG)
     assert _batch(train, 0) is train
     assert len(_batch(train, 5).rows) == 5
+
+
+def trained(**changes: Any) -> Trained:
+    config = replace(CONFIG, curve_every=1, **changes)
+    return train_seed(config, data.load(config), 0, keep_picture=False)
+
+
+def test_it_ends_at_the_first_step_above_the_best_loss() -> None:
+    # Far too large a step: the loss goes up and down.
+    found = trained(early_stop=True, stop_after=0, stop_rise=0.0, step_size=30.0, max_steps=100)
+    losses = [loss for _, loss, *_ in found.records.curve][: int(found.row["steps"])]
+    assert found.row["stop"] == "loss_rose"
+    assert len(losses) > 1
+    assert losses[:-1] == sorted(losses[:-1], reverse=True)
+    assert losses[-1] > losses[-2]
+
+
+@pytest.mark.parametrize("is_fresh", [True, False])
+def test_noise_that_is_not_fresh_is_that_of_every_step_when_measured_too(is_fresh: bool) -> None:
+    # Nothing moves, so the experts get other examples through other noise alone.
+    found = trained(
+        fresh_noise=is_fresh, evaluation_noise=True, step_size=0.0, gate_step=0.0, max_steps=3
+    )
+    entropies = [entropy for *_, entropy in found.records.curve]
+    assert len(entropies) == 4
+    assert len(set(entropies)) == (4 if is_fresh else 1)
+
+
+def test_steps_are_recorded_as_often_as_is_set_and_the_last_always() -> None:
+    found = trained(max_steps=5, snapshot_every=2)
+    assert [step for step, *_ in found.records.curve] == [0, 1, 2, 3, 4, 5]
+    assert found.records.steps == [0, 2, 4, 5]

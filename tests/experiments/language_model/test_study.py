@@ -250,6 +250,18 @@ def test_a_checkpoint_is_kept_when_its_time_has_passed_or_it_is_asked_for(
     assert len(saved) == num_saved
 
 
+def test_a_checkpoint_waits_for_its_time_after_the_last_one() -> None:
+    training, saved = Training(replace(TOY, checkpoint_seconds=2.5), 300, 0, None), []
+    # The clock says how many steps are done: a checkpoint after every third of them.
+    with mock.patch("experiments.language_model.training.time") as clock:
+        clock.process_time.return_value = 0.0
+        clock.perf_counter.side_effect = lambda: 1000.0 + training.progress.step
+        training.run(
+            encoded(), encoded(1000), lambda *_: None, lambda: saved.append(training.progress.step)
+        )
+    assert saved == list(range(3, TOY.max_steps + 1, 3))
+
+
 def test_what_a_training_notes_is_of_its_steps_and_of_its_model_then() -> None:
     config = replace(TOY, max_steps=8)
     began, began_core, shares = time.perf_counter(), time.process_time(), []

@@ -92,6 +92,36 @@ def test_the_time_that_is_left_is_that_of_the_steps_to_come(tmp_path: Path) -> N
             assert training._stage(0.0, 0) == "training: loss 2.00, 100 tokens/s, 30 min left"
 
 
+def test_the_speed_is_that_of_this_process_since_it_began(tmp_path: Path) -> None:
+    with claimed(tmp_path / "run", {"test": 1}) as folder:
+        training = begun(TINY, folder)
+        training.progress.num_tokens = 5_000
+        with mock.patch("time.perf_counter", return_value=30.0):
+            # 4,000 tokens in twenty seconds; a thousand came before a stop.
+            assert training._speed(10.0, 1_000) == 200.0
+
+
+def test_balance_losses_count_alike_over_the_batches_of_a_step(tmp_path: Path) -> None:
+    config = replace(
+        TINY, dropout=0.0, clip_norm=1e9, batches_per_step=2, importance_weight=50.0, load_weight=0
+    )
+    batch = collate(PAIRS, [0, 1, 2])
+    gradients = []
+    for number in (1, 2):
+        model = Translator(config, NUM_SUBWORDS, 0).double().eval()
+        with claimed(tmp_path / f"run{number}", {"test": number}) as folder:
+            Training(config, model, folder)._step([batch] * number)
+        found = {
+            name: weight.grad
+            for name, weight in model.named_parameters()
+            if weight.grad is not None
+        }
+        gradients.append(found)
+    assert any("gate" in name and gradient.any() for name, gradient in gradients[0].items())
+    # The same batch twice is a step of that batch: neither more balance nor less.
+    torch.testing.assert_close(*gradients)
+
+
 def test_a_text_that_is_read_to_its_end_is_begun_again_in_another_order(tmp_path: Path) -> None:
     with claimed(tmp_path / "run", {"test": 1}) as folder:
         training = begun(TINY, folder)
