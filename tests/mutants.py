@@ -188,6 +188,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 95999"): "the speed, not the result",
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 96001"): "the speed, not the result",
     (
+        "reproductions/verdicts/judge.py",
+        'advice = _too_few(n, claim.at_least) if word >= "inconclusive" else ""',
+    ): "what matches has seeds enough, and so no advice",
+    (
+        "reproductions/verdicts/verdict_text.py",
+        'if claim.kind <= "order":',
+    ): "no other kind comes earlier in the alphabet",
+    (
         "reproductions/verdicts/evidence.py",
         'if recipe.form == "rate" and (len(tests) != 1 or not tests < set(TESTS)):',
     ): "one test is never all of them",

@@ -281,6 +281,17 @@ def test_two_seeds_decide_no_margin() -> None:
     assert judged((1,), (1, 2, 3), **FIVE_PERCENT).word == "inconclusive"
 
 
+@pytest.mark.parametrize(("first", "second"), [(1.0, 3.0), (3.0, 1.0)])
+def test_what_lies_on_the_edge_of_a_margin_is_still_allowed(first: float, second: float) -> None:
+    sides = [first] * 5, [second] * 5
+    edge: dict[str, Any] = {"margin": 2.0, "margin_is": "difference"}
+    assert judged(*sides, asks="equal", **edge).word == "matches"
+    assert judged(*sides, asks="equal", margin=1.9, margin_is="difference").word == "differs"
+    # Better by more than the margin, or worse by more, is neither.
+    assert judged(*sides, **edge).word == ("inconclusive" if first < second else "differs")
+    assert judged(*sides, asks="no worse", **edge).word != "differs"
+
+
 def test_a_margin_is_put_into_words() -> None:
     claim = order_claim(**FIVE_PERCENT)
     assert margin_text(claim) == "first not higher by more than a factor of 1.05"

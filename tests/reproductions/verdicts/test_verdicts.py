@@ -331,7 +331,10 @@ def test_one_more_success_never_speaks_against_a_rate(
 @given(st.floats(0.05, 0.97))
 def test_the_fewest_seeds_that_can_show_a_rate_are_named(at_least: float) -> None:
     fewest = fewest_seeds_to_show(at_least, 0.95)
-    assert judge(rate_claim(at_least), RateEvidence(fewest, fewest, ())).word == "matches"
+    enough = judge(rate_claim(at_least), RateEvidence(fewest, fewest, ()))
+    assert enough.word == "matches"
+    # Nobody is told to train more where that is not needed.
+    assert "at least" not in enough.explanation
     fewer = judge(rate_claim(at_least), RateEvidence(fewest - 1, fewest - 1, ()))
     assert fewer.word == "inconclusive"
     assert fewest == 1 or f"at least {fewest}." in fewer.explanation or fewer.n == 0
