@@ -9,7 +9,7 @@ docs/verdicts.md. Trains nothing and reads no run.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -73,10 +73,11 @@ def power_of_all() -> dict[str, dict[str, Any]]:
     """By the claim's id: sizes, spread and the two chances; or why there are none."""
     found = {}
     for study in STUDIES.values():
-        sizes = run_sizes(study)
-        spreads = _published_spreads(study.name)
+        sizes, spreads = run_sizes(study), _published_spreads(study.name)
+        languages = run_sizes(study, _num_languages)
         for claim in study.claims:
-            case = case_of(claim, sizes, spreads.get(claim.id))
+            counted = languages if claim.sample == "languages" else sizes
+            case = case_of(claim, counted, spreads.get(claim.id))
             found[claim.id] = {"why": case} if isinstance(case, str) else _power(case)
     return found
 
@@ -88,13 +89,21 @@ def _power(case: Case) -> dict[str, Any]:
     return {"sizes": list(case.sizes), "spread": float(f"{case.spread:.3g}"), **found}
 
 
-def run_sizes(study: Study) -> dict[str, int]:
-    """Seeds of each run of a study's suite, or rounds where it has those; a training is one."""
+def _num_seeds(config: Any) -> int:
+    return int(getattr(config, "num_seeds", None) or getattr(config, "num_rounds", None) or 1)
+
+
+def _num_languages(config: Any) -> int:
+    return len(getattr(config, "languages", ()))
+
+
+def run_sizes(study: Study, of: Callable[[Any], int] = _num_seeds) -> dict[str, int]:
+    """What each run of a study's suite has of something, by its settings.
+
+    By default it is seeds, or rounds where it has those; a training is one.
+    """
     _, runs = suite_runs([f"suite={study.shown_suite or study.name}"])
-    return {
-        name: int(getattr(config, "num_seeds", None) or getattr(config, "num_rounds", None) or 1)
-        for name, config in runs.items()
-    }
+    return {name: of(config) for name, config in runs.items()}
 
 
 def case_of(claim: Claim, sizes: Mapping[str, int], spread: float | None) -> Case | str:

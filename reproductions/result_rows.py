@@ -117,7 +117,7 @@ def _row(study: str, row: ClaimRecord) -> dict[str, Any]:
 
 def _published(row: ClaimRecord) -> float:
     found = _OURS.fullmatch(row.published)
-    # A claim without a published number reads "in words".
+    # A claim without a published number reads "in words", or "–" where it is our own.
     return _number(found[2]) if found else math.nan
 
 

@@ -99,7 +99,7 @@ def page_text(page: ResultsPage) -> str:
         *_pictures(first),
         *_section("What came out", [page.found, page.verdicts, *_said(page, is_difference=False)]),
         page.remark,
-        *_section("The paper beside ours", map(_table, page.tables[:1])),
+        *_section(_first_table_title(page.claims), map(_table, page.tables[:1])),
         *_section("What does not reproduce, and why", _differences(page)),
         *_section("Claims", [*_claims(page.claims), *_reasons(page.claims)]),
         *_section("More pictures", _pictures(others)),
@@ -108,6 +108,12 @@ def page_text(page: ResultsPage) -> str:
         *_section("Make it again", [f"```bash\n{page.command}\n```"]),
     ]
     return "\n\n".join(filter(None, blocks)) + "\n"
+
+
+def _first_table_title(claims: Iterable[ClaimLine]) -> str:
+    # Some studies are questions of ours, and no paper has numbers for them.
+    is_printed = any(claim.source == "printed" for claim in claims)
+    return "The paper beside ours" if is_printed else "What was measured"
 
 
 def table_lines(columns: Iterable[str], rows: Iterable[Iterable[str]], rule: Iterable[str]) -> str:

@@ -188,6 +188,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 95999"): "the speed, not the result",
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 96001"): "the speed, not the result",
     (
+        "reproductions/verdicts/intervals.py",
+        "n = max(1, math.floor(math.log((1 - confidence) * 2) / math.log(share)) - 1)",
+    ): "where the search begins, not where it ends",
+    (
+        "reproductions/verdicts/intervals.py",
+        "counts = range(estimate.n + 1, _MOST_SEEDS ^ 1)",
+    ): "ten thousand and one either way",
+    (
         "reproductions/verdicts/judge.py",
         'advice = _too_few(n, claim.at_least) if word >= "inconclusive" else ""',
     ): "what matches has seeds enough, and so no advice",

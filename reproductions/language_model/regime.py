@@ -216,9 +216,9 @@ def regime_map(runs: Runs) -> Picture | None:
         caption="Perplexity of a model with experts over that of a model of equal cost per word: "
         "below the dotted line the experts win. Left against the words that an expert sees in a "
         "step, right against the words that it sees per weight over the whole training. A ring "
-        "marks the lowest point of every line; to the left of it, more experts or smaller steps "
-        "do harm. Bars are 95 % intervals over trainings. The paper prints one number per model, "
-        "of another text and larger models, so that places can be compared and depths cannot.",
+        "marks the lowest point of every line; beyond it, to the left, the line turns up. Bars are "
+        "95 % intervals over trainings. The paper prints one number per model, of another text and "
+        "larger models, so that places can be compared and depths cannot.",
         alt="Two plots of the perplexity ratio, ours and the paper's Tables 7 and 8, by words per "
         "expert and step, and by words per weight.",
         claim_ids=("regime-length", "regime-batch", "capacity-1024-4096"),

@@ -33,8 +33,8 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
             table_7(runs),
         ),
         (
-            "What an expert sees. In the paper it sees 37,500 words in a step and 988 words per "
-            "weight with 32 experts, 293 and 7.7 with 4,096.",
+            "What an expert sees. In the paper it sees 37,500 words in a step and 966 words per "
+            "weight with 32 experts, 293 and 7.5 with 4,096.",
             sizes_table(runs),
         ),
         (

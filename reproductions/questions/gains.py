@@ -71,11 +71,12 @@ def gains(runs: Runs) -> Picture | None:
         figure,
         id="gains",
         title="What experts gain, as the data falls more into clusters",
-        caption="A mixture over one expert of an expert's size (vowel, clusters: points per seed; "
-        "the centre signal tells the cluster, full is as published; four experts, and eight where "
-        "the number of clusters changes) or over a layer of equal cost "
-        "(translation: over test sentences for kinds of book; points per seed for kinds of text). "
-        "Bars are the mean and its 95 % interval; above zero the mixture is better.",
+        caption="What a mixture gains over one network. For vowels and clusters a point is one "
+        "seed, and the one network is an expert alone. There are four experts, and eight where the "
+        "number of clusters changes. The centre signal tells the cluster; full is as published. In "
+        "translation the one network is a layer of equal cost per word. Kinds of book are compared "
+        "over test sentences, kinds of text over seeds. Bars are the mean and its 95 % interval; "
+        "above zero the mixture is better.",
         alt="Gains of mixtures over single experts in the three studies.",
         claim_ids=(
             "help-vowel",
@@ -148,7 +149,7 @@ def agreement(runs: Runs) -> Picture | None:
     return as_picture(
         figure,
         id="agreement",
-        title="Who takes what is chance; what belongs together is not",
+        title="How far two seeds agree: on who takes what, and on what belongs together",
         caption="Left: the share of clusters that two seeds give to the expert of the same number, "
         "where the seeds share nothing, the routing noise, or the experts' first filters. Right: "
         "adjusted mutual information between the routings of two seeds of the translation "

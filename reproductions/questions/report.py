@@ -20,7 +20,11 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     runs = found.runs
     pictures = [gains(runs), collapse(runs), identity(runs), agreement(runs), groups(runs)]
     tables = [
-        ("Where each start ends; means over seeds.", starts_table(runs)),
+        (
+            "Where each start ends: means over seeds, with standard deviations. The loss is each "
+            "study's own, in nats but for the vowels; the cosine is that of two experts' weights.",
+            starts_table(runs),
+        ),
         (
             "Adjusted mutual information with the true groups at the end, and of standard "
             "clusterings of the gate's inputs.",
@@ -36,6 +40,34 @@ _COLUMNS = {
     "largest_share": "largest share",
     "similarity": "mean cosine",
 }
+# What the parts of a run's name mean.
+_WORDS = {
+    "all": "all kinds of book",
+    "back": "[a] and [A]",
+    "balanced": "with a balance loss",
+    "bible": "the Bible alone",
+    "blend": "cost of equation 1.1",
+    "both": "both pairs",
+    "collapsed": "gate collapsed at first",
+    "domains": "translation",
+    "four": "four kinds of text",
+    "front": "[i] and [I]",
+    "frozen": "gate never learns",
+    "help": "office help alone",
+    "identical": "experts alike at first",
+    "manuals": "manual pages alone",
+    "noise": "but for a little noise",
+    "one": "one kind of book",
+    "outputs": "one expert with four outputs",
+    "packages": "package descriptions alone",
+    "published": "as in its study",
+    "quiet": "no noise in the routing",
+    "single": "one expert",
+    "text": "translation",
+    "unbalanced": "no balance losses",
+    "vowel": "vowels",
+    "wide": "one wide layer",
+}
 
 
 def starts_table(runs: Runs) -> pd.DataFrame:
@@ -46,14 +78,21 @@ def starts_table(runs: Runs) -> pd.DataFrame:
 
 
 def _row(name: str, run: NamedRun) -> dict[str, str]:
-    label = run.called(name.replace("_", " "), STARTS)
+    label = run.called(_in_words(name), STARTS)
     cells = {"run": label, "seeds": str(len(at_end(run, "loss")))}
     for column, words in _COLUMNS.items():
         values = at_end(run, column)
-        cells[words] = _mean(values) if len(values) > 1 else "–"
+        # One expert is like no other.
+        is_told = len(values) > 1 and not (column == "similarity" and run.study.num_experts == 1)
+        cells[words] = _mean(values) if is_told else "–"
     is_collapsed = run.study.gate_start.name == "collapsed"
     cells["steps to leave"] = _left(run) if is_collapsed else "–"
     return cells
+
+
+def _in_words(name: str) -> str:
+    parts = name.replace("four_outputs", "outputs").split("_")
+    return ", ".join(_WORDS.get(part, part) for part in parts)
 
 
 def _mean(values: NDArray[np.float64]) -> str:
@@ -83,7 +122,7 @@ def references_table(runs: Runs) -> pd.DataFrame:
         for of, own in table.groupby("of"):
             means = own.groupby("method")["agreement"].mean()
             gate = at_end(runs[name], f"agreement_{of}")
-            label = runs[name].called(name.replace("_", " "), STARTS)
+            label = runs[name].called(_in_words(name), STARTS)
             cells = {"run": label, "groups": str(of)}
             rows.append(
                 cells

@@ -37,7 +37,7 @@ def at(run: NamedRun, num_experts: int) -> pd.DataFrame | None:
 
 def limit(times: pd.DataFrame) -> pd.Series:
     """Seconds of dense and of traffic together, as if one came after the other."""
-    # Neither can be avoided: the arithmetic, and moving each used expert's weights and gradients.
+    # The arithmetic, and moving each used expert's weights and gradients; a layer may overlap them.
     total: pd.Series = times[list(LIMITS)].sum(axis=1)
     return total
 

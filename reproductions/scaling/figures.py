@@ -49,8 +49,8 @@ def cost_per_token(runs: Runs) -> Picture | None:
         title="Cost per token against the number of experts",
         caption="Forward and backward of the experts, medians over rounds with the lowest and "
         "highest as bars. Dense is the same arithmetic in one expert; traffic, added to it, moves "
-        "each used expert's weights and gradients once: with few tokens per expert this is what "
-        "cannot be avoided.",
+        "each used expert's weights and gradients once. The two are timed one after the other; a "
+        "layer that overlaps them can be faster. The gate's time stands in the next figure.",
         alt=f"Microseconds per token over {sizes[0]:,} to {sizes[-1]:,} experts for our layer, "
         "limits and peers.",
         claim_ids=("flat-cost", "flat-cost-2048", "near-limit-4096", "near-limit-16384"),

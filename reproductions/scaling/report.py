@@ -75,7 +75,7 @@ STUDY = Study(
     parts=_parts,
     target="scaling",
     about="A sparse layer asks only a few of its many experts about each word. In theory more "
-    "experts then cost nothing more per word; here the time of the layer is measured from 4"
-    " to 2,048 experts.",
+    "experts then cost nothing more per word; here their time is measured from 4 to 2,048 "
+    "experts, and that of the gate beside it.",
     next_steps=("make benchmark-core   the same sizes and a whole training step, as plain tables",),
 )

@@ -49,7 +49,9 @@ def _tables(runs: Runs) -> list[Table]:
     printed = [
         (
             "Test chapters, all languages together and English to French on its own. Intervals are "
-            "95 %, over trainings. Published numbers are of WMT'14 and a larger model.",
+            "95 %, over trainings. Published numbers are of WMT'14 and a larger model. Tokenised "
+            "BLEU is not smoothed: without any run of four right words it is 0, where sacreBLEU "
+            "counts a little.",
             results_table(runs),
         ),
         (
@@ -58,8 +60,8 @@ def _tables(runs: Runs) -> list[Table]:
             languages_table(runs),
         ),
         (
-            "What an expert sees, and how many of a gate's choices its noise leaves as they are. "
-            "In the paper an expert sees about two thousand words in a step.",
+            "What an expert sees, and the share of a gate's choices that its noise leaves as they "
+            "are. In the paper an expert sees about two thousand words in a step.",
             regime_table(runs),
         ),
         (

@@ -54,7 +54,7 @@ def interval_bar(claim: Claim, verdict: Verdict | None) -> IntervalBar | None:
 
 
 def _allowed(claim: Claim) -> tuple[float, float]:
-    if claim.kind == "order" and claim.margin_is is not None:
+    if claim.margin_is is not None:
         return allowed_span(claim)
     if claim.published is not None and claim.margin is not None:
         return claim.published.value - claim.margin, claim.published.value + claim.margin

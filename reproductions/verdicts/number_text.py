@@ -28,7 +28,7 @@ def percentage(share: float) -> str:
 
 def is_share(claim: Claim) -> bool:
     """Whether verdicts on the claim are about a share: of seeds, or of pairs."""
-    return claim.kind != "value" and not (claim.kind == "order" and claim.margin_is is not None)
+    return claim.kind != "value" and claim.margin_is is None
 
 
 def quantity(claim: Claim, amount: float) -> str:

@@ -62,11 +62,11 @@ def count_verdicts(verdicts: Iterable[Verdict | None]) -> dict[str, int]:
 def published_text(claim: Claim) -> str:
     """What the paper prints, with the meaning of its spread and its number of runs.
 
-    A claim without a published number stands in words only.
+    A claim without a published number stands in words only, or nowhere where it is our own.
     """
     published = claim.published
     if published is None:
-        return "in words"
+        return "–" if claim.source in ("ours", "implied") else "in words"
     # A rate is published as a share, and read as a percentage.
     is_share = claim.kind in ("rate", "shape")
     text = percentage(published.value) if is_share else number(published.value)

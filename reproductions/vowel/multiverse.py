@@ -1,7 +1,7 @@
 """The worlds of the multiverse: in which of them does each published claim hold?
 
 A world fixes every choice on which the paper is silent, the reading of the stop, and how steps are
-chosen (each system at its own best step, or one common step). Multiverse analysis (Steegen,
+chosen (each system at its own fastest step, or one common step). Multiverse analysis (Steegen,
 Tuerlinckx, Gelman & Vanpaemel, 2016) calls it a universe, and specification curves a specification.
 Each world is held against the same claims, by the same rules, as the study itself.
 """
@@ -40,7 +40,26 @@ ROWS = {
     "backprop_6": "backprop_6",
     "backprop_12": "backprop_12",
 }
-OWN_STEP, COMMON_STEP, HALF_STEP = "own best step", "one common step", "half of own best step"
+OWN_STEP, COMMON_STEP, HALF_STEP = "own fastest step", "one common step", "half of own fastest step"
+_CHOICES = {
+    "bit_1001": "[i] and [A] are 1",
+    "bit_1010": "[i] and [a] are 1",
+    "two_bits": "two bits",
+    "one_hot": "an output each",
+    "mixture_likelihood": "equation 1.3",
+    "expected_error": "equation 1.2",
+    "blend_error": "equation 1.1",
+    "blend": "error of the blend",
+    "expected": "expected error",
+    "half": "half the error",
+    "per_output": "error per output",
+    "later": "0.07",
+    "at_06": "0.06",
+    "at_09": "0.09",
+    "at_10": "0.10",
+    "at_11": "0.11",
+    "at_12": "0.12",
+}
 # Equation 1.3 with the published variance and the plain gate step: the nets have no such axes.
 _NET_AXES = {"cost": "mixture_likelihood", "variance": 1.0, "gate_step": 1.0}
 _KEYS = ["system", *AXES, "step_size", "stop_rule"]
@@ -186,4 +205,6 @@ def shows_figure_2(metrics: pd.DataFrame) -> pd.Series:
 
 def shown_choice(value: Any) -> str:
     """Return the value of a choice in words."""
-    return f"{value:g}" if isinstance(value, float) else str(value).replace("_", " ")
+    if isinstance(value, float):
+        return f"{value:g}"
+    return _CHOICES.get(value, str(value).replace("_", " "))

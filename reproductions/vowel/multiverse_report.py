@@ -93,6 +93,20 @@ _SWEEP = (
 )
 _WORLD = [*AXES, "stop_rule", "policy"]
 _NUMBERS = ["arrived", "ratio_4", "ratio_8", "picture_4", "picture_8", "test_accuracy_4"]
+_COLUMNS = {
+    "num_matches": "claims that match",
+    "unit": "outputs",
+    "init_range": "initial range",
+    "gate_step": "gate's step over the experts'",
+    "stop_rule": "stop at",
+    "policy": "steps",
+    "arrived": "share of seeds that stop",
+    "ratio_4": "epochs of BP 6 over 4 experts",
+    "ratio_8": "epochs of BP 12 over 8 experts",
+    "picture_4": "picture of Figure 2, 4 experts",
+    "picture_8": "picture of Figure 2, 8 experts",
+    "test_accuracy_4": "test accuracy, 4 experts",
+}
 
 
 def _pictures(
@@ -140,7 +154,7 @@ def _pictures(
 def most_matches(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
     """The worlds in which the most claims match, the most first."""
     best = worlds.sort_values("num_matches", ascending=False, kind="stable").head(num_rows)
-    return best[["num_matches", *_WORLD, *_NUMBERS]].round(2).reset_index(drop=True)
+    return _in_words(best[["num_matches", *_WORLD, *_NUMBERS]])
 
 
 def best_pictures(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
@@ -149,7 +163,14 @@ def best_pictures(worlds: pd.DataFrame, num_rows: int = 8) -> pd.DataFrame:
     best = worlds.assign(score=score).sort_values("score", ascending=False, kind="stable")
     # A reading is listed once, with the choice of steps by which it does better.
     shown = best.drop_duplicates([*AXES, "stop_rule"]).head(num_rows)
-    return shown[[*_WORLD, *_NUMBERS]].round(2).reset_index(drop=True)
+    return _in_words(shown[[*_WORLD, *_NUMBERS]])
+
+
+def _in_words(worlds: pd.DataFrame) -> pd.DataFrame:
+    words = worlds.round(2).reset_index(drop=True)
+    for axis in ("coding", "cost", "stop_rule"):
+        words[axis] = words[axis].map(shown_choice)
+    return words.rename(columns=_COLUMNS)
 
 
 def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
@@ -163,11 +184,11 @@ def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
     best = everything.sort_values("picture_8", kind="stable").to_dict("records")[-1]
     fit = everything.sort_values("num_matches", kind="stable").to_dict("records")[-1]
     return [
-        f"Of {len(worlds):,} worlds (readings of what the paper leaves open), about half the "
-        f"epochs, as published, holds in {half.mean():.0%}.",
-        f"Where each system has its own best step and 90 % of seeds arrive ({len(own):,} worlds), "
-        f"4 experts are faster than back-propagation in {faster:.0%}, slower in {slower:.0%}, and "
-        f"need about half the epochs in {own_half:.0%}.",
+        f"A world is one reading of all that the paper leaves open. In {half.mean():.0%} of "
+        f"{len(worlds):,} worlds the experts need about half the epochs, as published.",
+        f"Where each system has its own fastest step and 90 % of seeds arrive ({len(own):,} "
+        f"worlds), 4 experts are faster than back-propagation in {faster:.0%}, slower in "
+        f"{slower:.0%}, and need about half the epochs in {own_half:.0%}.",
         f"The most claims, {fit['num_matches']} of {len(CLAIM_IDS)}, match in the world with "
         f"{_described(fit)}.",
         f"The picture of Figure 2 appears most often, in {best['picture_8']:.0%} of seeds with 8 "
@@ -177,8 +198,9 @@ def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
 
 def _described(world: Mapping[Any, Any]) -> str:
     return (
-        f"coding {world['coding']}, {world['unit']} outputs, cost {world['cost']}, variance "
-        f"{world['variance']:g}, initial range {world['init_range']:g}, stop {world['stop_rule']}"
+        f"{shown_choice(world['coding'])}, {world['unit']} outputs, the cost of "
+        f"{shown_choice(world['cost'])}, variance {world['variance']:g}, initial range "
+        f"{world['init_range']:g}, and the stop read as {shown_choice(world['stop_rule'])}"
     )
 
 

@@ -108,8 +108,11 @@ def _reference_scores(column: str) -> Callable[[Runs], str]:
         if "references" not in runs:
             return ""
         scores = 100 * runs["references"].table("metrics")[column]
-        low, high = number(float(scores.min()), 3), number(float(scores.max()), 3)
-        return f"standard classifiers score {low} to {high} % on these recordings"
+        low, middle, high = (number(float(scores.quantile(part)), 3) for part in (0, 0.5, 1))
+        return (
+            f"standard classifiers score {middle} % on these recordings in the median, and "
+            f"{low} to {high} % in all"
+        )
 
     return why
 
@@ -121,7 +124,7 @@ def _one_for_each_pair(runs: Runs) -> str:
     seeds = [bool(all_one) for table in tables for all_one in (table[pairs] == 1).all(axis=1)]
     if not seeds:
         return ""
-    return f"one expert for each pair of vowels does in {sum(seeds)} of {len(seeds)} runs"
+    return f"in {sum(seeds)} of {len(seeds)} runs one expert answers for each pair of vowels"
 
 
 def _strictness(runs: Runs) -> str:

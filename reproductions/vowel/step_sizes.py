@@ -58,8 +58,8 @@ def steps(runs: Runs, claims: Sequence[Claim]) -> Picture | None:
         "kept for this and not reported. Small signs are seeds, the line joins their means. "
         f"Crosses, with their number, are seeds that had not arrived after {limit:,} epochs "
         "(dotted) or had diverged; the line stops where there are any. The filled sign is the step "
-        "that the rule takes (named at the foot): the fewest mean epochs among the steps at which "
-        f"most seeds arrive. {about_tuned if tuned else ''}".strip(),
+        "that the rule takes (named at the foot): half of the one with the fewest mean epochs "
+        f"among the steps at which most seeds arrive. {about_tuned if tuned else ''}".strip(),
         alt="Epochs to the stop against the step size for the systems of Table 1, with the step "
         "that the rule takes, the tuned step and the published epochs.",
         claim_ids=[f"epochs-{row.suffix}" for row in rows],

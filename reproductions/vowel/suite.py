@@ -77,7 +77,7 @@ def costs_in_words(runs: Sequence[NamedRun]) -> str:
 def step_in_words(runs: Sequence[NamedRun]) -> str:
     """Tell where the step sizes of runs come from."""
     is_found = all(run.study.step_size is None for run in runs)
-    return "at its own best step" if is_found else "at the step that was given"
+    return "at half of its fastest step" if is_found else "at the step that was given"
 
 
 LINES = {"line_X": "X", "line_T0": "T0", "line_T1": "T1"}

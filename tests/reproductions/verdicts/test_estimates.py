@@ -165,6 +165,12 @@ def test_a_spread_has_an_interval_that_covers_it() -> None:
     assert spread_estimate([2.0, 2.0, 2.0]).interval(0.95) == (0, 0)
 
 
+def test_a_spread_of_few_even_samples_has_the_error_of_normal_ones() -> None:
+    # They show no tails, so that the jackknife finds hardly any error.
+    estimate = spread_estimate([-1.0, 1.0] * 6)
+    assert estimate.standard_error == pytest.approx(1 / math.sqrt(2 * 11))
+
+
 def test_the_error_of_agreement_is_that_of_maps_of_which_some_are_shared() -> None:
     generator = np.random.default_rng(5)
     for kept in (0.0, 0.6):

@@ -292,6 +292,12 @@ def test_what_lies_on_the_edge_of_a_margin_is_still_allowed(first: float, second
     assert judged(*sides, asks="no worse", **edge).word != "differs"
 
 
+def test_ties_are_counted_in_words() -> None:
+    assert ", with 1 tie (" in judged((1, 2, 3, 4), (4, 5, 6, 7)).explanation
+    assert ", with 2 ties (" in judged((1, 2, 3, 4), (3, 4, 6, 7)).explanation
+    assert "tie" not in judged((1, 2, 3, 4), (5, 6, 7, 8)).explanation
+
+
 def test_a_margin_is_put_into_words() -> None:
     claim = order_claim(**FIVE_PERCENT)
     assert margin_text(claim) == "first not higher by more than a factor of 1.05"

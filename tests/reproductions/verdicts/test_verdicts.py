@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from reproductions.verdicts.intervals import (
     seeds_to_decide,
 )
 from reproductions.verdicts.judge import Verdict, judge
+from reproductions.verdicts.number_text import number
 from reproductions.verdicts.verdict_text import (
     _joined,
     margin_text,
@@ -149,6 +151,16 @@ def test_an_inconclusive_value_says_how_many_seeds_would_decide() -> None:
     room = 110 - estimate.point
     halves = [stats.t.ppf(0.95, n - 1) * spread / math.sqrt(n) for n in (needed - 1, needed)]
     assert halves[1] < room <= halves[0]
+
+
+def test_more_seeds_are_asked_for_wherever_the_edges_lie() -> None:
+    numbers = np.array([80.0, 95.0, 105.0, 125.0])
+    needed = seeds_to_decide(mean_estimate(numbers.tolist()), 90, 110)
+    for shift in (100, 101):
+        moved = mean_estimate((numbers - shift).tolist())
+        assert seeds_to_decide(moved, 90 - shift, 110 - shift) == needed
+    # What is decided already takes one more at most.
+    assert seeds_to_decide(mean_estimate((99.0, 100.0, 101.0)), 90, 110) == 4
 
 
 def test_a_mean_on_the_edge_is_decided_by_no_number_of_seeds() -> None:
@@ -380,6 +392,10 @@ def test_a_rate_is_its_share_of_successes_and_its_bar_begins_at_the_share_asked_
     wanted = interval_bar(rate_claim(0.9), verdict)
     assert wanted is not None
     assert wanted.allowed == pytest.approx((8 + 84 * 0.9, 92))
+    # Without a margin an order asks for more than half of the pairs.
+    order = interval_bar(order_claim(), verdict)
+    assert order is not None
+    assert order.allowed == bar.allowed
 
 
 def test_half_a_tie_counts_for_either_side() -> None:
@@ -392,5 +408,8 @@ def test_a_verdict_and_a_published_number_in_words() -> None:
     printed = Published(99.46, 0.55, "standard deviation", 10, "%")
     told = published_text(Claim("v", "s", "p", "value", printed, 1))
     assert told == "99.46 ± 0.55 % (standard deviation, n = 10)"
-    assert published_text(order_claim()) == "in words"
+    # A comparison of a paper stands in words; a question of ours is not published at all.
+    assert published_text(order_claim()) == "–"
+    assert [number(amount) for amount in (999.4, 1000, 12345)] == ["999.4", "1,000", "12,345"]
+    assert published_text(replace(order_claim(), source="sentence")) == "in words"
     assert [_joined(["a", "b", "c"][:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
