@@ -196,6 +196,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "counts = range(estimate.n + 1, _MOST_SEEDS ^ 1)",
     ): "ten thousand and one either way",
     (
+        "reproductions/verdicts/intervals.py",
+        "return Estimate(float(np.std(values, ddof=1)), 0.0, n - 2, n)",
+    ): "without an error the degrees of freedom count for nothing",
+    (
         "reproductions/verdicts/judge.py",
         'advice = _too_few(n, claim.at_least) if word >= "inconclusive" else ""',
     ): "what matches has seeds enough, and so no advice",

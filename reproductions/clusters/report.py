@@ -16,13 +16,13 @@ from reproductions.clusters.figures import (
 from reproductions.clusters.suite import (
     EXPERT_KINDS,
     SETTINGS,
+    WIDTHS,
     SWEEP,
     ladder_labels,
     setting_of,
     settings_in_words,
 )
 from reproductions.clusters.tables import (
-    WIDTHS,
     activation_table,
     filters_in_words,
     ladder_table,
