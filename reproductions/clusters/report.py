@@ -16,8 +16,8 @@ from reproductions.clusters.figures import (
 from reproductions.clusters.suite import (
     EXPERT_KINDS,
     SETTINGS,
-    WIDTHS,
     SWEEP,
+    WIDTHS,
     ladder_labels,
     setting_of,
     settings_in_words,
