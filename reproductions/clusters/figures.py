@@ -77,7 +77,7 @@ def ladder(runs: Runs) -> Picture | None:
     return as_picture(
         _draw_rows(rows),
         id="ladder",
-        title="From the code to the text, one difference at a time",
+        title="From the code to the text in six steps",
         caption=f"Setting {settings_in_words(ladder_labels(EXPERT_KINDS), runs)}. "
         "Every row keeps the changes above it: row 0 is the authors' code, row "
         "6 the paper's text. Circles are cubic experts, triangles linear ones.",
