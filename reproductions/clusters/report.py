@@ -67,8 +67,8 @@ def _tables(runs: Runs, judged: Sequence[Judged]) -> list[Table]:
         ),
         ("As written in the paper.", written_table(runs)),
         (
-            "From the code to the text in six steps, of which the last two change two things each; setting "
-            f"{settings_in_words(ladder_labels(EXPERT_KINDS), runs)}.",
+            "From the code to the text in six steps, of which the last two change two things each; "
+            f"setting {settings_in_words(ladder_labels(EXPERT_KINDS), runs)}.",
             ladder_table(runs),
         ),
         (
