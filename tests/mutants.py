@@ -200,6 +200,14 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "return Estimate(float(np.std(values, ddof=1)), 0.0, n - 2, n)",
     ): "without an error the degrees of freedom count for nothing",
     (
+        "reproductions/verdicts/evidence.py",
+        "for run, rows, name in zip((runs[0], runs[-1]), asked, columns, strict=False)",
+    ): "there are two of each",
+    (
+        "reproductions/verdicts/evidence.py",
+        'asked = [{**asked[ -1], "step": "last"}, {**asked[1], "step": "first"}]',
+    ): "both are the same until then",
+    (
         "reproductions/verdicts/judge.py",
         'advice = _too_few(n, claim.at_least) if word >= "inconclusive" else ""',
     ): "what matches has seeds enough, and so no advice",

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from reproductions.translation.evidence import FORMS, why_not_comparable
-from reproductions.verdicts.claims import Claim
+from reproductions.translation.evidence import FORMS, _published, why_not_comparable
+from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
 from tests.reproductions.evidence_cases import Synthetic, by_seed, counted
 
@@ -31,6 +31,10 @@ def test_the_published_sizes_are_those_of_the_published_settings() -> None:
         assert isinstance(found, EstimateEvidence)
         assert abs(found.estimate.point - printed) <= half
         assert found.is_exact
+    # Section 5.3 and appendix E.
+    published = _published()
+    assert (published.width, published.num_units, published.expert_units) == (512, 2048, 2048)
+    assert (published.num_experts, published.k, published.gate.name) == (2048, 4, "hierarchical")
     # Wu et al. (2016) by hand: 17 LSTMs of 1,024 units, the second of the encoder and the decoder's
     # with 1,024 inputs more, and the softmax over 32,768.
     million = 1024**2 / 1e6
@@ -46,6 +50,9 @@ def test_orders_of_runs_that_are_too_short_are_not_judged(steps: int, is_judged:
     run: Any = SimpleNamespace(study=SimpleNamespace(max_steps=steps))
     long: Any = SimpleNamespace(study=SimpleNamespace(max_steps=1000))
     assert (why_not_comparable(claim, [long, run]) is None) == is_judged
+    # Published numbers are of another corpus, however long a run is.
+    number = Claim("v", "s", "p", "value", Published(2.63), 0.13)
+    assert str(why_not_comparable(number, [long])).startswith("Another corpus")
 
 
 def test_loads_are_means_of_the_second_half_counted_by_training_up_to_the_limit() -> None:
@@ -62,7 +69,7 @@ def test_loads_without_losses_come_first_one_number_for_each_training() -> None:
 def scores(name: str, **by_language: list[float]) -> Synthetic:
     """A run's BLEU by language, a score for each training, and others that are not asked for."""
     rows = [
-        (metric, domain, language, value if metric == "sacrebleu" and domain == "all" else 99.0)
+        (metric, domain, language, value if metric == "sacrebleu" and domain == "all" else -value)
         for language, values in {**by_language, "all": [99.0, 99.0]}.items()
         for value in values
         for metric, domain in (

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,6 +15,7 @@ from reproductions.verdicts.evidence import (
     check_recipes,
     order,
     rate,
+    read_evidence,
     trained_over_untrained,
     value,
 )
@@ -273,8 +275,10 @@ def test_trained_nets_are_held_against_nets_of_zero_steps() -> None:
     trained, untrained = Trained(100, a=[5, 6, 7]), Trained(0, a=[1, 2])
     found = trained_over_untrained(trained, untrained, column="a", scale=2)
     assert (found.first, found.second, found.paired) == ((10, 12, 14), (2, 4), False)
-    for runs in ((trained, trained), (trained,)):
-        with pytest.raises(UserError, match="no untrained control"):
+    longer = Trained(200, a=[1, 2])
+    longer.name = "longer"
+    for runs, name in (((trained, longer), "longer"), ((trained,), trained.name)):
+        with pytest.raises(UserError, match=f"The run {name} was trained, so it is no untrained"):
             trained_over_untrained(*runs, column="a")
 
 
@@ -291,6 +295,17 @@ def test_an_untrained_measure_may_be_a_column_of_its_own() -> None:
     run = Table(seed=[1, 2], a=[0.8, 0.9], a_untrained=[0.5, 0.6])
     found = trained_over_untrained(run, column=["a", "a_untrained"])
     assert (found.first, found.second) == ((0.8, 0.9), (0.5, 0.6))
+
+
+def test_a_claim_is_read_from_its_own_runs_among_others(tmp_path: Path) -> None:
+    (claim,) = load_claims(
+        write(tmp_path, [{**VALUE, "evidence": {"value": {"runs": ["a"], "column": "loss"}}}])
+    )
+    run: Any = Table(loss=[1.0, 2.0])
+    run.is_as_named = True
+    for runs, is_read in (({"a": run, "b": run}, True), ({"a": run}, True), ({"b": run}, False)):
+        found = read_evidence([claim], runs, COMMON_FORMS, lambda *_: None)
+        assert (found[claim.id] is not None) == is_read
 
 
 def test_a_column_that_is_not_there_is_named() -> None:
