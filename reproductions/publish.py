@@ -30,6 +30,7 @@ from reproductions.records import StudyRecord, record_of
 from reproductions.report import STUDIES, BuiltReport, build_report
 from reproductions.results_md import (
     FIGURE_FOLDER,
+    check_index,
     index_sections,
     publishing,
     study_section,
@@ -70,6 +71,9 @@ def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -
         earlier = records.read(order, folder)
         _refuse_losses(earlier, new, accept)
         # Before anything is written: a text without a place for its numbers stops it all.
+        index = root / "RESULTS.md"
+        others = set(order) - {record.study for record in new}
+        check_index(text_of(index) if index.exists() else "", others, order, index)
         texts = {name: text_of(root / name) for name in WRITTEN_IN}
         fill_in(texts, earlier)
         for each, record in zip(every, new, strict=True):
@@ -82,7 +86,7 @@ def publish(every: Sequence[BuiltReport], root: Path = ROOT, accept: str = "") -
         known = records.read(order, folder)
         names = {record.study for record in new}
         sections = {k: text for k, text in index_sections(known).items() if k in names}
-        write_sections(sections, order, root / "RESULTS.md")
+        write_sections(sections, order, index)
         for name, text in fill_in(texts, known).items():
             write_atomically(root / name, text.encode())
         for record in new:

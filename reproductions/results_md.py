@@ -160,7 +160,7 @@ def write_sections(new: Mapping[str, str], order: Sequence[str], path: Path) -> 
     with publishing(path.parent):
         text = text_of(path) if path.exists() else ""
         sections = _sections(text)
-        _check(text, set(order) - set(new), order, path)
+        check_index(text, set(order) - set(new), order, path)
         sections |= new
         # In the order of the studies, whatever order they were published in.
         known = [_MARK.format(name) + "\n\n" + sections[name] for name in order if name in sections]
@@ -228,8 +228,18 @@ def publishing(root: Path) -> Iterator[None]:
         yield
 
 
-def _check(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
-    """Raise UserError where sections that are to be kept are not those that were published."""
+def check_index(text: str, kept: set[str], order: Sequence[str], path: Path) -> None:
+    """Check that sections which are to be kept are those that were published.
+
+    Args:
+        text: of RESULTS.md.
+        kept: ids of their studies.
+        order: ids of all studies.
+        path: of the file.
+
+    Raises:
+        UserError: they are not; names them.
+    """
     marks = _ANY_MARK.findall(text)
     wrong = {f"{name} (there is no such study)" for name in set(marks) - set(order)}
     wrong |= {f"{name} (it is there twice)" for name in marks if marks.count(name) > 1}

@@ -195,6 +195,11 @@ def test_a_damaged_page_is_named_and_left_alone(
         write_sections({"vowel": "## Vowels\n"}, STUDIES, page)
     assert named in refused.value.problem
     assert page.read_bytes() == before
+    # A whole study is not published either, and nothing of it is written.
+    before_all = state(root)
+    with pytest.raises(UserError, match="is damaged, so nothing was written"):
+        publish([VOWEL], root)
+    assert state(root) == before_all
 
 
 def test_a_page_torn_inside_a_letter_is_a_readable_error(root: Path) -> None:
