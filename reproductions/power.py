@@ -73,11 +73,9 @@ def power_of_all() -> dict[str, dict[str, Any]]:
     """By the claim's id: sizes, spread and the two chances; or why there are none."""
     found = {}
     for study in STUDIES.values():
-        sizes, spreads = run_sizes(study), _published_spreads(study.name)
-        languages = run_sizes(study, _num_languages)
+        sizes, spreads = sizes_of(study), _published_spreads(study.name)
         for claim in study.claims:
-            counted = languages if claim.sample == "languages" else sizes
-            case = case_of(claim, counted, spreads.get(claim.id))
+            case = case_of(claim, sizes(claim), spreads.get(claim.id))
             found[claim.id] = {"why": case} if isinstance(case, str) else _power(case)
     return found
 
@@ -97,13 +95,16 @@ def _num_languages(config: Any) -> int:
     return len(getattr(config, "languages", ()))
 
 
-def run_sizes(study: Study, of: Callable[[Any], int] = _num_seeds) -> dict[str, int]:
-    """What each run of a study's suite has of something, by its settings.
+def sizes_of(study: Study) -> Callable[[Claim], dict[str, int]]:
+    """By the claim: how many samples each run of its study's suite has for it.
 
-    By default it is seeds, or rounds where it has those; a training is one.
+    They are seeds, or rounds where a run has those, or languages where a claim counts those.
     """
     _, runs = suite_runs([f"suite={study.shown_suite or study.name}"])
-    return {name: of(config) for name, config in runs.items()}
+    seeds, languages = (
+        {name: of(config) for name, config in runs.items()} for of in (_num_seeds, _num_languages)
+    )
+    return lambda claim: languages if claim.sample == "languages" else seeds
 
 
 def case_of(claim: Claim, sizes: Mapping[str, int], spread: float | None) -> Case | str:

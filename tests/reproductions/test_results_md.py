@@ -119,12 +119,19 @@ def test_pictures_come_first_and_claims_after_what_does_not_reproduce() -> None:
         "f1.png",
         "## What came out",
         "What matches",
-        "## The paper beside",
+        "## What was measured",
         "- A:",
     ]
     order += ["- B of 2: differs", "What stays open", "## Claims", "f2.png", "f3.png", "## Make"]
     places = [page.index(part) for part in order]
     assert places == sorted(places)
+
+
+def test_only_what_a_paper_prints_stands_beside_it() -> None:
+    report = make_report()
+    printed = tuple((replace(each[0], source="printed"), *each[1:]) for each in report.judged)
+    assert "## The paper beside ours" not in study_section(report)
+    assert "## The paper beside ours" in study_section(replace(report, judged=printed))
 
 
 def test_every_fold_is_closed_and_has_room_for_markdown() -> None:

@@ -13,7 +13,7 @@ from reproductions.power import (
     error_table,
     power_table,
     rules_table,
-    run_sizes,
+    sizes_of,
     with_tables,
 )
 from reproductions.report import STUDIES
@@ -36,9 +36,9 @@ def test_what_make_power_wrote_is_of_the_claims_and_the_rule_as_they_are() -> No
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_the_numbers_of_seeds_are_those_of_the_suites(name: str) -> None:
     study = STUDIES[name]
-    sizes = run_sizes(study)
+    sizes = sizes_of(study)
     for claim in study.claims:
-        case = case_of(claim, sizes, None)
+        case = case_of(claim, sizes(claim), None)
         found = CONTENT["claims"][claim.id]
         if isinstance(case, Case) and "sizes" in found:
             assert list(case.sizes) == found["sizes"], "stale: run make power"
@@ -108,7 +108,7 @@ def test_orders_are_right_at_nine_tenths() -> None:
 def test_sizes_follow_from_the_form() -> None:
     sizes = {"a": 3, "b": 4, "c": 5, "d": 6}
 
-    def sizes_of(form: str, *runs: str, **options: object) -> tuple[int, int]:
+    def of_form(form: str, *runs: str, **options: object) -> tuple[int, int]:
         recipe = Recipe(form, runs, options)
         claim = Claim("o", "s", "p", "order", better="lower", evidence=recipe)
         case = case_of(claim, sizes, None)
@@ -116,9 +116,9 @@ def test_sizes_follow_from_the_form() -> None:
         assert case.is_paired == bool(options.get("paired"))
         return case.sizes
 
-    assert sizes_of("order", "a", "b") == (3, 4)
-    assert sizes_of("order", "a", "b", paired=True) == (3, 4)
-    assert sizes_of("gains_more", "a", "b", "c", "d") == (3, 5)
+    assert of_form("order", "a", "b") == (3, 4)
+    assert of_form("order", "a", "b", paired=True) == (3, 4)
+    assert of_form("gains_more", "a", "b", "c", "d") == (3, 5)
     shape = Claim("r", "s", "p", "shape", at_least=0.5, evidence=Recipe("rate", ("a", "b")))
     found = case_of(shape, sizes, None)
     assert isinstance(found, Case)
