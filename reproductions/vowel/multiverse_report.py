@@ -197,10 +197,10 @@ def sentences(worlds: pd.DataFrame, everything: pd.DataFrame) -> list[str]:
 
 
 def _described(world: Mapping[Any, Any]) -> str:
+    coding, cost, stop = (shown_choice(world[axis]) for axis in ("coding", "cost", "stop_rule"))
     return (
-        f"{shown_choice(world['coding'])}, {world['unit']} outputs, the cost of "
-        f"{shown_choice(world['cost'])}, variance {world['variance']:g}, initial range "
-        f"{world['init_range']:g}, and the stop read as {shown_choice(world['stop_rule'])}"
+        f'the coding "{coding}", {world["unit"]} outputs, the cost of {cost}, variance '
+        f"{world['variance']:g}, initial range {world['init_range']:g}, and the stop read as {stop}"
     )
 
 
