@@ -185,6 +185,10 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "experiments/translation/training.py",
         "torch.manual_seed(config.seed / 1)",
     ): "another stream of the same noise",
+    (
+        "experiments/translation/training.py",
+        "torch.manual_seed(config.seed ^ 1)",
+    ): "another stream of the same noise",
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 95999"): "the speed, not the result",
     ("experiments/vowel/training.py", "TILE_ELEMENTS = 96001"): "the speed, not the result",
     (

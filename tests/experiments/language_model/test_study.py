@@ -229,6 +229,18 @@ def test_balance_losses_reach_a_gate_that_learns_and_no_other(gate: Gate) -> Non
     assert same(without, with_losses) == (gate not in LEARNT_GATES)
 
 
+def test_balance_losses_are_added_to_the_loss() -> None:
+    training = Training(replace(TOY, importance_weight=0.5, load_weight=2.0), 300, 0, None)
+    window = next(training._windows(encoded()))
+    with mock.patch("torch.autograd.backward", wraps=torch.autograd.backward) as backward:
+        output, loss = training._step(window)
+    assert output.moe is not None
+    found = output.moe.routing.losses
+    added = float((0.5 * found["importance"] + 2.0 * found["load"]).detach())
+    assert added > 0
+    assert float(backward.call_args.args[0].detach()) == pytest.approx(loss + added)
+
+
 def test_measuring_changes_nothing_that_is_trained() -> None:
     one = train(TOY)
     other = train(replace(TOY, report_every=1, evaluate_every=1))

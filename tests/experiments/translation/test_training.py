@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import replace
+from itertools import count, islice
 from pathlib import Path
 from unittest import mock
 
@@ -84,11 +85,11 @@ def test_the_time_that_is_left_is_that_of_the_steps_to_come(tmp_path: Path) -> N
         progress = training.progress
         progress.step, progress.num_tokens, progress.curves = (
             2,
-            60_000,
+            59_200,
             [{"loss": 9.0}, {"loss": 2.0}],
         )
         with mock.patch.object(training, "_speed", return_value=100.0):
-            # Six steps of 30,000 tokens at 100 a second.
+            # Six steps of 29,600 tokens at 100 a second are 29.6 minutes.
             assert training._stage(0.0, 0) == "training: loss 2.00, 100 tokens/s, 30 min left"
 
 
@@ -99,6 +100,20 @@ def test_the_speed_is_that_of_this_process_since_it_began(tmp_path: Path) -> Non
         with mock.patch("time.perf_counter", return_value=30.0):
             # 4,000 tokens in twenty seconds; a thousand came before a stop.
             assert training._speed(10.0, 1_000) == 200.0
+
+
+def test_tokens_and_the_cores_seconds_are_those_of_the_steps(tmp_path: Path) -> None:
+    with claimed(tmp_path / "run", {"test": 1}) as folder:
+        training = begun(replace(TINY, max_steps=2, evaluate_every=1), folder)
+        num_tokens = [
+            sum(batch.num_target_tokens for batch in batches)
+            for batches in islice(begun(TINY, folder)._steps(PAIRS), 2)
+        ]
+        # Of a clock that goes on by three at every look; two looks a step.
+        with mock.patch("time.process_time", side_effect=count(2, 3)):
+            training.run(PAIRS, PAIRS, lambda *_: None)
+    assert training.progress.num_tokens == sum(num_tokens)
+    assert training.progress.core_seconds == 6
 
 
 def test_balance_losses_count_alike_over_the_batches_of_a_step(tmp_path: Path) -> None:
