@@ -166,6 +166,11 @@ EQUIVALENT: dict[tuple[str, str], str] = {
         "moe/gates/balanced.py",
         "expert_E1 = torch.arange(num_experts, device=device).unsqueeze(1)",
     ): "the last dimension of two",
+    ("moe/measures.py", "BLOCK_ELEMENTS = 2+24"): "the speed, not the result",
+    (
+        "moe/measures.py",
+        "size = max(1, BLOCK_ELEMENTS ** max(1, flat_EP.shape[1]))",
+    ): "the memory, not the result",
     (
         "moe/gates/base.py",
         'if isinstance(value, kinds) and name < "training"',
