@@ -51,7 +51,7 @@ def _tables(runs: Runs) -> list[Table]:
             "Test chapters, all languages together and English to French on its own. Intervals are "
             "95 %, over trainings. Published numbers are of WMT'14 and a larger model. Tokenised "
             "BLEU is not smoothed: without any run of four right words it is 0, where sacreBLEU "
-            "counts a little.",
+            "counts a little. Seconds are told of models that the same machine trained.",
             results_table(runs),
         ),
         (
@@ -65,7 +65,8 @@ def _tables(runs: Runs) -> list[Table]:
             regime_table(runs),
         ),
         (
-            "At equal time: held-out perplexity when the fastest training of the wide expert ends.",
+            "At equal time: held-out perplexity when the fastest training of the wide expert ends, "
+            "of models that the same machine trained.",
             equal_time_table(runs),
         ),
         ("English to French alone, two Bibles on either side.", pair_table(runs)),

@@ -8,7 +8,7 @@ import pandas as pd
 from experiments.suite import suite_runs
 from experiments.text.bible import BIBLES
 from experiments.translation.settings import GateName
-from reproductions.equal_time import perplexity_after
+from reproductions.equal_time import on_one_machine, perplexity_after
 from reproductions.runs import NamedRun, Runs, Source, distinct
 from reproductions.tables import DASH, spread
 
@@ -82,8 +82,13 @@ def _results_row(run: NamedRun, runs: Runs) -> dict[str, str | None]:
         "sacreBLEU": spread(bleu_of(run)),
         "English to French, tokenised BLEU": spread(bleu_of(run, "tokenised", french)),
         "published BLEU": bleu,
-        "seconds of a core": spread(_seconds(run)),
+        "seconds of a core": spread(_seconds(run)) if is_timed(run, runs) else DASH,
     }
+
+
+def is_timed(run: NamedRun, runs: Runs) -> bool:
+    """Tell whether a run's seconds can be held against those of the wide expert, if there is one."""
+    return on_one_machine(run, runs.get(WIDE, run))
 
 
 def _seconds(run: NamedRun) -> "pd.Series[float]":
@@ -166,8 +171,8 @@ def equal_time_table(runs: Runs) -> pd.DataFrame:
     rows = []
     for run in shown(runs):
         table = run.table("evaluations")
-        # A model that ended sooner has nothing to be read there.
-        if float(_seconds(run).min()) < 0.98 * seconds:
+        # A model that ended sooner has nothing to be read there; another machine has other seconds.
+        if not is_timed(run, runs) or float(_seconds(run).min()) < 0.98 * seconds:
             continue
         found = [perplexity_after(own, seconds) for _, own in table.groupby("seed")]
         rows.append({"model": label(run, runs), f"after {seconds:,.0f} s": spread(found)})

@@ -1,6 +1,8 @@
 """The language model's evidence: on runs in which a claim holds, and in which it fails."""
 
 import math
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +54,18 @@ def test_equal_seconds_are_those_of_the_fastest_training() -> None:
     # After 20 seconds the fast one stands at its end, the slow one halfway.
     np.testing.assert_allclose(found.first, [40, 80])
     np.testing.assert_allclose(found.second, [20, 40])
+
+
+@pytest.mark.parametrize(("cpu", "is_told"), [("one", True), ("another", False)])
+def test_seconds_of_different_machines_are_not_compared(cpu: str, is_told: bool) -> None:
+    def on(cpu: str, run: Synthetic) -> Any:
+        manifest = {"platform": "p", "cpu": cpu, "num_cores": 2, "gpu": None}
+        finished = SimpleNamespace(manifest=manifest)
+        return SimpleNamespace(name=run.name, table=run.table, finished=finished)
+
+    found = FORMS["after_equal_seconds"](on("one", timed("a", 20.0)), on(cpu, timed("b", 10.0)))
+    assert isinstance(found, OrderEvidence)
+    assert (found.not_comparable is None) == is_told
 
 
 def test_a_stranger_is_held_against_a_sibling_in_the_same_training() -> None:

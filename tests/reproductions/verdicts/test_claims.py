@@ -12,6 +12,7 @@ from experiments.runner.errors import UserError
 from reproductions.verdicts.claims import Claim, Published, Recipe, load_claims
 from reproductions.verdicts.evidence import (
     COMMON_FORMS,
+    ValueEvidence,
     check_recipes,
     order,
     rate,
@@ -275,6 +276,8 @@ def test_trained_nets_are_held_against_nets_of_zero_steps() -> None:
     trained, untrained = Trained(100, a=[5, 6, 7]), Trained(0, a=[1, 2])
     found = trained_over_untrained(trained, untrained, column="a", scale=2)
     assert (found.first, found.second, found.paired) == ((10, 12, 14), (2, 4), False)
+    # Runs without such a setting, as the tests have them, were not trained.
+    assert trained_over_untrained(trained, Table(a=[1, 2]), column="a").second == (1, 2)
     longer = Trained(200, a=[1, 2])
     longer.name = "longer"
     for runs, name in (((trained, longer), "longer"), ((trained,), trained.name)):
@@ -304,8 +307,11 @@ def test_a_claim_is_read_from_its_own_runs_among_others(tmp_path: Path) -> None:
     run: Any = Table(loss=[1.0, 2.0])
     run.is_as_named = True
     for runs, is_read in (({"a": run, "b": run}, True), ({"a": run}, True), ({"b": run}, False)):
-        found = read_evidence([claim], runs, COMMON_FORMS, lambda *_: None)
-        assert (found[claim.id] is not None) == is_read
+        (found,) = read_evidence([claim], runs, COMMON_FORMS, lambda *_: None).values()
+        assert isinstance(found, ValueEvidence) == is_read
+    # A run that is not what its name says is no evidence, and is named.
+    run.is_as_named = False
+    assert read_evidence([claim], {"a": run}, COMMON_FORMS, lambda *_: None) == {claim.id: ("a",)}
 
 
 def test_a_column_that_is_not_there_is_named() -> None:
