@@ -5,7 +5,6 @@ import pandas as pd
 
 from reproductions.verdicts.evidence import HasTables, OrderEvidence
 
-
 # What of a manifest says on which machine a run was computed; memory differs a little by the boot.
 _MACHINE = ("platform", "cpu", "num_cores", "gpu")
 

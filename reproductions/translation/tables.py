@@ -87,7 +87,7 @@ def _results_row(run: NamedRun, runs: Runs) -> dict[str, str | None]:
 
 
 def is_timed(run: NamedRun, runs: Runs) -> bool:
-    """Tell whether a run's seconds can be held against those of the wide expert, if there is one."""
+    """Tell whether a run's seconds can be held against those of the wide expert, if any."""
     return on_one_machine(run, runs.get(WIDE, run))
 
 
