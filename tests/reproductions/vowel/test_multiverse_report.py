@@ -124,7 +124,7 @@ def test_the_sweep_has_every_stop_error_at_half_of_the_fastest_step(tmp_path: Pa
     run = read_finished(execute(study, str(tmp_path)).path)
     assert set(run.table("metrics")["step_size"]) <= {4.0, 11.3}
     judged = judged_worlds(run.table("exploration"), run.table("metrics"), claims, 0.5, False)
-    assert set(judged["policy"]) == {"half of own best step"}
+    assert set(judged["policy"]) == {"half of own fastest step"}
     table = stop_sweep.sweep_table(judged)
     errors = ["0.06", "0.07", "0.08", "0.09", "0.10", "0.11", "0.12"]
     assert table["stop error"].tolist() == 2 * errors
