@@ -138,7 +138,8 @@ STUDY = Study(
     why_not_comparable=departures_except(FREE),
     parts=_parts,
     reasons={
-        **{f"single-{setting}": _single for setting in SETTINGS},
+        **{f"single-{setting}": _single for setting in SETTINGS if setting != 2},
+        "single-2-cubic": _single,
         "single-2-linear": _from_memory,
         "init-decides": _init,
         "written-linear": _written,

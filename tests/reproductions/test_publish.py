@@ -400,6 +400,14 @@ def test_a_record_of_a_report_says_what_its_section_shows() -> None:
 
 
 @pytest.mark.parametrize("study", STUDIES)
+def test_every_claim_belongs_to_one_group_of_its_summary(study: str) -> None:
+    whole = reproductions.report.STUDIES[study]
+    for claim in whole.claims:
+        own = [group for group in whole.groups if claim.id.startswith(group.prefix)]
+        assert len(own) == 1, claim.id
+
+
+@pytest.mark.parametrize("study", STUDIES)
 def test_what_differs_has_its_reason_beside_it(study: str) -> None:
     record = RECORDS[study]
     groups = reproductions.report.STUDIES[study].groups
