@@ -131,10 +131,10 @@ reproduce-language-model-all: $(READY) ## All of Table 7, Table 6, controls | 17
 	$(REPORT) suite=language_model $(ARGS)
 search-language-model: $(READY) ## Its search for learning rates | 60 | CPU
 	$(SUITE) suite=language_model_search $(ARGS)
-reproduce-translation: $(READY) ## Into nine languages with 2,048 experts | 25 | CPU
+reproduce-translation: $(READY) ## Into nine languages with 2,048 experts | 40 | CPU
 	$(SUITE) suite=translation $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
-reproduce-translation-all: $(READY) ## Figure 4, Table 6, controls, one pair | 130 | CPU
+reproduce-translation-all: $(READY) ## Figure 4, Table 6, controls, one pair | 190 | CPU
 	$(SUITE) suite=translation_all $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
 search-translation: $(READY) ## Its search for learning rates | 40 | CPU
@@ -160,7 +160,7 @@ front: $(READY) ## The front page of all studies, from finished runs | 1 | finis
 	$(RUN) -m reproductions.front
 # What is done is not done again. The long studies share the cores, those of the longest runs first,
 # so that hardly any core waits at the end.
-reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 65 | CPU
+reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 80 | CPU
 	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
 	@$(MAKE) --no-print-directory scaling ARGS=
 	$(SUITE) suite=translation,questions,clusters
