@@ -17,10 +17,11 @@ from reproductions.provenance import ProvenanceView, provenance_view
 from reproductions.records import ClaimRecord, FigureRecord, StudyRecord, still_caption
 from reproductions.study_report import Figure, Silence, StudyReport
 from reproductions.tables import TableView, table_view
-from reproductions.verdicts.claims import Claim, rules
+from reproductions.verdicts.claims import Claim
 from reproductions.verdicts.interval_bar import IntervalBar, interval_bar
 from reproductions.verdicts.judge import RULE, Judged
 from reproductions.verdicts.power_text import power_text
+from reproductions.verdicts.rules import rules
 from reproductions.verdicts.sources import MEANINGS as SOURCE_MEANINGS
 from reproductions.verdicts.sources import by_source
 from reproductions.verdicts.verdict_text import (

@@ -25,8 +25,9 @@ from experiments.suite import suite_runs
 from reproductions import records
 from reproductions.report import STUDIES
 from reproductions.study_report import Study
-from reproductions.verdicts.claims import ONE_TRAINING, Claim, Published, rules
+from reproductions.verdicts.claims import ONE_TRAINING, Claim, Published
 from reproductions.verdicts.power_text import FILE, is_low
+from reproductions.verdicts.rules import rules
 from reproductions.verdicts.simulation import Case, chances
 
 ROOT = Path(__file__).resolve().parents[1]

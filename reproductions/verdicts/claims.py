@@ -17,15 +17,15 @@ claims, where, and what would count as seeing it again:
 import difflib
 import math
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cache
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
 
 from experiments.runner.errors import UserError
+from reproductions.verdicts.rules import rules
 
 Kind = Literal["value", "order", "rate", "shape"]
 Direction = Literal["lower", "higher"]
@@ -244,31 +244,6 @@ def _check_keys(
     for key in needed:
         if key not in entry:
             raise UserError(f"{where} lacks the key '{key}'.", f"Add a line '{key}: ...'.")
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How margins, or shares of seeds, are set: in words, and why so.
-
-    ``bounds`` are those of a difference between two measures of the kind that the rule speaks of.
-    """
-
-    name: str
-    says: str
-    why: str
-    bounds: tuple[float, float] | None = None
-
-
-@cache
-def rules() -> Mapping[str, Rule]:
-    """The rules that margins and shares follow, by name: rules.yaml, where each stands once."""
-    entries = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text(encoding="utf-8"))
-    found = [Rule(**entry) for entry in entries]
-    return {rule.name: replace(rule, bounds=_pair(rule.bounds)) for rule in found}
-
-
-def _pair(ends: Sequence[float] | None) -> tuple[float, float] | None:
-    return None if ends is None else (float(ends[0]), float(ends[1]))
 
 
 def nearest(word: str, known: Collection[str]) -> str:

@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from reproductions.report import STUDIES
-from reproductions.verdicts.claims import Claim, rules
+from reproductions.verdicts.claims import Claim
+from reproductions.verdicts.rules import rules
 
 CLAIMS = [claim for study in STUDIES.values() for claim in study.claims]
 LEAST = {"%": 1.0, "nats": 0.05}

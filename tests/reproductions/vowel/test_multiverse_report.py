@@ -18,6 +18,7 @@ from reproductions.vowel.multiverse import (
     shows_figure_2,
     worlds,
 )
+from reproductions.vowel.multiverse_figures import WORDS
 
 TOY = [
     "study=vowel_multiverse",
@@ -58,7 +59,7 @@ def test_every_world_gets_a_word_for_every_claim(
 ) -> None:
     claims = {claim.id: claim for claim in load_claims(CLAIMS)}
     judged = judged_worlds(*tables, claims)
-    assert judged[list(CLAIM_IDS)].isin(part.WORDS).all(axis=None)
+    assert judged[list(CLAIM_IDS)].isin(WORDS).all(axis=None)
     pictures = part._pictures(judged, judged, {}, claims)
     assert all(drawing.axes for _, drawing in pictures)
     assert len(pictures) == 3
