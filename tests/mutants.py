@@ -3,7 +3,7 @@
 Cosmic Ray changes one place of the code at a time (a sign, a comparison, a number by one), and the
 tests nearest to it are run: first those that enter the changed function, the fastest of them
 first, then the others of the same files, up to half a minute in all. A change that none of them
-finds has survived, and is printed: it wants a law, or a line in `EQUIVALENT` that says why it
+finds has survived, and is printed: it wants a law, or a line in `mutants.yaml` that says why it
 changes nothing.
 
 The places are drawn by a fixed seed, in turn from the core, the verdicts, the evidence and the
@@ -27,6 +27,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import chain, zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -42,6 +43,7 @@ import scipy.optimize
 import scipy.stats
 import sklearn.linear_model
 import torch
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 # An environment of its own: the tool asks for packages that nothing else here needs.
@@ -64,6 +66,7 @@ PARTS = {
     "experiments/": "training",
 }
 
+_SENTENCES = "tests/reproductions/test_sentences.py"
 _VERDICTS = tuple(
     f"tests/reproductions/verdicts/test_{name}.py"
     for name in ("claims", "estimates", "orders", "rules", "sources", "verdicts")
@@ -86,34 +89,21 @@ TESTS: dict[str, tuple[str, ...]] = {
     "moe/plan.py": ("tests/moe/test_plan.py", "tests/moe/test_layer.py"),
     "moe/routing.py": ("tests/moe/test_plan.py", "tests/moe/test_gates.py"),
     "moe/stacked.py": ("tests/moe/test_layer.py",),
-    "reproductions/clusters/evidence.py": (
-        "tests/reproductions/clusters/test_evidence.py",
-        "tests/reproductions/test_sentences.py",
-    ),
-    "reproductions/language_model/evidence.py": (
-        "tests/reproductions/language_model/test_evidence.py",
-        "tests/reproductions/test_sentences.py",
-    ),
-    "reproductions/questions/evidence.py": (
-        "tests/reproductions/questions/test_evidence.py",
-        "tests/reproductions/test_sentences.py",
-    ),
-    "reproductions/scaling/evidence.py": (
-        "tests/reproductions/scaling/test_evidence.py",
-        "tests/reproductions/test_sentences.py",
-    ),
-    "reproductions/translation/evidence.py": (
-        "tests/reproductions/translation/test_evidence.py",
-        "tests/reproductions/test_sentences.py",
-    ),
+    **{
+        f"reproductions/{study}/evidence.py": (
+            f"tests/reproductions/{study}/test_evidence.py",
+            _SENTENCES,
+        )
+        for study in ("clusters", "language_model", "questions", "scaling", "translation")
+    },
     "reproductions/vowel/evidence.py": (
         "tests/reproductions/vowel/test_evidence.py",
         "tests/reproductions/vowel/test_evidence_of_runs.py",
-        "tests/reproductions/test_sentences.py",
+        _SENTENCES,
     ),
     "reproductions/verdicts/evidence.py": (
         *_VERDICTS,
-        "tests/reproductions/test_sentences.py",
+        _SENTENCES,
     ),
     "reproductions/verdicts/simulation.py": ("tests/reproductions/verdicts/test_power.py",),
     "reproductions/verdicts/power_text.py": ("tests/reproductions/verdicts/test_power.py",),
@@ -127,108 +117,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "experiments/translation/optimisers.py": ("tests/experiments/translation/test_training.py",),
     "experiments/translation/training.py": ("tests/experiments/translation/test_training.py",),
 }
-# Changes that change nothing, by the module and the changed line: why.
-EQUIVALENT: dict[tuple[str, str], str] = {
-    (
-        "experiments/translation/training.py",
-        "chosen = next(order(valid, self.config.tokens_per_batch, 1, 0), None)",
-    ): "another batch of the same text",
-    ("experiments/clusters/training.py", "if size <= 0:"): "no size is negative",
-    (
-        "reproductions/verdicts/intervals.py",
-        "if float(np.std(values)) == 0 or left.min() <= 0:",
-    ): "no standard deviation is negative",
-    (
-        "reproductions/verdicts/intervals.py",
-        "n = max(1, math.floor(math.log((1 - confidence) / 2) / math.log(share)) - 0)",
-    ): "where the search begins, not where it ends",
-    (
-        "experiments/language_model/training.py",
-        "optimiser.zero_grad(set_to_none=False)",
-    ): "gradients of zero in the place of none",
-    (
-        "experiments/language_model/training.py",
-        "if progress.step % config.report_every and progress.step > 1:",
-    ): "no step is below one",
-    (
-        "experiments/language_model/training.py",
-        "if is_asked() or time.perf_counter() % saved > config.checkpoint_seconds:",
-    ): "the same while the clock is below twice what it was",
-    (
-        "experiments/translation/training.py",
-        "num_worse: int = -1",
-    ): "the first perplexity is the lowest so far, and sets it to zero",
-    (
-        "experiments/clusters/training.py",
-        "if answer.routing is None and config.balance_weight == 0:",
-    ): "a balance loss of weight zero; a single network has none of another weight",
-    (
-        "moe/gates/balanced.py",
-        "expert_E1 = torch.arange(num_experts, device=device).unsqueeze(1)",
-    ): "the last dimension of two",
-    ("moe/measures.py", "BLOCK_ELEMENTS = 2+24"): "the speed, not the result",
-    (
-        "moe/measures.py",
-        "size = max(1, BLOCK_ELEMENTS ** max(1, flat_EP.shape[1]))",
-    ): "the memory, not the result",
-    (
-        "moe/gates/base.py",
-        'if isinstance(value, kinds) and name < "training"',
-    ): "no gate has a setting that comes later in the alphabet",
-    (
-        "experiments/vowel/training.py",
-        "return torch.nonzero(unmet & (progress.diverged == NEVER)).squeeze(1)",
-    ): "the last dimension of two",
-    ("experiments/vowel/training.py", "unmet = progress.epochs[:, tile] <= NEVER"): "the least",
-    ("experiments/vowel/training.py", "NEVER = ~1"): "another number that no epoch has",
-    ("experiments/vowel/training.py", "continue"): "the speed, not the result",
-    (
-        "experiments/language_model/training.py",
-        "if progress.step >= num_steps:",
-    ): "no step is above the last one",
-    (
-        "experiments/translation/training.py",
-        "torch.manual_seed(config.seed / 1)",
-    ): "another stream of the same noise",
-    (
-        "experiments/translation/training.py",
-        "torch.manual_seed(config.seed ^ 1)",
-    ): "another stream of the same noise",
-    ("experiments/vowel/training.py", "TILE_ELEMENTS = 95999"): "the speed, not the result",
-    ("experiments/vowel/training.py", "TILE_ELEMENTS = 96001"): "the speed, not the result",
-    (
-        "reproductions/verdicts/intervals.py",
-        "n = max(1, math.floor(math.log((1 - confidence) * 2) / math.log(share)) - 1)",
-    ): "where the search begins, not where it ends",
-    (
-        "reproductions/verdicts/intervals.py",
-        "counts = range(estimate.n + 1, _MOST_SEEDS ^ 1)",
-    ): "ten thousand and one either way",
-    (
-        "reproductions/verdicts/intervals.py",
-        "return Estimate(float(np.std(values, ddof=1)), 0.0, n - 2, n)",
-    ): "without an error the degrees of freedom count for nothing",
-    (
-        "reproductions/verdicts/evidence.py",
-        "for run, rows, name in zip((runs[0], runs[-1]), asked, columns, strict=False)",
-    ): "there are two of each",
-    (
-        "reproductions/verdicts/evidence.py",
-        'asked = [{**asked[ -1], "step": "last"}, {**asked[1], "step": "first"}]',
-    ): "both are the same until then",
-    (
-        "reproductions/verdicts/judge.py",
-        'advice = _too_few(n, claim.at_least) if word >= "inconclusive" else ""',
-    ): "what matches has seeds enough, and so no advice",
-    (
-        "reproductions/verdicts/verdict_text.py",
-        'if claim.kind <= "order":',
-    ): "no other kind comes earlier in the alphabet",
-    (
-        "reproductions/verdicts/evidence.py",
-        'if recipe.form == "rate" and (len(tests) != 1 or not tests < set(TESTS)):',
-    ): "one test is never all of them",
-}
+EQUIVALENT = Path(__file__).with_suffix(".yaml")
 # Unions in annotations; exceptions and decorators, whose change says little; identity in the place
 # of equality, which for small numbers is the same; and what needs to be told names.
 _LEFT_OUT = ("_BitOr_", "ExceptionReplacer", "RemoveDecorator", "_Is", "Variable")
@@ -485,6 +374,13 @@ def changed(place: Place, copy: Path) -> Iterator[list[str]]:
         path.write_text(before, "utf-8")
 
 
+@cache
+def equivalent() -> dict[str, dict[str, list[str]]]:
+    """Changes that change nothing, by the module and the reason."""
+    found: dict[str, dict[str, list[str]]] = yaml.safe_load(EQUIVALENT.read_text("utf-8"))
+    return found
+
+
 def not_python(path: Path) -> str | None:
     """Why a change is none: two stars that unpack a mapping look like a product to the tool."""
     try:
@@ -503,10 +399,8 @@ def reason(place: Place, diff: Sequence[str]) -> str | None:
     # The star in `def f(run, *, most)` looks like a product.
     if all(line.startswith("def ") or line in {"/,", "**,"} for line in lines):
         return "the mark of a signature"
-    return next(
-        (EQUIVALENT[place.module, line] for line in lines if (place.module, line) in EQUIVALENT),
-        None,
-    )
+    known = equivalent().get(place.module, {})
+    return next((why for why, changes in known.items() if set(lines) & set(changes)), None)
 
 
 @dataclass
