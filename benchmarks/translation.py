@@ -35,9 +35,9 @@ from experiments.translation import stepping, translator
 from experiments.translation.beam import search
 from experiments.translation.counts import memory
 from experiments.translation.evaluation import balance, cross_entropy
-from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.study import prepare
+from experiments.translation.training import optimisers_of
 from experiments.translation.translator import Translator
 from moe.grouped import Backend
 from moe.memory import keep_memory
@@ -56,7 +56,7 @@ class Contender:
         """Make model and optimisers."""
         self.config = config
         self.model = Translator(config, num_subwords, 0)
-        self.optimisers = Optimisers(self.model, config)
+        self.optimisers = optimisers_of(self.model, config)
 
     def step(self, batch: Batch) -> None:
         """Take one training step."""

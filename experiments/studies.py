@@ -17,7 +17,6 @@ from experiments.measures import Curve, Measure
 from experiments.runner.resources import Estimator
 from experiments.scaling import settings as scaling_settings
 from experiments.starts import settings as start_settings
-from experiments.translation import search_settings as translation_search_settings
 from experiments.translation import settings as translation_settings
 from experiments.vowel import settings as vowel_settings
 
@@ -166,14 +165,6 @@ STUDIES: dict[str, Study] = {
         idle=translation_settings.idle,
         measures=_TRANSLATION_MEASURES,
         curves=_PERPLEXITY_CURVES,
-    ),
-    "translation_search": Study(
-        translation_search_settings.SearchConfig,
-        translation_settings.check,
-        late("experiments.translation.search:estimate_search"),
-        late("experiments.translation.study:identity"),
-        late("experiments.translation.search:run"),
-        idle=translation_search_settings.idle_search,
     ),
     "language_model": Study(
         language_model_settings.LanguageModelConfig,

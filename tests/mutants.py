@@ -114,7 +114,10 @@ TESTS: dict[str, tuple[str, ...]] = {
         "tests/experiments/clusters/test_network.py",
     ),
     "experiments/language_model/training.py": ("tests/experiments/language_model/test_study.py",),
-    "experiments/translation/optimisers.py": ("tests/experiments/translation/test_training.py",),
+    "experiments/optimisers.py": (
+        "tests/experiments/translation/test_training.py",
+        "tests/experiments/language_model/test_study.py",
+    ),
     "experiments/translation/training.py": ("tests/experiments/translation/test_training.py",),
 }
 EQUIVALENT = Path(__file__).with_suffix(".yaml")

@@ -5,12 +5,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from math import isfinite
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from experiments.language_model.evaluation import (
     balance,
@@ -23,10 +22,10 @@ from experiments.language_model.evaluation import (
 from experiments.language_model.model import LanguageModel, Output, State, is_learnt
 from experiments.language_model.settings import LanguageModelConfig
 from experiments.language_model.text import Encoded, Window, windows
+from experiments.optimisers import Optimisers, finite
 from experiments.runner.errors import UserError
 from experiments.runner.stopping import is_asked
 from experiments.runner.storage import random_state, set_random_state
-from moe.optimisers import FactoredAdam
 
 _LOGGER = logging.getLogger(__name__)
 Row = dict[str, float]
@@ -46,70 +45,15 @@ class Progress:
     evaluations: list[Row] = field(default_factory=list)
 
 
-class BlownUp(UserError):
-    """A training whose loss is no finite number any more."""
-
-
-class Optimisers:
-    """Adam with the gate's own learning rate, and the factored second moment for the experts."""
-
-    def __init__(self, model: LanguageModel, config: LanguageModelConfig, seed: int) -> None:
-        """Share out the weights."""
-        self.clip_norm = config.clip_norm
-        mixture = model.mixture
-        stacks = list(model.mixture.stacks) if model.mixture is not None else []
-        of_gate = [] if mixture is None else list(mixture.gate.parameters())
-        held = {id(weight) for weight in [*of_gate, *(stack.weight for stack in stacks)]}
-        # Three groups: the gate and the experts may learn at another rate than the rest. In trials
-        # on small models the gate's rate decided how soon its logits outgrow the noise that they
-        # start in.
-        others = [
-            weight
-            for weight in model.parameters()
-            if id(weight) not in held and weight.requires_grad
-        ]
-        groups = [(others, 1.0), (of_gate, config.gate_learning_rate)]
-        self.clipped = [*others, *of_gate]
-        if not config.factored:
-            groups.append(([stack.weight for stack in stacks], config.expert_learning_rate))
-        self.shares = [[share for weights, share in groups if weights]]
-        self.each: list[torch.optim.Optimizer] = [
-            torch.optim.Adam(
-                [{"params": weights} for weights, _ in groups if weights],
-                lr=config.learning_rate,
-                # One call for all weights: on a CPU torch's default, a loop over them, took eight
-                # times as long for 134 million weights.
-                betas=(0.9, config.beta2),
-                fused=True,
-            )
-        ]
-        if stacks and config.factored:
-            factored = FactoredAdam(
-                [stack.weight for stack in stacks],
-                lr=config.learning_rate,
-                stochastic_rounding=True,
-                seed=seed,
-            )
-            # Each expert is updated in the backward pass, so that its gradient is never kept
-            # (appendix D).
-            for stack in stacks:
-                factored.attach(stack)
-            self.each.append(factored)
-            self.shares.append([config.expert_learning_rate])
-
-    def begin(self, learning_rate: float) -> None:
-        """Prepare a step: no gradients, and its learning rate."""
-        for optimiser, shares in zip(self.each, self.shares, strict=True):
-            optimiser.zero_grad(set_to_none=True)
-            for group, share in zip(optimiser.param_groups, shares, strict=True):
-                group["lr"] = share * learning_rate
-
-    def step(self) -> None:
-        """Clip and update; factored experts were updated in the backward pass."""
-        # Experts are no part of the norm: the gradients of factored ones are gone by now.
-        nn.utils.clip_grad_norm_(self.clipped, self.clip_norm)
-        for optimiser in self.each:
-            optimiser.step()
+def optimisers_of(model: LanguageModel, config: LanguageModelConfig, seed: int) -> Optimisers:
+    """The optimisers of a model; what is fixed has no gradient, and stays."""
+    mixture = model.mixture
+    of_gate = [] if mixture is None else list(mixture.gate.parameters())
+    stacks = [] if mixture is None else list(mixture.stacks)
+    held = {id(weight) for weight in [*of_gate, *(stack.weight for stack in stacks)]}
+    learnt = [weight for weight in model.parameters() if weight.requires_grad]
+    others = [weight for weight in learnt if id(weight) not in held]
+    return Optimisers([*others, *of_gate], of_gate, stacks, config, seed, betas=(0.9, config.beta2))
 
 
 def learning_rate(step: int, config: LanguageModelConfig) -> float:
@@ -130,14 +74,13 @@ class Training:
         self.config, self.seed = config, seed
         torch.manual_seed(seed)
         self.model = LanguageModel(config, num_subwords).to(config.device.value)
-        self.optimisers = Optimisers(self.model, config, seed)
+        self.optimisers = optimisers_of(self.model, config, seed)
         self.progress = Progress()
         self.state: State | None = None
         self.before_B: Tensor | None = None
         if kept is not None:
             self.model.load_state_dict(kept["model"])
-            for optimiser, own in zip(self.optimisers.each, kept["optimisers"], strict=True):
-                optimiser.load_state_dict(own)
+            self.optimisers.load(kept["optimisers"])
             self.progress = Progress(**kept["progress"])
             self.state, self.before_B = kept["state"], kept["before"]
             set_random_state(kept["random"])
@@ -146,7 +89,7 @@ class Training:
         """All that a checkpoint needs."""
         return {
             "model": self.model.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers.each],
+            "optimisers": self.optimisers.state(),
             "progress": dict(vars(self.progress)),
             "state": self.state,
             "before": self.before_B,
@@ -221,13 +164,8 @@ class Training:
         # The next stretch begins where this one ended.
         self.state, self.before_B = output.state, window.inputs_SB[-1]
         progress.step += 1
-        value = float(loss.detach())
-        if not isfinite(value):
-            raise BlownUp(
-                f"The loss is {value} at step {progress.step} of seed {self.seed}.",
-                "Take a smaller study.learning_rate; the last checkpoint is kept.",
-            )
-        return output, value
+        where = f"step {progress.step} of seed {self.seed}"
+        return output, finite(float(loss.detach()), where)
 
     def _balance(self, output: Output) -> Tensor:
         """The weighted auxiliary losses (equations 7 and 11)."""

@@ -58,7 +58,7 @@ def _gate_parameters(config: ModelConfig) -> int:
 def memory(
     config: ModelConfig, num_subwords: int, batches_per_step: int = 1, factored: bool = True
 ) -> MemoryPlan:
-    """Bytes held from step to step by `optimisers.Optimisers`; activations come on top."""
+    """Bytes held from step to step by `experiments.optimisers`; activations come on top."""
     shapes = [
         (config.num_experts, config.width, config.expert_units),
         (config.num_experts, config.expert_units, config.width),

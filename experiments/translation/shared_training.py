@@ -19,9 +19,8 @@ from experiments.runner.stopping import Stopped, is_asked
 from experiments.runner.storage import random_state, set_random_state
 from experiments.text.encoded import Batch, Encoded
 from experiments.translation.blocks import MoEBlock, experts_of
-from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
-from experiments.translation.training import Training
+from experiments.translation.training import Training, optimisers_of
 from experiments.translation.translator import Translator
 from moe.parallel import ExpertParallel, local_experts, over_all_ranks, sum_gradients
 from moe.parallel.checkpoint import load_state, whole_state, whole_weights
@@ -49,7 +48,7 @@ class SharedTraining(Training):
             _keep_own_experts(block, config)
         # With one batch per process, experts are updated in the backward pass here too.
         num_own = config.batches_per_step // dist.get_world_size()
-        self.optimisers = Optimisers(model, replace(config, batches_per_step=num_own))
+        self.optimisers = optimisers_of(model, replace(config, batches_per_step=num_own))
         for optimiser, state in zip(self.optimisers.each, before, strict=True):
             load_state(model, optimiser, state)
         if self.progress.step:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
-from math import inf, isfinite
+from math import inf
 from typing import Any
 
 import torch
 
+from experiments.optimisers import Optimisers, finite
 from experiments.run_folder import RunFolder
-from experiments.runner.errors import UserError
 from experiments.runner.stopping import is_asked
 from experiments.runner.storage import random_state, set_random_state
 from experiments.text.encoded import Batch, Encoded, collate, order
@@ -23,7 +23,6 @@ from experiments.translation.evaluation import (
     learning_rate,
     perplexity,
 )
-from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
 from experiments.translation.translator import Output, Translator
 
@@ -48,13 +47,27 @@ class Progress:
     evaluations: list[Row] = field(default_factory=list)
 
 
+def optimisers_of(model: Translator, config: TranslationConfig) -> Optimisers:
+    """The optimisers of a model; over several batches per step experts keep their gradients."""
+    stacks = [stack for block in model.blocks() for stack in block.layer.stacks]
+    held = {id(stack.weight) for stack in stacks}
+    return Optimisers(
+        [weight for weight in model.parameters() if id(weight) not in held],
+        [weight for block in model.blocks() for weight in block.layer.gate.parameters()],
+        stacks,
+        config,
+        config.seed,
+        in_backward=config.batches_per_step == 1,
+    )
+
+
 class Training:
     """A model in training."""
 
     def __init__(self, config: TranslationConfig, model: Translator, folder: RunFolder) -> None:
         """Begin anew, or where the folder's checkpoint stands."""
         self.config, self.model, self.folder = config, model, folder
-        self.optimisers = Optimisers(model, config)
+        self.optimisers = optimisers_of(model, config)
         self.progress = Progress()
         # Dropout and noise have a seed of their own: two models of other sizes draw other numbers
         # of weights.
@@ -144,13 +157,7 @@ class Training:
         self.optimisers.step()
         progress.step += 1
         progress.num_tokens += num_tokens
-        total = self._sum(total)
-        if not isfinite(total):
-            raise UserError(
-                f"The loss is {total} at step {progress.step}.",
-                "Take a smaller study.learning_rate; the last checkpoint is kept.",
-            )
-        return output, total
+        return output, finite(self._sum(total), f"step {progress.step}")
 
     def _sum(self, value: float) -> float:
         """Over all processes that train together; here there is one."""

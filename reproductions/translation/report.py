@@ -37,7 +37,7 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
     pictures = [by_model(runs), perplexity_curves(runs), information(runs), loads(runs)]
     search = (
         "The search for learning rates: perplexity of validation text after a full training, one "
-        "training a point, the same rates for both models. A point that is not finished blew up, "
+        "training a point, the same rates for all models. A point that is not finished blew up, "
         "or was not run.",
         search_table(source),
     )

@@ -102,7 +102,7 @@ def shown(runs: Runs) -> list[NamedRun]:
 
 
 def search_table(source: Source) -> pd.DataFrame:
-    """A row per point of the search for both models' rates, by perplexity of validation text.
+    """A row per point of the search for the models' rates, by perplexity of validation text.
 
     Args:
         source: of finished runs. A run whose loss blew up never finishes.

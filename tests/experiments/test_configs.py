@@ -50,10 +50,7 @@ def test_every_study_file_composes_to_a_checked_config(study: str) -> None:
 # What users get by a study's name is what its schema says; other files are variants.
 @pytest.mark.parametrize(
     "name",
-    sorted(
-        {*options("study")}
-        & {*STUDIES} - {"clusters_start", "translation_start", "translation_search"}
-    ),
+    sorted({*options("study")} & {*STUDIES} - {"clusters_start", "translation_start"}),
 )
 def test_a_studys_file_and_its_schema_have_the_same_defaults(name: str) -> None:
     assert typed(composed([f"study={name}"])).study == STUDIES[name].schema()

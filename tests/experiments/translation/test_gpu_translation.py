@@ -9,8 +9,8 @@ from experiments.runner.schema import Precision
 from experiments.text.encoded import collate
 from experiments.translation.beam import search
 from experiments.translation.evaluation import balance, cross_entropy
-from experiments.translation.optimisers import Optimisers
 from experiments.translation.stepping import run
+from experiments.translation.training import optimisers_of
 from experiments.translation.translator import Translator
 from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY
 from tests.gpu import DEVICE, at_toy_size, needs_gpu
@@ -45,7 +45,7 @@ def test_it_searches_as_on_the_cpu() -> None:
 def test_it_learns_a_batch_by_heart(precision: Precision) -> None:
     config = replace(TINY, precision=precision, dropout=0.0)
     model = Translator(config, NUM_SUBWORDS, 0).to(DEVICE)
-    optimisers = Optimisers(model, config)
+    optimisers = optimisers_of(model, config)
     batch = collate(PAIRS, [0, 1, 2, 3]).to(DEVICE)
     losses = []
     for _ in range(at_toy_size(60, 40)):

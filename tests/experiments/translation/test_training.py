@@ -14,9 +14,8 @@ from experiments.runner.schema import Precision
 from experiments.text.encoded import collate, order
 from experiments.translation.counts import memory
 from experiments.translation.evaluation import balance, cross_entropy
-from experiments.translation.optimisers import Optimisers
 from experiments.translation.settings import TranslationConfig
-from experiments.translation.training import Training, learning_rate, weights
+from experiments.translation.training import Training, learning_rate, optimisers_of, weights
 from experiments.translation.translator import Translator
 from moe.optimisers import FactoredAdam
 from tests.experiments.translation.translation_cases import NUM_SUBWORDS, PAIRS, TINY, train
@@ -224,7 +223,7 @@ def test_balance_losses_of_all_mixtures_are_added_each_with_its_weight() -> None
 def test_adam_moves_what_all_words_use_and_the_factored_moment_the_experts() -> None:
     model = Translator(TINY, NUM_SUBWORDS, 0)
     held = {id(stack.weight) for block in model.blocks() for stack in block.layer.stacks}
-    adam, factored = Optimisers(model, TINY).each
+    adam, factored = optimisers_of(model, TINY).each
     assert isinstance(adam, torch.optim.Adam)
     assert isinstance(factored, FactoredAdam)
     moved = [
@@ -238,7 +237,7 @@ def test_adam_moves_what_all_words_use_and_the_factored_moment_the_experts() -> 
 def test_gate_learns_at_its_share_of_the_rate_and_nothing_else_does() -> None:
     config = replace(TINY, gate_learning_rate=4.0)
     model = Translator(config, 40, seed=0)
-    optimisers = Optimisers(model, config)
+    optimisers = optimisers_of(model, config)
     optimisers.begin(0.01)
     rates = {
         id(weight): group["lr"]
