@@ -137,7 +137,7 @@ reproduce-translation: $(READY) ## Into nine languages with 2,048 experts | 40 |
 reproduce-translation-all: $(READY) ## Figure 4, Table 6, controls, one pair | 190 | CPU
 	$(SUITE) suite=translation_all $(ARGS)
 	$(REPORT) suite=translation $(ARGS)
-search-translation: $(READY) ## Its search for learning rates | 40 | CPU
+search-translation: $(READY) ## Its search for learning rates | 90 | CPU
 	$(SUITE) suite=translation_search $(ARGS)
 reproduce-translation-gpu: $(READY) ## The same, wider, on one GPU | 100 | one NVIDIA GPU
 	$(SUITE) suite=translation_gpu $(ARGS)
