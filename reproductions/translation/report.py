@@ -28,6 +28,7 @@ from reproductions.translation.tables import (
     specialisation_table,
     use_table,
     why_uneven,
+    why_worse,
 )
 from reproductions.verdicts.judge import Judged
 
@@ -115,7 +116,7 @@ STUDY = Study(
     forms=FORMS,
     why_not_comparable=why_not_comparable,
     parts=_parts,
-    reasons={"balance": why_uneven},
+    reasons={"balance": why_uneven, "losses-": why_worse},
     target="reproduce-translation",
     about="A network translates English into nine languages. In its middle a gate picks a few of "
     "up to 2,048 small experts for every word, so that a larger model costs no more per word. The "

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from reproductions.translation.evidence import FORMS, _published, why_not_comparable
+from reproductions.translation.tables import why_worse
 from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
 from tests.reproductions.evidence_cases import Synthetic, by_seed, counted
@@ -90,3 +91,20 @@ def test_languages_count_by_their_mean_over_trainings() -> None:
     second = scores("b", fr=[14.0, 15.0], de=[1.0, 9.5], ar=[7.0, 7.0])
     # French 15 above 14.5; German 5 below 5.25; in Arabic they are equal, which is not above.
     assert counted(FORMS["better_languages"](first, second)) == (1, 3)
+
+
+def test_the_reason_of_the_losses_tells_what_noise_leaves_at_the_last_step_with_and_without() -> (
+    None
+):
+    def run(name: str, *last: float) -> Any:
+        values = [[0.9, share] for share in last]
+        table = by_seed([300, 600], "encoder_clean_share_kept", values)
+        return Synthetic(name, {"evaluations": table})
+
+    balanced, rest = "importance_01_load_01", "importance_0_load_0"
+    runs: Any = {balanced: run(balanced, 0.04, 0.16), rest: run(rest, 0.5, 0.5)}
+    assert "leaves 8 % of the encoder's choices as they are with the losses, and 50 %" in why_worse(
+        runs
+    )
+    # Without noise nothing is known of it.
+    assert why_worse({balanced: runs[balanced]}) == ""
