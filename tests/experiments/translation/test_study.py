@@ -101,7 +101,10 @@ def test_the_search_shows_the_last_perplexity_of_every_point() -> None:
     first, *others = table["held-out perplexity"]
     assert first == spread(pd.Series([40.0]))
     assert set(others) == {"not finished"}
-    assert set(table["model"]) == {"1 expert, 4 times as wide", "2,048 experts"}
+    assert set(table["model"]) == {
+        *("no experts", "the constant alone", "1 expert, 4 times as wide"),
+        *("32 experts", "512 experts", "2,048 experts"),
+    }
 
 
 def test_a_run_says_what_it_measured(found: SuiteRuns) -> None:
