@@ -78,6 +78,12 @@ def test_half_in_use_counts_the_last_step_and_exactly_half_is_half() -> None:
     )
     assert counted(FORMS["half_in_use"](run)) == (2, 3)
     assert counted(FORMS["half_in_use"](run, wanted=False)) == (1, 3)
+    # Of an odd number a half is no whole one.
+    odd = Synthetic(
+        tables={"start": by_seed([10], "effective_experts", [[2.0], [2.5]])},
+        settings={"num_experts": 5},
+    )
+    assert counted(FORMS["half_in_use"](odd)) == (1, 2)
 
 
 def test_a_gate_has_left_at_the_first_step_with_enough_experts_after_its_collapse() -> None:

@@ -398,6 +398,19 @@ def test_a_rate_is_its_share_of_successes_and_its_bar_begins_at_the_share_asked_
     assert order.allowed == bar.allowed
 
 
+def test_the_bar_of_a_value_marks_the_published_number_and_an_order_has_none_to_mark() -> None:
+    verdict = judge_value((99, 100, 101, 102))
+    bar = interval_bar(value_claim(), verdict)
+    assert bar is not None
+    # The margin is as wide on either side of what was published.
+    assert bar.published == pytest.approx((bar.allowed[0] + bar.allowed[1]) / 2)
+    for kind in ("order", "rate"):
+        claim = replace(value_claim(), kind=kind, better="lower", at_least=0.5)
+        other = interval_bar(claim, verdict)
+        assert other is not None
+        assert other.published is None
+
+
 def test_half_a_tie_counts_for_either_side() -> None:
     assert judge_order((1, 2, 3), (1, 3, 4)).estimate == pytest.approx(2.5 / 3)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 from experiments.run_folder import FinishedRun
 from experiments.runner.schema import plain
 from experiments.vowel.settings import Coding, Cost, InputScale, Split, System, VowelConfig
-from reproductions.runs import NamedRun
+from reproductions.runs import NamedRun, suite_settings
 from reproductions.verdicts.evidence import OrderEvidence, RateEvidence, ValueEvidence
 from reproductions.verdicts.judge import Judged, Verdict, judge
 from reproductions.verdicts.verdict_text import summary as summarise
 from reproductions.vowel import decision_lines as lines
-from reproductions.vowel.evidence import measured, why_not_comparable
+from reproductions.vowel.evidence import OF_RUN, measured, why_not_comparable
 from reproductions.vowel.report import STUDY
 
 CLAIMS = STUDY.claims
@@ -170,6 +171,16 @@ def test_other_seeds_and_other_readings_of_a_silence_are_no_departure(change: An
         why_not_comparable(CLAIMS[0], [named("experts_4", replace(VowelConfig(), **change))])
         is None
     )
+
+
+def test_every_run_that_a_claim_knows_by_name_is_in_a_suite_as_the_paper_states_it() -> None:
+    composed: dict[str, dict[str, Any]] = {}
+    for suite in ("vowel", "vowel_third_expert"):
+        composed |= {name: settings for name, (settings, _) in suite_settings(suite).items()}
+    assert set(OF_RUN) <= set(composed)
+    for name in OF_RUN:
+        run = SimpleNamespace(name=name, finished=SimpleNamespace(config=composed[name]))
+        assert why_not_comparable(CLAIMS[0], [run]) is None, name  # type: ignore[list-item]
 
 
 def test_the_line_of_a_lone_expert_is_trained_on_purpose_without_a_stop() -> None:
