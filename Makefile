@@ -107,7 +107,8 @@ package: $(READY) ## Build the wheel and try it outside the checkout | 1 | CPU
 .PHONY: reproduce-clusters reproduce-clusters-all reproduce-translation scaling
 .PHONY: reproduce-language-model reproduce-language-model-all search-language-model
 .PHONY: reproduce-translation-all search-translation
-.PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front site reproduce
+.PHONY: reproduce-translation-gpu questions questions-domains fetch-texts front site
+.PHONY: reproduce reproduce-all
 reproduce-vowel: $(READY) ## The vowel study as published, and its report | 3 | CPU
 	$(SUITE) suite=vowel $(ARGS)
 	$(REPORT) suite=vowel $(ARGS)
@@ -160,11 +161,18 @@ front: $(READY) ## The front page of all studies, from finished runs | 1 | finis
 	$(RUN) -m reproductions.front
 # What is done is not done again. The long studies share the cores, those of the longest runs first,
 # so that hardly any core waits at the end.
-reproduce: $(READY) ## Everything at a laptop's scale, and the front page | 80 | CPU
+reproduce: $(READY) ## The three studies, and the front page | 55 | CPU
+	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
+	$(SUITE) suite=translation,clusters
+	$(REPORT) suite=clusters
+	$(REPORT) suite=translation
+	@$(MAKE) --no-print-directory front
+reproduce-all: $(READY) ## The same, and every other command of README | 125 | CPU
 	@$(MAKE) --no-print-directory reproduce-vowel ARGS=
 	@$(MAKE) --no-print-directory scaling ARGS=
-	$(SUITE) suite=translation,questions,clusters
+	$(SUITE) suite=translation,language_model,questions,clusters
 	$(REPORT) suite=clusters
+	$(REPORT) suite=language_model
 	$(REPORT) suite=questions
 	$(REPORT) suite=translation
 	@$(MAKE) --no-print-directory front

@@ -39,7 +39,8 @@ _COMMANDS = {
     "reproduce-translation": "translation, the same paper",
     "scaling": "what a sparse layer costs, the same paper",
     "questions": "five questions, all studies from other starts",
-    "reproduce": "all of these but the language model, and the front page",
+    "reproduce": "vowels, clusters and translation, and the front page",
+    "reproduce-all": "all of these",
 }
 
 

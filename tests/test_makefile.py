@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from reproductions.report import STUDIES
+
+# Of the papers; the other reports are of questions and goals beside them.
+THREE = {"vowel", "clusters", "translation"}
 ROOT = Path(__file__).resolve().parents[1]
 
 # A Python that makes environments holding a copy of itself, and fails at whatever arguments
@@ -136,13 +140,19 @@ def test_only_make_publish_publishes(project: Path) -> None:
     assert calls(project).splitlines()[-1] == "-m reproductions.publish study=vowel"
 
 
-def test_reproduce_runs_and_reports_every_study_and_ends_with_the_front_page(project: Path) -> None:
-    result = make(project, "reproduce")
+@pytest.mark.parametrize(
+    ("target", "studies"), [("reproduce", THREE), ("reproduce-all", set(STUDIES))]
+)
+def test_reproduce_runs_and_reports_its_studies_and_ends_with_the_front_page(
+    project: Path, target: str, studies: set[str]
+) -> None:
+    result = make(project, target)
     assert result.returncode == 0, result.stderr
     lines = calls(project).splitlines()
     trained = [line.partition("suite=")[2].strip() for line in lines if "experiments.suite" in line]
     shown = [line.partition("suite=")[2].strip() for line in lines if "reproductions.rep" in line]
     assert sorted(",".join(trained).split(",")) == sorted(shown)
+    assert set(shown) == studies
     assert shown[0] == "vowel"
     assert lines[-1] == "-m reproductions.front"
 

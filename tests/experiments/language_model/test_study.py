@@ -395,6 +395,7 @@ def test_the_rate_rises_in_a_line_and_falls_by_the_root() -> None:
     assert learning_rate(4, config) == pytest.approx(1.0)
     assert learning_rate(9, config) == pytest.approx(2.0)
     assert learning_rate(39, config) == pytest.approx(1.0)
+    assert learning_rate(89, config) == pytest.approx(2 / 3)
 
 
 def test_the_regime_of_the_paper_is_counted_as_it_was() -> None:
