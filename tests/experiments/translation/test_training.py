@@ -41,6 +41,9 @@ def test_it_is_measured_at_every_so_many_steps_and_at_the_last(tmp_path: Path) -
     )
     _, (curves, evaluations) = train(config, tmp_path / "run", None)  # type: ignore[misc]
     assert [row["step"] for row in evaluations] == [3, 6, 8]
+    for row in evaluations:
+        assert 0 <= row["encoder_clean_share_kept"] <= 1
+        assert 0 <= row["decoder_clean_share_kept"] <= 1
     assert [row["step"] for row in curves] == [1, 2, 4, 6, 8]
     # The rate that the step was taken with; the first step is step 0 of the rule.
     for row in curves:

@@ -87,10 +87,10 @@ def scores(name: str, **by_language: list[float]) -> Synthetic:
 
 
 def test_languages_count_by_their_mean_over_trainings() -> None:
-    first = scores("a", fr=[10.0, 20.0], de=[5.0, 5.0], ar=[7.0, 7.0])
-    second = scores("b", fr=[14.0, 15.0], de=[1.0, 9.5], ar=[7.0, 7.0])
-    # French 15 above 14.5; German 5 below 5.25; in Arabic they are equal, which is not above.
-    assert counted(FORMS["better_languages"](first, second)) == (1, 3)
+    first = scores("a", fr=[10.0, 20.0], de=[5.0, 5.0], ar=[7.0, 7.0], es=[3.0, 3.0])
+    second = scores("b", fr=[14.0, 15.0], de=[1.0, 9.5], ar=[7.0, 7.0], es=[2.0, 2.0])
+    # French 15 above 14.5, Spanish 3 above 2; German 5 below 5.25; equal in Arabic is not above.
+    assert counted(FORMS["better_languages"](first, second)) == (2, 4)
 
 
 def test_the_reason_of_the_losses_tells_what_noise_leaves_at_the_last_step_with_and_without() -> (

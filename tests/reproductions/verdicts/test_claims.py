@@ -112,6 +112,10 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path) -> None:
     assert "unknown key 'margin'" in problem(tmp_path, [{**RATE, "margin": 1}]).problem
 
 
+def test_what_is_no_claim_is_named_by_its_place_in_the_list(tmp_path: Path) -> None:
+    assert "claim 2 is not a mapping" in problem(tmp_path, [ORDER, "no claim"]).problem
+
+
 def test_an_id_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     assert "'a'" in problem(tmp_path, [ORDER, RATE, ORDER]).problem
 
