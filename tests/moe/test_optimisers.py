@@ -18,6 +18,7 @@ from moe.optimisers import (
     Rule,
     reproducible_generator,
     round_stochastically,
+    seed_of,
     update,
     zero_averages,
 )
@@ -303,6 +304,21 @@ print((peak() - before) * 1024 / weight.nbytes)
 def test_settings_out_of_range_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="needed are"):
         FactoredAdam([nn.Parameter(torch.zeros(2))], **options)
+
+
+def test_a_rate_of_zero_is_allowed_and_moves_nothing() -> None:
+    weight = normal(2, 3)
+    parameter = nn.Parameter(weight.clone())
+    optimiser = FactoredAdam([parameter], lr=0.0)
+    parameter.grad = normal(2, 3, seed=1)
+    optimiser.step()
+    assert torch.equal(parameter, weight)
+
+
+def test_a_seed_has_56_bits() -> None:
+    seeds = [seed_of(key, 3) for key in range(200)]
+    assert len(set(seeds)) == 200
+    assert 2**55 < max(seeds) < 2**56
 
 
 @pytest.mark.parametrize(

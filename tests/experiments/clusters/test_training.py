@@ -116,6 +116,17 @@ def test_it_ends_early_where_the_loss_rose_by_more_than_it_may(
     assert _reason_to_stop(count, loss, 0.5, replace(config, early_stop=False)) is None
 
 
+@pytest.mark.parametrize(
+    ("stop_loss", "loss", "reason"),
+    [(0.314, 0.314, "loss_low"), (0.314, 0.32, None), (None, 0.1, None), (None, 0.32, None)],
+)
+def test_it_ends_early_at_a_low_loss_where_one_is_set(
+    stop_loss: float | None, loss: float, reason: str | None
+) -> None:
+    config = ClustersConfig(early_stop=True, stop_after=500, stop_loss=stop_loss)
+    assert _reason_to_stop(500, loss, loss, config) == reason
+
+
 def test_a_batch_of_no_size_is_the_whole_sample() -> None:
     sample = data.load(CONFIG)
     train = inputs_of(sample.train, sample.signals, CONFIG)

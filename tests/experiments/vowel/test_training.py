@@ -1,11 +1,13 @@
 """Training: each seed goes its own way, to its own stop, the same however it is cut up."""
 
 import copy
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -285,6 +287,29 @@ def test_an_interrupted_training_ends_in_the_same_bits(
     continued = trained(config, SEEDS, progress=progress)
     assert continued.epoch > progress_epoch
     assert identical(vars(continued), vars(unbroken))
+
+
+@pytest.mark.parametrize(("seconds", "num_saved"), [(1.5, 2), (2.5, 1), (4.5, 0)])
+def test_a_checkpoint_is_due_when_its_time_has_passed(seconds: float, num_saved: int) -> None:
+    saved: list[int] = []
+    # A clock that is a second later at every look; a segment of the training looks once.
+    with mock.patch("time.monotonic", side_effect=itertools.count(5000)):
+        trained(
+            MIXTURE,
+            [0],
+            max_epochs=40,
+            checkpoint_seconds=seconds,
+            on_checkpoint=lambda progress: saved.append(progress.epoch),
+        )
+    assert len(saved) == num_saved
+
+
+def test_a_run_that_is_wider_than_a_tile_has_a_tile_of_its_own(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = trained(MIXTURE, [0, 1], 20)
+    monkeypatch.setattr("experiments.vowel.training.TILE_ELEMENTS", 1)
+    assert identical(vars(trained(MIXTURE, [0, 1], 20)), vars(whole))
 
 
 def test_training_the_same_batch_twice_gives_the_same_bits() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reproductions.language_model.evidence import FORMS
+from reproductions.language_model.evidence import FORMS, why_not_comparable
 from reproductions.report import study_of
+from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import OrderEvidence
 from tests.reproductions.evidence_cases import Synthetic, by_seed
 
@@ -26,6 +27,12 @@ def run_of(name: str, *perplexity: float) -> Synthetic:
         zip(("seed", "split", "kind", "perplexity"), zip(*rows, strict=True), strict=True)
     )
     return Synthetic(name, {"metrics": columns})
+
+
+def test_published_numbers_are_of_another_corpus_and_orders_are_judged() -> None:
+    number = Claim("v", "s", "p", "value", Published(34.1), 1.0)
+    assert str(why_not_comparable(number, [])).startswith("Another corpus")
+    assert why_not_comparable(Claim("o", "s", "p", "order", better="lower"), []) is None
 
 
 def test_a_gain_is_the_log_of_wide_over_experts_training_by_training() -> None:

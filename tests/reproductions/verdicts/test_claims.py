@@ -124,6 +124,7 @@ def test_an_id_that_occurs_twice_is_refused(tmp_path: Path) -> None:
     ("entry", "key", "wrong"),
     [
         (VALUE, "margin", 0),
+        (VALUE, "margin", -1),
         (VALUE, "margin", "5 %"),
         (VALUE, "margin", True),
         (VALUE, "margin", float("nan")),

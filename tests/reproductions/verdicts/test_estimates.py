@@ -98,6 +98,19 @@ def test_the_mean_over_pairs_does_not_read_the_diagonal() -> None:
     assert pairs_estimate(np.ones((4, 4))).standard_error == 0
 
 
+def test_the_error_of_two_maps_is_the_spread_of_one_pair() -> None:
+    # Half of the seeds have a common map of four: they agree with 1/4 + 3/4 of a random pair's
+    # share, whose square is 2 / 16 in the mean, as a permutation has 1 fixed point with variance 1.
+    mean = 0.25 + 0.75 / 4
+    wanted = math.sqrt(0.25 + 0.75 * 2 / 16 - mean**2)
+    assert map_error(2, 4)(np.array([mean])) == pytest.approx(wanted)
+
+
+def test_errors_of_a_difference_add_by_their_squares() -> None:
+    found = minus(Estimate(5.0, 0.3, 4, 5), Estimate(2.0, 0.4, 6, 7))
+    assert (found.center, found.standard_error, found.n) == (3.0, pytest.approx(0.5), 5)
+
+
 @pytest.mark.parametrize("n", [10, 25])
 def test_the_interval_over_pairs_covers_the_agreement_of_random_maps(n: int) -> None:
     generator = np.random.default_rng(2)

@@ -124,6 +124,22 @@ def test_the_order_of_seeds_is_nothing_without_pairs(
     assert judged(first, second) == judged(first, shuffled)
 
 
+@pytest.mark.parametrize(
+    ("asks", "better", "text"),
+    [
+        ("equal", "lower", "what is allowed, −2 to 2."),
+        ("no worse", "lower", "what is allowed, below 2."),
+        ("no worse", "higher", "what is allowed, above −2."),
+        ("better", "lower", "what is allowed, below −2."),
+        ("better", "higher", "what is allowed, above 2."),
+    ],
+)
+def test_what_a_margin_allows_is_told(asks: str, better: str, text: str) -> None:
+    edge: dict[str, Any] = {"asks": asks, "better": better, "margin": 2.0}
+    verdict = judged((1, 2, 3, 4), (1, 2, 3, 4), margin_is="difference", **edge)
+    assert text in verdict.explanation
+
+
 def test_ties_help_neither_side() -> None:
     # Without the ties each side would be decided: 4 and 4, completely apart.
     verdict = judged((0, 1, 2, 3, 9, 9), (9, 9, 9, 9))

@@ -37,6 +37,11 @@ def test_the_ratio_of_epochs_is_that_of_the_rival_over_the_experts() -> None:
     )
 
 
+def test_a_spread_needs_three_seeds() -> None:
+    assert FORMS["epochs_spread"](trained("run", [10, 20])) is None
+    assert FORMS["epochs_spread"](trained("run", [10, 20, 30])) is not None
+
+
 def test_experts_are_counted_on_both_pairs_in_one_seed() -> None:
     on_pairs = {"experts_on_aa_ah": [2, 2, 2, 1, 1], "experts_on_iy_ih": [1, 2, 2, 1, 2]}
     run = Synthetic(tables={"metrics": on_pairs})
