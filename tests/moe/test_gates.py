@@ -196,6 +196,14 @@ def test_jitter_is_for_training_only() -> None:
     assert not torch.allclose(routed(gate.train(), inputs_TD).weight_A, plain.weight_A)
 
 
+def test_jitter_is_uniform_about_one() -> None:
+    torch.manual_seed(0)
+    factor_TD = SwitchGate(FEATURES, EXPERTS, jitter=0.5)._jittered(torch.ones(2000, FEATURES))
+    assert 0.5 <= factor_TD.min() < 0.51
+    assert 1.49 < factor_TD.max() <= 1.5
+    assert float(factor_TD.mean()) == pytest.approx(1, abs=0.02)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("training", [True, False])
 def test_gradients_are_those_of_finite_differences(kind: str, training: bool) -> None:
