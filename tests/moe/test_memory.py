@@ -106,3 +106,10 @@ def test_other_c_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(memory.platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(memory.ctypes, "CDLL", None)
     assert not memory.keep_memory()
+
+
+def test_two_plans_add_part_by_part() -> None:
+    # Numbers with common bits, so that no other operation gives the same.
+    both = MemoryPlan(3, 5, 7) + MemoryPlan(1, 4, 6)
+    assert both == MemoryPlan(4, 9, 13)
+    assert both.total == 26
