@@ -15,7 +15,7 @@ from moe import (
     TieBreak,
     num_unrouted_tokens,
 )
-from moe.gates.balanced import batchwise_assignments, batchwise_loss, tokens_per_expert
+from moe.gates.balanced import _sort_keys, batchwise_assignments, batchwise_loss, tokens_per_expert
 from tests.moe.gate_cases import (
     FEATURES,
     Batch,
@@ -91,6 +91,12 @@ def test_ties_at_zero_weights_are_broken_at_random_or_by_order() -> None:
     first = routed(by_order, inputs_TD)
     assert (answers(first)[:20] == 1).all()
     assert int(num_unrouted_tokens(first)) == 180
+
+
+def test_a_masked_token_comes_after_one_that_has_no_weight_at_all() -> None:
+    mask_T = torch.tensor([False, True])
+    masked, real = _sort_keys(torch.zeros(2, 1), mask_T, TieBreak.first)[0].tolist()
+    assert masked < real
 
 
 def test_random_ties_never_overrule_a_difference() -> None:

@@ -1,5 +1,6 @@
 """How gates are made, called and run: bad arguments, precision, compilation, devices."""
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -111,8 +112,21 @@ def test_inputs_of_a_wrong_shape_are_named(kind: str) -> None:
         gate(torch.zeros(2, 5))
     with pytest.raises(ValueError, match=r"mask has shape \[3\], but must be \[2\]"):
         gate(tokens(2), torch.ones(3, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"mask has shape \[1\], but must be \[2\]"):
+        gate(tokens(2), torch.ones(1, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"tokens have shape \[\], but must be"):
+        gate(torch.zeros(()))
     with pytest.raises(ValueError, match=r"mask has dtype torch.float32"):
         gate(tokens(2), torch.ones(2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("shape", [(), (2,), (2, 2)])
+def test_tokens_may_have_any_number_of_dimensions_before_their_features(
+    kind: str, shape: tuple[int, ...]
+) -> None:
+    gate = KINDS[kind]().double().eval()
+    assert gate(torch.zeros(*shape, FEATURES).double()).num_tokens == math.prod(shape)
 
 
 # torch's compiler makes an object that torch's automatic differentiation deprecates.

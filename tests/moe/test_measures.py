@@ -117,6 +117,11 @@ def test_counts_by_class_count_assignments(
     assert counts_by_class(routing_of(choices, 4), labels, 3).tolist() == table
 
 
+def test_a_weight_below_zero_may_be_the_largest() -> None:
+    routing = routing_of([[(2, -3.0), (1, -2.0)], [(3, -1.0)]], 4)
+    assert first_choices(routing).tolist() == [1, 3]
+
+
 @given(choice_lists, st.data())
 def test_first_choices_and_unrouted_tokens(
     choices: list[list[tuple[int, float]]], data: st.DataObject

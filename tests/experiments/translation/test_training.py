@@ -53,6 +53,15 @@ def begun(config: TranslationConfig, folder: RunFolder) -> Training:
     return Training(config, Translator(config, NUM_SUBWORDS, 0), folder)
 
 
+def test_each_training_draws_noise_of_its_own(tmp_path: Path) -> None:
+    streams = []
+    for seed in range(3):
+        with claimed(tmp_path / f"run{seed}", {"test": seed}) as folder:
+            begun(replace(TINY, seed=seed), folder)
+        streams.append(torch.rand(3).tolist())
+    assert len({tuple(stream) for stream in streams}) == 3
+
+
 def test_it_ends_when_the_perplexity_has_stopped_falling_for_so_long(tmp_path: Path) -> None:
     config = replace(TINY, max_steps=8, evaluate_every=1, patience=2)
     found = [(9.0, 1), (8.0, 1), (8.0, 1), (8.5, 1)]

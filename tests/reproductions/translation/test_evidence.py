@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from reproductions.translation.evidence import FORMS, _published, why_not_comparable
+from reproductions.translation.evidence import (
+    FORMS,
+    _published,
+    judged_experts,
+    why_not_comparable,
+)
 from reproductions.translation.tables import why_worse
 from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence
@@ -91,6 +96,11 @@ def test_languages_count_by_their_mean_over_trainings() -> None:
     second = scores("b", fr=[14.0, 15.0], de=[1.0, 9.5], ar=[7.0, 7.0], es=[2.0, 2.0])
     # French 15 above 14.5, Spanish 3 above 2; German 5 below 5.25; equal in Arabic is not above.
     assert counted(FORMS["better_languages"](first, second)) == (2, 4)
+
+
+def test_an_expert_is_judged_from_twenty_held_out_assignments_on() -> None:
+    run: Any = Synthetic(tables={"experts": {"expert": [0, 1, 2], "num_assignments": [19, 20, 21]}})
+    assert judged_experts(run)["expert"].tolist() == [1, 2]
 
 
 def test_the_reason_of_the_losses_tells_what_noise_leaves_at_the_last_step_with_and_without() -> (

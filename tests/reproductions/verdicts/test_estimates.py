@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import stats
 
 from reproductions.verdicts.claims import Claim, Published
 from reproductions.verdicts.evidence import EstimateEvidence, OrderEvidence, ValueEvidence
@@ -45,6 +46,13 @@ def test_near_a_bound_the_interval_reaches_further_away_from_it() -> None:
     low, high = mean_estimate([97.0, 99.0, 100.0, 100.0], bounds=(0, 100)).interval(0.95)
     assert 100 - 99 > high - 99 > 0
     assert 99 - low > high - 99
+
+
+def test_an_estimate_at_a_bound_keeps_its_error_on_the_other_side() -> None:
+    half = 0.1 * float(stats.t.ppf(0.975, 9))
+    top = Estimate(1.0, 0.1, 9, 10, bounds=(0, 1)).interval(0.95)
+    assert top == pytest.approx((1 - half, 1))
+    assert Estimate(0.0, 0.1, 9, 10, bounds=(0, 1)).interval(0.95) == pytest.approx((0, half))
 
 
 def test_the_bounds_of_a_claim_reach_its_verdict() -> None:
