@@ -18,6 +18,7 @@ import difflib
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -122,9 +123,10 @@ TESTS: dict[str, tuple[str, ...]] = {
 }
 EQUIVALENT = Path(__file__).with_suffix(".yaml")
 # Unions in annotations; exceptions and decorators, whose change says little; identity in the place
-# of equality, which for small numbers is the same; and what needs to be told names.
-_LEFT_OUT = ("_BitOr_", "ExceptionReplacer", "RemoveDecorator", "_Is", "Variable")
+# of equality, which for small numbers is the same; products of truths; what needs to be told names.
+_LEFT_OUT = ("_BitOr_", "_BitAnd_Mul", "ExceptionReplacer", "RemoveDecorator", "_Is", "Variable")
 _KEPT = ("_Is_IsNot", "_IsNot_Is")
+_ORDER_OF_TEXTS = re.compile(r'[<>]=? "')
 
 
 @dataclass(frozen=True)
@@ -402,6 +404,11 @@ def reason(place: Place, diff: Sequence[str]) -> str | None:
     # The star in `def f(run, *, most)` looks like a product.
     if all(line.startswith("def ") or line in {"/,", "**,"} for line in lines):
         return "the mark of a signature"
+    if all("strict=False" in line for line in lines):
+        return "the check that two lengths agree, which they do"
+    # Texts are equal or not, and `==` for `!=` is another change.
+    if all(_ORDER_OF_TEXTS.search(line) for line in lines):
+        return "an order of texts"
     known = equivalent().get(place.module, {})
     return next((why for why, changes in known.items() if set(lines) & set(changes)), None)
 
