@@ -406,9 +406,9 @@ def reason(place: Place, diff: Sequence[str]) -> str | None:
         return "the mark of a signature"
     if all("strict=False" in line for line in lines):
         return "the check that two lengths agree, which they do"
-    # Texts are equal or not, and `==` for `!=` is another change.
+    # Left out even where it changes something: texts are equal or not, and `!=` is tried as well.
     if all(_ORDER_OF_TEXTS.search(line) for line in lines):
-        return "an order of texts"
+        return "an order of texts, which nobody writes by mistake"
     known = equivalent().get(place.module, {})
     return next((why for why, changes in known.items() if set(lines) & set(changes)), None)
 
