@@ -47,11 +47,11 @@ class Estimate:
         """Two-sided Student-t interval in the unit of the claim."""
         half = 0.0
         if self.error_at is not None and self.bounds is not None:
-            quantile = float(stats.t.ppf((1 + confidence) / 2, self.freedom))
+            quantile = _student((1 + confidence) / 2, self.freedom)
             return _inverted(self.center, quantile, self.error_at, self.bounds)
         if self.standard_error > 0:
             # Student (1908): mean ± t(1 - a/2, df) s / sqrt(n).
-            half = self.standard_error * float(stats.t.ppf((1 + confidence) / 2, self.freedom))
+            half = self.standard_error * _student((1 + confidence) / 2, self.freedom)
         low, high = self.center - half, self.center + half
         if self.bounds is not None and half > 0:
             return _bounded(self.center, half, self.bounds)
@@ -140,7 +140,9 @@ def spread_estimate(samples: Sequence[float]) -> Estimate:
     """
     n = len(samples)
     values = np.asarray(samples, dtype=float)
-    left = np.array([np.std(np.delete(values, place), ddof=1) for place in range(n)])
+    # Row r holds all samples but the r-th.
+    left_RS = np.broadcast_to(values, (n, n))[~np.eye(n, dtype=bool)].reshape(n, n - 1)
+    left = np.std(left_RS, axis=1, ddof=1)
     if float(np.std(values)) == 0 or left.min() == 0:
         return Estimate(float(np.std(values, ddof=1)), 0.0, n - 1, n)
     logs = np.log(left)
@@ -240,7 +242,7 @@ def seeds_to_decide(estimate: Estimate, low_edge: float, high_edge: float) -> in
         # Spread stays, so the standard error shrinks with sqrt(n) and freedom grows with n - 1.
         freedom = estimate.freedom * (count - 1) / (estimate.n - 1)
         standard_error = estimate.standard_error * math.sqrt(estimate.n / count)
-        return bool(stats.t.ppf(quantile, freedom) * standard_error < abs(inside))
+        return _student(quantile, freedom) * standard_error < abs(inside)
 
     # More seeds only ever narrow the interval, so bisection finds the fewest that do.
     counts = range(estimate.n + 1, _MOST_SEEDS + 1)
@@ -252,7 +254,12 @@ def _standard_error(samples: Sequence[float]) -> float:
     # Equal samples must give exactly 0, which the floating-point formula does not promise.
     if min(samples) == max(samples):
         return 0.0
-    return float(stats.sem(samples))
+    return float(np.std(samples, ddof=1)) / math.sqrt(len(samples))
+
+
+def _student(share: float, freedom: float) -> float:
+    """The quantile of Student's t distribution; scipy.stats says the same a hundred times slower."""
+    return float(special.stdtrit(freedom, share))
 
 
 def _bounded(center: float, half: float, bounds: Interval) -> Interval:

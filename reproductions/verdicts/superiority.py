@@ -15,13 +15,14 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special, stats
 
 from reproductions.verdicts.intervals import Interval
 
 # Up to this number of pairs U's distribution is computed exactly; beyond, by its moments.
 _MOST_EXACT_PAIRS = 900
-_NEARLY = 1e-12
+# Logits beyond which theta is 0 or 1 for all that is reported, and the first steps to a root.
+_FAR, _NEAR = 27.0, 0.2
 
 
 def superiority_interval(
@@ -67,10 +68,22 @@ def _lower_bound(wins: int, num_first: int, num_second: int, tail: float) -> flo
     if wins == 0:
         return 0.0
 
-    def excess(theta: float) -> float:
-        return _tail(wins, num_first, num_second, theta) - tail
+    @cache
+    def excess(logit: float) -> float:
+        # On these scales it is nearly a straight line, which takes few steps to solve.
+        return math.log(_tail(wins, num_first, num_second, float(special.expit(logit))) / tail)
 
-    return float(optimize.brentq(excess, _NEARLY, 1 - _NEARLY, xtol=1e-9))
+    def excess_by_moments(logit: float) -> float:
+        return _normal_tail(wins, num_first, num_second, float(special.expit(logit))) - tail
+
+    # The moments are quick to compute, and their root is near.
+    near = optimize.brentq(excess_by_moments, -_FAR, _FAR, xtol=0.01)
+    low, high = near - _NEAR, near + _NEAR
+    while excess(low) > 0:
+        low -= _NEAR
+    while excess(high) < 0:
+        high += _NEAR
+    return float(special.expit(optimize.brentq(excess, low, high, xtol=1e-9)))
 
 
 def _tail(wins: int, num_first: int, num_second: int, theta: float) -> float:
@@ -87,19 +100,26 @@ def _tail(wins: int, num_first: int, num_second: int, theta: float) -> float:
 
 def _distribution(num_first: int, num_second: int, theta: float) -> NDArray[np.float64]:
     """P(U = u) for u from 0 to n m, X and Y being exponential with rates theta and 1 - theta."""
-    size = num_first * num_second + 1
-    # rows_FU[i] holds U's distribution with i of X and j of Y still to come, j growing.
-    rows_FU = np.zeros((num_first + 1, size))
-    rows_FU[:, 0] = 1.0
-    for j in range(1, num_second + 1):
-        for i in range(1, num_first + 1):
-            # The next smallest is an X with probability i theta / (i theta + j (1 - theta)), and
-            # it is then below the j of Y that remain.
-            is_x = i * theta / (i * theta + j * (1 - theta))
-            row_U = (1 - is_x) * rows_FU[i]
-            row_U[j:] += is_x * rows_FU[i - 1, : size - j]
-            rows_FU[i] = row_U
-    distribution_U: NDArray[np.float64] = rows_FU[num_first]
+    # The largest of all has rank 1. The ranks of X sum to V; among X alone they sum to this, and U
+    # is the rest: one for each Y above each X.
+    of_x_alone = num_first * (num_first + 1) // 2
+    # rows_FV[i] holds V's distribution with i of X among the `left` largest, left growing.
+    rows_FV = np.zeros((num_first + 1, num_first * num_second + of_x_alone + 1))
+    rows_FV[0, 0] = 1.0
+    for left in range(1, num_first + num_second + 1):
+        fewest, most = max(0, left - num_second), min(num_first, left)
+        size = most * (2 * left - most + 1) // 2 + 1
+        i = np.arange(fewest, most + 1)
+        # The smallest of them is an X with probability i theta / (i theta + j (1 - theta)), j
+        # being the number of Y among them, and its rank is their number.
+        is_x = (i * theta / (i * theta + (left - i) * (1 - theta)))[:, None]
+        rows = (1 - is_x) * rows_FV[fewest : most + 1, :size]
+        first = max(fewest, 1)
+        rows[first - fewest :, left:] += (
+            is_x[first - fewest :] * rows_FV[first - 1 : most, : size - left]
+        )
+        rows_FV[fewest : most + 1, :size] = rows
+    distribution_U: NDArray[np.float64] = rows_FV[num_first, of_x_alone:]
     return distribution_U
 
 
