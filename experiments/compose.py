@@ -235,8 +235,8 @@ def explain(overrides: Sequence[str]) -> None:
         for option in values_of(override):
             check_option(override.key_or_group, option)
     named = [item for item in choices if values_of(item)[0] is not None]
-    base = _compose([f"{item.key_or_group}={values_of(item)[0]}" for item in named])
-    schemas: Schemas = {"": Config, "study": STUDIES[base.study.name].schema}
+    chosen = (f"{item.key_or_group}={values_of(item)[0]}" for item in named)
+    schemas: Schemas = {"": Config, "study": STUDIES[_study_name(*chosen)].schema}
     for override in parsed:
         key = override.key_or_group
         if override in choices or is_hydras(key):
@@ -246,6 +246,12 @@ def explain(overrides: Sequence[str]) -> None:
             # What a ${...} stands for is known, and checked, when all is composed.
             if "${" not in str(value):
                 check_value(key, value, schemas)
+
+
+@cache
+def _study_name(*choices: str) -> str:
+    """The study that these choices of a study or suite lead to; a suite asks for each run."""
+    return str(_compose(choices).study.name)
 
 
 def _refuse_study_of_a_suite(overrides: Sequence[Override]) -> None:

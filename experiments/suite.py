@@ -55,6 +55,13 @@ def suite_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
     Raises:
         UserError: no suite was named, or a config is wrong.
     """
+    config, runs = _suite_runs(tuple(overrides))
+    return config, dict(runs)
+
+
+@cache
+def _suite_runs(overrides: tuple[str, ...]) -> tuple[Config, dict[str, Any]]:
+    # A report asks for the same suite again, and each of a hundred runs takes a while.
     users = [item.lstrip("+") for item in overrides if item.lstrip("+").startswith("study.")]
     rest = [item for item in overrides if item.lstrip("+") not in users]
     config = composed(rest)
