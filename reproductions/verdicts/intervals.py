@@ -258,7 +258,7 @@ def _standard_error(samples: Sequence[float]) -> float:
 
 
 def _student(share: float, freedom: float) -> float:
-    """The quantile of Student's t distribution; scipy.stats says the same a hundred times slower."""
+    """The quantile of Student's t distribution: that of scipy.stats without its checks."""
     return float(special.stdtrit(freedom, share))
 
 

@@ -100,7 +100,8 @@ def _epochs_of(run: HasTables) -> tuple[tuple[float, ...], int]:
     metrics = run.table("metrics")
     # A seed that never stopped needed at least the limit: left out, it would make systems that
     # often fail look fast.
-    return tuple(metrics["epochs"].astype(float)), int((metrics["status"] != "converged").sum())
+    samples = metrics["epochs"].to_numpy(float).tolist()
+    return tuple(samples), int((metrics["status"] != "converged").sum())
 
 
 def epoch_ratio(experts: HasTables, rival: HasTables) -> ValueEvidence:

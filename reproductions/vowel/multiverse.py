@@ -13,7 +13,9 @@ import pandas as pd
 
 from experiments.vowel.multiverse import AXES, common_steps, own_steps
 from reproductions.verdicts.claims import Claim
+from reproductions.verdicts.evidence import Evidence
 from reproductions.verdicts.judge import judge
+from reproductions.verdicts.verdict import Word
 from reproductions.vowel.evidence import measured
 
 # The claims that a world can be held against; the absolute epochs of Table 1 are left out, since
@@ -146,13 +148,15 @@ def judged_worlds(
     """
     rows = []
     names = ids_of_worlds(claims)
+    # Worlds share their nets, so that more than half of all judgments come up again.
+    known: dict[tuple[str, Evidence | None], Word] = {}
     for world, tables in worlds(exploration, metrics, share, has_common):
         # The same recipes as for the study's own runs, on the tables of one world.
         evidence = {name: measured(claims[name], tables) for name in names}
-        words = {
-            name: judge(claims[name], item).word if item else "inconclusive"
-            for name, item in evidence.items()
-        }
+        for name, item in evidence.items():
+            if (name, item) not in known:
+                known[name, item] = judge(claims[name], item).word if item else "inconclusive"
+        words = {name: known[name, item] for name, item in evidence.items()}
         num_matches = sum(words[name] == "matches" for name in CLAIM_IDS)
         rows.append({**world, **_summary(tables), "num_matches": num_matches, **words})
     return pd.DataFrame(rows)
