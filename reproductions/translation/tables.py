@@ -97,8 +97,9 @@ def _seconds(run: NamedRun) -> "pd.Series[float]":
 
 
 def shown(runs: Runs) -> list[NamedRun]:
-    """The runs of the main tables, each once."""
-    return distinct(run for name, run in runs.items() if not name.startswith(_ELSEWHERE))
+    """The runs of the main tables, each once, from the smallest model to the largest."""
+    found = distinct(run for name, run in runs.items() if not name.startswith(_ELSEWHERE))
+    return sorted(found, key=lambda run: run.finished.manifest["num_parameters"])
 
 
 def search_table(source: Source) -> pd.DataFrame:
