@@ -43,11 +43,14 @@ if TYPE_CHECKING:
 _SECONDS_BETWEEN_NEWS = 60.0
 
 
-def suite_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
+def suite_runs(
+    overrides: Sequence[str], with_suites_own: bool = True
+) -> tuple[Config, dict[str, Any]]:
     """The runs of the suite that the overrides name.
 
     Args:
         overrides: as on the command line, with `suite=NAME`.
+        with_suites_own: whether overrides that the suite itself has, such as toy sizes, count.
 
     Returns:
         The root config, and the study config of each run by name.
@@ -55,18 +58,20 @@ def suite_runs(overrides: Sequence[str]) -> tuple[Config, dict[str, Any]]:
     Raises:
         UserError: no suite was named, or a config is wrong.
     """
-    config, runs = _suite_runs(tuple(overrides))
+    config, runs = _suite_runs(tuple(overrides), with_suites_own)
     return config, dict(runs)
 
 
 @cache
-def _suite_runs(overrides: tuple[str, ...]) -> tuple[Config, dict[str, Any]]:
+def _suite_runs(overrides: tuple[str, ...], with_suites_own: bool) -> tuple[Config, dict[str, Any]]:
     # A report asks for the same suite again, and each of a hundred runs takes a while.
     users = [item.lstrip("+") for item in overrides if item.lstrip("+").startswith("study.")]
     rest = [item for item in overrides if item.lstrip("+") not in users]
     config = composed(rest)
     if config.suite is None:
         raise UserError("No suite was named.", f"Choose suite= from {', '.join(options('suite'))}.")
+    # The last of two for the same setting wins.
+    users = [*(config.suite.overrides if with_suites_own else []), *users]
     runs = {name: _study_of(config.suite, name, users) for name in config.suite.runs}
     known = {item.name for study in runs.values() for item in fields(study)}
     # A setting that no run has is refused, with the nearest one that the suite's study has.

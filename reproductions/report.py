@@ -14,7 +14,7 @@ import pandas as pd
 from rich.table import Table
 
 from experiments.command_line import console, errors_for_people, plain_arguments
-from experiments.runner.errors import UserError, shown
+from experiments.runner.errors import UserError
 from experiments.runner.schema import Config
 from experiments.runner.storage import sha256
 from experiments.suite import suite_runs
@@ -25,6 +25,7 @@ from reproductions.questions.report import STUDY as QUESTIONS
 from reproductions.runs import NamedRun, Source, SuiteRuns, in_folder, none_finished
 from reproductions.scaling.report import STUDY as SCALING
 from reproductions.study_report import Picture, Study, StudyReport
+from reproductions.tables import table_view
 from reproductions.translation.report import STUDY as TRANSLATION
 from reproductions.verdicts.verdict_text import NOT_RUN, headline_of
 from reproductions.vowel.report import STUDY as VOWEL
@@ -84,7 +85,9 @@ def build_report(overrides: Sequence[str], source: Source | None = None) -> Buil
         return None
     command = " ".join(["python -m reproductions.report", *overrides])
     report, pictures = study.build(found, source, command)
-    settings = tuple(item for item in changes(overrides) if not item.startswith("runs_dir="))
+    # A suite of toy size departs from the published runs without the user's doing.
+    made = changes([*(config.suite.overrides if config.suite else ()), *overrides])
+    settings = tuple(item for item in made if not item.startswith("runs_dir="))
     return BuiltReport(replace(report, overrides=settings), pictures, found)
 
 
@@ -195,8 +198,8 @@ def _print_systems(frame: pd.DataFrame) -> None:
 
 def _print_table(frame: pd.DataFrame, columns: Sequence[str]) -> None:
     lines = Table(*columns, box=None, show_header=True, header_style="dim", padding=(0, 2, 0, 0))
-    for row in frame[list(columns)].itertuples(index=False):
-        lines.add_row(*(shown(str(cell)) for cell in row))
+    for row in table_view(frame[list(columns)].reset_index(drop=True)).rows:
+        lines.add_row(*row)
     console.print(lines)
 
 

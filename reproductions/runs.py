@@ -142,8 +142,11 @@ Source = Callable[[Mapping[str, Any], str], SuiteRuns]
 
 @cache
 def suite_settings(suite: str) -> dict[str, tuple[dict[str, Any], frozenset[str]]]:
-    """Return all settings of every run of a suite as it is, and the keys of those of its own."""
-    config, studies = suite_runs([f"suite={suite}"])
+    """Return all settings of every run of a suite as it is, and the keys of those of its own.
+
+    What a suite overrides in all of its runs, such as toy sizes, is left out.
+    """
+    config, studies = suite_runs([f"suite={suite}"], with_suites_own=False)
     # What the suite's file writes beside a run's name is what the name stands for.
     own = {name: frozenset(config.suite.runs[name]) - _UNNAMED for name in studies}
     return {name: (plain(study), own[name]) for name, study in studies.items()}

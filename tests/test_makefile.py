@@ -100,7 +100,6 @@ def test_every_command_but_the_help_is_documented() -> None:
         ("reproduce-translation-gpu", "translation_gpu", "translation_gpu"),
         ("questions", "questions", "questions"),
         ("scaling", "scaling", "scaling"),
-        ("smoke", "clusters_smoke", "clusters_smoke"),
     ],
 )
 def test_settings_reach_both_the_runs_and_their_report(
@@ -114,6 +113,23 @@ def test_settings_reach_both_the_runs_and_their_report(
     # Last, so that what the user gives wins over what the target gives.
     assert run.endswith(" study.num_seeds=3")
     assert report.endswith(" study.num_seeds=3")
+
+
+def test_smoke_trains_all_studies_in_one_call_and_reports_each(project: Path) -> None:
+    result = make(project, "smoke", "ARGS=study.num_seeds=2")
+    assert result.returncode == 0, result.stderr
+    run, *reports = (line for line in calls(project).splitlines() if "suite=" in line)
+    assert run.startswith("-m experiments.suite suite=")
+    suites = run.split()[2].removeprefix("suite=").split(",")
+    assert set(suites) >= {f"{study}_smoke" for study in THREE}
+    ends = [f"suite={suite} study.num_seeds=2" for suite in suites]
+    assert reports == [f"-m reproductions.report {end}" for end in ends]
+
+
+def test_smoke_fails_with_the_first_report_that_fails(project: Path) -> None:
+    (project / "failing").write_text("reproductions.report suite=vowel_smoke")
+    assert make(project, "smoke").returncode != 0
+    assert calls(project).count("reproductions.report") == 1
 
 
 def test_settings_of_the_multiverse_do_not_reach_the_report_of_the_study(project: Path) -> None:

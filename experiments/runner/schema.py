@@ -95,6 +95,8 @@ class Suite:
     """A named set of runs of one study, usually what a published table or figure needs.
 
     `runs` maps a run's name to the settings in which it departs from the study's config.
+    `overrides` are settings as on the command line, for every run whose study has them. They win
+    over what `runs` says, and the user's own win over them.
     """
 
     title: str = MISSING
@@ -106,6 +108,7 @@ class Suite:
         "runs at once if the root's num_workers is 0; 0 takes one per core",
         Range(at_least=0, at_most=1024),
     )
+    overrides: list[str] = field(default_factory=list)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 

@@ -176,7 +176,7 @@ class VowelConfig(VowelDataConfig):
         0.0, "section 1: equal mixing proportions at the start", _WEIGHT
     )
     step_size: float | None = setting(
-        None, "values not stated; null: by the rule of `choose_step`", _STEP
+        None, "values not stated; null: chosen from step_grid by step_share", _STEP
     )
     step_grid: list[float] = setting(
         STEP_GRID, "not stated: steps on the mean gradient that are tried", _STEP

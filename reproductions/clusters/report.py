@@ -110,9 +110,12 @@ def _from_memory(runs: Runs) -> str:
     means = sorted(float(each.mean()) for each in found if len(each))
     if not means:
         return ""
+    reach = " to ".join(dict.fromkeys(f"{mean:.1f}" for mean in (means[0], means[-1])))
+    # Of several widths only what was run is told.
+    where = " at every width that the code has" if len(means) == len(_LINEAR_2) else ""
     return (
-        f"our linear networks reach {means[0]:.1f} to {means[-1]:.1f} % at every width that the "
-        "code has; the published number is from memory, and may be wrong"
+        f"our linear networks reach {reach} %{where}; the published number is from memory, and may "
+        "be wrong"
     )
 
 

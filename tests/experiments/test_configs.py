@@ -160,6 +160,18 @@ def test_a_typed_config_survives_its_own_overrides() -> None:
     assert (study.num_seeds, study.unit.name) == (3, "linear")
 
 
+def test_what_a_suite_overrides_wins_over_its_runs_and_the_users_own_wins_over_it() -> None:
+    # In the suite that this one is made of, these runs have 1 and 2,048 experts.
+    runs = suite_runs(["suite=translation_smoke"])[1]
+    assert {study.num_experts for study in runs.values()} == {64}
+    runs = suite_runs(["suite=translation_smoke", "study.num_experts=128"])[1]
+    assert {study.num_experts for study in runs.values()} == {128}
+    # Each suite has its own, whoever stands beside it.
+    _, pooled = pooled_runs(["suite=vowel_smoke,language_model_smoke"])
+    seeds = {name: study.num_seeds for name, study in pooled.items() if hasattr(study, "num_seeds")}
+    assert seeds == {name: 3 if name.startswith("vowel") else 2 for name in seeds}
+
+
 def test_suites_side_by_side_train_the_runs_of_each_in_their_order() -> None:
     names = ["translation", "clusters", "questions"]
     _, pooled = pooled_runs([f"suite={','.join(names)}"])

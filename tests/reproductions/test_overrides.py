@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from experiments.clusters.settings import Loss
+from experiments.overrides import options
 from experiments.suite import suite_runs
 from experiments.vowel.settings import System
 from reproductions.clusters import tables as clusters_table
@@ -42,6 +43,17 @@ def runs_of(suite: str, **overrides: Any) -> dict[str, NamedRun]:
         finished: Any = SimpleNamespace(path=Path(str(mine)))
         runs[name] = named_run(name, mine, finished, suite)
     return runs
+
+
+SMOKE = [name for name in options("suite") if name.endswith("_smoke")]
+
+
+@pytest.mark.parametrize("suite", SMOKE)
+def test_toy_sizes_that_a_suite_holds_depart_from_what_its_runs_are_named_for(suite: str) -> None:
+    assert all("num_seeds" in run.changed for run in runs_of(suite).values())
+    why = why_not_comparable(runs_of(suite).values(), ())
+    assert why is not None
+    assert "depart" in why
 
 
 # Folders

@@ -225,6 +225,23 @@ def test_the_first_figure_is_on_the_first_screen(
     assert measured(pages[name], tmp_path, width, height, _TOP) <= most
 
 
+_SLIDER = "Math.round(page.querySelector('input[type=range]').getBoundingClientRect().width)"
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("name", ["vowel.html", "clusters.html", "clusters-player.html"])
+def test_a_finger_can_hold_the_slider_on_a_phone(
+    pages: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    assert measured(pages[name], tmp_path, 390, 844, _SLIDER) >= 150
+
+
+def test_no_page_shows_marks_of_another_format(pages: dict[str, Path]) -> None:
+    for name, page in pages.items():
+        text = re.sub(r"<(script|style)\b.*?</\1>", "", page.read_text("utf-8"), flags=re.DOTALL)
+        assert "`" not in re.sub(r"<[^>]+>", "", text), name
+
+
 def test_a_picture_that_does_not_move_speaks_of_no_slider(monkeypatch: pytest.MonkeyPatch) -> None:
     assert still_caption("A line. Move the slider to see. The end.") == "A line. The end."
     monkeypatch.setattr(site, "is_stored", lambda *_: False)

@@ -85,6 +85,8 @@ def test_what_has_sixteen_experts_is_nowhere_called_otherwise(
     ]
     assert not [text for text in said if "2,048" in text or "as wide" in text]
     assert any("16 experts" in text for text in said)
+    # Where the paper has no number there is a dash, as on the page.
+    assert not re.search(r"\bnan\b", said[0])
     # One of the two chooses one expert and the other four, so that it costs less.
     (told,) = [text for text in said if "the same operations per word." in text]
     assert "All models but 16 experts," in told
