@@ -50,7 +50,10 @@ SMOKE = [name for name in options("suite") if name.endswith("_smoke")]
 
 @pytest.mark.parametrize("suite", SMOKE)
 def test_toy_sizes_that_a_suite_holds_depart_from_what_its_runs_are_named_for(suite: str) -> None:
-    assert all("num_seeds" in run.changed for run in runs_of(suite).values())
+    # The standard classifiers of the vowels have no size, and no seeds.
+    sized = [run for run in runs_of(suite).values() if hasattr(run.study, "num_seeds")]
+    assert sized
+    assert all(run.changed for run in sized)
     why = why_not_comparable(runs_of(suite).values(), ())
     assert why is not None
     assert "depart" in why
