@@ -5,7 +5,7 @@ meaning, expert 752 one function word in one construction. The same rules choose
 that has learnt nothing, so that a reader sees what the rules find where there is nothing to find.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from reproductions.runs import NamedRun, Runs
 from reproductions.verdicts.number_text import percentage
 
-_MODELS = {"experts_2048": "trained", "untrained_2048": "nothing learnt"}
+BIBLES = {"experts_2048": "trained", "untrained_2048": "nothing learnt"}
+MODERN = {"domains_2048": "trained", "domains_untrained_2048": "nothing learnt"}
 _NUM_OF_KIND, _NUM_RANDOM, _NUM_WORDS, _NUM_PLACES, _AROUND = 2, 3, 5, 3, 4
 # Experts with few words would win every contest of extremes by chance.
 _FEWEST_WORDS = 20
@@ -35,10 +36,15 @@ def has_shown(run: NamedRun) -> bool:
     return bool((run.finished.path / "shown.csv").exists())
 
 
-def kinds_table(runs: Runs) -> pd.DataFrame:
-    """A row per chosen expert: model, kind, its commonest words, the measure, words in place."""
+def kinds_table(runs: Runs, models: Mapping[str, str]) -> pd.DataFrame:
+    """A row per chosen expert: model, kind, its commonest words, the measure, words in place.
+
+    Args:
+        runs: of the study.
+        models: what the models are called, by the names of their runs (BIBLES or MODERN).
+    """
     rows: list[dict[str, str]] = []
-    for name, words in _MODELS.items():
+    for name, words in models.items():
         if name in runs and has_shown(runs[name]):
             rows += _rows_of(Shown(runs[name].table("shown")), words)
     return pd.DataFrame(rows)
@@ -86,7 +92,7 @@ def _function_words(text: pd.DataFrame, whole: set[str]) -> set[str]:
 
 
 def topics(shown: Shown) -> pd.Series:
-    """The share of one language among the words of experts with many different ones."""
+    """The share of one language or kind of text in experts with many different subwords."""
     groups = shown.own.groupby("expert")
     share = groups["kind"].agg(lambda kinds: kinds.value_counts(normalize=True).iloc[0])
     top = groups["piece"].agg(lambda pieces: pieces.value_counts(normalize=True).iloc[0])
@@ -153,7 +159,7 @@ def _construction(shown: Shown, own: pd.DataFrame) -> tuple[float, str]:
 
 
 _KINDS: dict[str, Callable[[Shown], pd.Series]] = {
-    "a topic: one language, many words": topics,
+    "a topic: one kind of text, many words": topics,
     "a family: words with like neighbours": families,
     "one function word, one construction": constructions,
 }
@@ -191,8 +197,8 @@ def _measure(shown: Shown, own: pd.DataFrame, kind: str, value: float | None) ->
         share = own["kind"].value_counts(normalize=True)
         return f"{percentage(float(share.iloc[0]))} {share.index[0]}"
     if kind.startswith("a topic"):
-        language = own["kind"].value_counts().index[0]
-        return f"{percentage(value)} {language}, {own['piece'].nunique()} different subwords"
+        of_text = own["kind"].value_counts().index[0]
+        return f"{percentage(value)} {of_text}, {own['piece'].nunique()} different subwords"
     if kind.startswith("a family"):
         return f"mean cosine {value:.2f}"
     return _construction(shown, own)[1]

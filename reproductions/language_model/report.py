@@ -5,7 +5,7 @@ from pathlib import Path
 
 from reproductions.language_model.evidence import FORMS, why_not_comparable
 from reproductions.language_model.figures import by_size, curves, information, languages
-from reproductions.language_model.kinds import kinds_table
+from reproductions.language_model.kinds import BIBLES, MODERN, kinds_table
 from reproductions.language_model.regime import regime_map, turns_table
 from reproductions.language_model.search import search_table
 from reproductions.language_model.tables import (
@@ -57,10 +57,16 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
             worth_table(runs),
         ),
         (
-            "The three kinds of expert of the paper's Table 9, found by rule in running text: the "
-            "two best of each kind, and experts chosen at random. Below stand those that the same "
-            "rules find where nothing was learnt. A kind that no expert is of is left out.",
-            kinds_table(runs),
+            "The three kinds of expert of the paper's Table 9, found by rule in Bibles: the two "
+            "best of each kind, and experts chosen at random. A kind of text is a language here. "
+            "Below stand those that the same rules find where nothing was learnt. A kind that no "
+            "expert is of is left out.",
+            kinds_table(runs, BIBLES),
+        ),
+        (
+            "The same on modern text: package descriptions, office help and manual pages beside "
+            "the Bible, in English and French.",
+            kinds_table(runs, MODERN),
         ),
         ("Table 6 beside ours: medians over the second half of training.", balance_table(runs)),
         ("The regime: where 2,048 experts gain.", regime_table(runs)),
@@ -89,10 +95,11 @@ STUDY = Study(
     "four of up to 4,096 small experts for every word, so that a larger model costs no more"
     " per word. Perplexity says how many equally likely choices the guess amounts to: lower"
     " is better.",
-    shown_suite="language_model_all",
+    shown_suite="language_model_domains",
     next_steps=(
         "python -m experiments.run study=language_model study.num_experts=512   another size",
         "python -m experiments.suite suite=language_model_search   the search for learning rates",
         "python -m experiments.suite suite=language_model_all   all of Table 7, Table 6, controls",
+        "python -m experiments.suite suite=language_model_domains   the same and modern text",
     ),
 )

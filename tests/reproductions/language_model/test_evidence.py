@@ -94,7 +94,9 @@ def test_loads_are_medians_of_the_second_half_of_each_training() -> None:
     assert found == OrderEvidence((2.0, 3.0), (5.0, 7.0), ("even", "not"))
 
 
-@pytest.mark.parametrize("suite", ["language_model", "language_model_all", "language_model_smoke"])
+@pytest.mark.parametrize(
+    "suite", ["language_model", "language_model_all", "language_model_domains"]
+)
 def test_its_suites_are_the_studys_own(suite: str) -> None:
 
     assert study_of(suite) == "language_model"

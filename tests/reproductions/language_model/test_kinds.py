@@ -1,11 +1,15 @@
 """The three kinds of expert are found where they were put, and nowhere else."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pandas as pd
 import pytest
 
 from reproductions.language_model.kinds import (
+    BIBLES,
+    MODERN,
     Shown,
     constructions,
     families,
@@ -29,11 +33,16 @@ def _text(round_: int) -> list[tuple[str, str, int]]:
     return english + latin
 
 
-@pytest.fixture(scope="module")
-def shown() -> Shown:
+def _table() -> pd.DataFrame:
     """Forty rounds of a sentence in English, then of words in Latin."""
     rows = sorted((row for round_ in range(40) for row in _text(round_)), key=lambda row: row[0])
-    return Shown(pd.DataFrame(rows, columns=["kind", "piece", "expert_1"]))
+    return pd.DataFrame(rows, columns=["kind", "piece", "expert_1"])
+
+
+@pytest.fixture(scope="module")
+def shown() -> Shown:
+    """The text and its experts."""
+    return Shown(_table())
 
 
 def test_a_topic_is_many_words_of_one_language(shown: Shown) -> None:
@@ -67,5 +76,18 @@ def test_names_are_no_function_words() -> None:
 
 def test_runs_without_shown_text_are_left_out() -> None:
     run = named("experts_2048", 1.0)
-    assert kinds_table({"experts_2048": run}).empty
+    assert kinds_table({"experts_2048": run}, BIBLES).empty
     assert not Path("experts_2048", "shown.csv").exists()
+
+
+def test_a_table_has_the_models_of_its_text_and_every_kind(tmp_path: Path) -> None:
+    (tmp_path / "shown.csv").touch()
+    run: Any = SimpleNamespace(finished=SimpleNamespace(path=tmp_path), table=lambda _: _table())
+    names = [*BIBLES, *MODERN]
+    assert len(set(names)) == 4
+    for models in (BIBLES, MODERN):
+        found = kinds_table(dict.fromkeys(names, run), models)
+        assert list(found["model"].unique()) == list(models.values())
+        assert found.groupby("kind")["model"].nunique().tolist() == [2, 2, 2, 2]
+        others = {name: run for name in names if name not in models}
+        assert kinds_table(others, models).empty
