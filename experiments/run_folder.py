@@ -96,7 +96,12 @@ class RunFolder:
 
         Text in which a spreadsheet would see a formula begins with an apostrophe, which
         ``FinishedRun.table`` takes off again.
+
+        Raises:
+            ValueError: there are no columns, so that nobody could read the table again.
         """
+        if not len(frame.columns):
+            raise ValueError(f"the table {name} has no columns: leave it out")
         self._write_checked(_with_suffix(name, ".csv"), _csv(_texts_changed(frame, _guarded)))
 
     def write_arrays(

@@ -59,7 +59,9 @@ def run(
         # A killed run goes on with the next seed.
         folder.save_checkpoint({"tables": tables, "seed": seed + 1, "training": None})
     for name, rows_of in tables.items():
-        folder.write_table(name, pd.DataFrame(rows_of))
+        # A control that is not trained has no curves.
+        if rows_of:
+            folder.write_table(name, pd.DataFrame(rows_of))
     return {
         "num_subwords": len(subwords),
         "num_train_subwords": len(splits["train"]),

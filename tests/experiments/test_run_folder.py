@@ -110,6 +110,15 @@ def test_table_keeps_every_text_and_none_is_a_formula(texts: list[str]) -> None:
     assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in cells)
 
 
+def test_a_table_that_nobody_could_read_again_is_not_written(path: Path) -> None:
+    with claimed(path, IDENTITY) as folder:
+        with pytest.raises(ValueError, match="curves has no columns"):
+            folder.write_table("curves", pd.DataFrame())
+        # Without rows it can be read.
+        folder.write_table("blow_ups", pd.DataFrame({"seed": []}))
+    assert [path.name for path in folder.path.glob("*.csv")] == ["blow_ups.csv"]
+
+
 def test_finished_run_reads_back(path: Path) -> None:
     finish_run(path)
     run = read_finished(path)

@@ -464,6 +464,15 @@ def test_the_whole_path_from_files_to_tables(cache: Path, tmp_path: Path) -> Non
     assert len(list(cache.rglob("ids.npy"))) == 3
 
 
+def test_an_untrained_control_ends_as_a_run_without_curves(cache: Path, tmp_path: Path) -> None:
+    config = replace(files(tmp_path), untrained=True, gate=Gate.random_inputs)
+    run = read_finished(execute(config, str(tmp_path / "runs")).path)
+    assert set(run.table("evaluations")["step"]) == {0}
+    assert set(run.table("gate")["seed"]) == {0, 1}
+    assert "curves.csv" not in run.manifest["files"]
+    assert "blow_ups" not in run.manifest
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
