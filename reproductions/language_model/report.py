@@ -65,7 +65,7 @@ def _parts(found: SuiteRuns, judged: Sequence[Judged], source: Source) -> Parts:
         ),
         (
             "The same on modern text: package descriptions, office help and manual pages beside "
-            "the Bible, in English and French.",
+            "the Bible, in English and French; one training.",
             kinds_table(runs, MODERN),
         ),
         ("Table 6 beside ours: medians over the second half of training.", balance_table(runs)),
